@@ -1,0 +1,1 @@
+//! The composition root: chooses the engines and connects the rooms.

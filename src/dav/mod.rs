@@ -1,0 +1,6 @@
+//! The DAV protocol, once: XML, paths, properties, preconditions, and the upstream that both the remote client and the
+//! built-in server are.
+
+pub mod upstream;
+
+pub use upstream::{Actor, Body, BoxError, Upstream, UpstreamError};

@@ -1,0 +1,38 @@
+//! The DAV server behind us, near or far: one type, so that nobody above knows which it is.
+
+use http::{Request, Response};
+use tower::util::BoxCloneSyncService;
+
+use crate::ids::{DomainId, Email};
+
+/// A streamed HTTP body.
+pub type Body = axum::body::Body;
+/// Any error of a body or a lower layer.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// On whose behalf a DAV request is made. Every request to an [`Upstream`] carries one among its extensions; the upstream
+/// turns it into credentials (remote) or takes it as it is (built-in). Credentials in the headers are never looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A user, resource or team calendar, by address.
+    User(Email),
+    /// The program itself on behalf of a domain: all of that domain and nothing else (dav §2).
+    Technical(DomainId),
+}
+
+/// The upstream gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection, or it broke before the answer.
+    #[error("the DAV server cannot be reached: {0}")]
+    Unreachable(#[source] BoxError),
+    /// No answer in time.
+    #[error("the DAV server did not answer within {0:?}")]
+    TimedOut(std::time::Duration),
+    /// The request carried no [`Actor`]: a bug of the caller, answered like a failure.
+    #[error("the request names nobody to act as")]
+    NoActor,
+}
+
+/// A DAV server: a pooled hyper client or the built-in server. Paths start at the server's root (`/calendars/…`).
+pub type Upstream = BoxCloneSyncService<Request<Body>, Response<Body>, UpstreamError>;

@@ -1,0 +1,1 @@
+//! The demo: a small OpenID provider and a page with the mails that were sent, on loopback only.

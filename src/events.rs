@@ -1,0 +1,230 @@
+//! Domain events: what the DAV server says happened, and what follows from it inside the program.
+//!
+//! Names and JSON shapes are those of the `messaging` surface that esn-sabre publishes, so that RabbitMQ with esn-sabre
+//! and the built-in server with the embedded queue carry the same messages.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::{CalendarPath, Email, ObjectPath, Uid};
+
+/// Where a message goes: one exchange on RabbitMQ, one topic on the embedded queue (messaging §1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// A calendar object was created. Payload [`EventChanged`].
+    EventCreated,
+    /// A calendar object was overwritten. Payload [`EventChanged`].
+    EventUpdated,
+    /// A calendar object was deleted. Payload [`EventChanged`].
+    EventDeleted,
+    /// An iTIP REQUEST was delivered. Payload [`EventChanged`].
+    EventRequest,
+    /// An iTIP REPLY was delivered. Payload [`EventChanged`].
+    EventReply,
+    /// An iTIP CANCEL was delivered. Payload [`EventChanged`].
+    EventCancel,
+    /// An object with or without alarms was created. Payload [`EventChanged`].
+    AlarmCreated,
+    /// An object with or without alarms was overwritten. Payload [`EventChanged`].
+    AlarmUpdated,
+    /// An object with or without alarms was deleted. Payload [`EventChanged`].
+    AlarmDeleted,
+    /// An event was cancelled by its organizer. Payload [`EventChanged`].
+    AlarmCancel,
+    /// An iTIP message is to be delivered. Payload [`LocalDelivery`].
+    ItipLocalDelivery,
+    /// Someone must be told of an iTIP message by mail. Payload [`Notification`].
+    NotificationEmail,
+    /// A calendar was created. Payload [`CalendarChanged`].
+    CalendarCreated,
+    /// A calendar's properties changed. Payload [`CalendarChanged`].
+    CalendarUpdated,
+    /// A calendar was deleted. Payload [`CalendarChanged`].
+    CalendarDeleted,
+    /// A rendered mail waits for the transport. Payload `mail::OutgoingMail`. Our own; not on the wire of others.
+    MailOutgoing,
+}
+
+impl Topic {
+    /// Every topic.
+    pub const ALL: [Self; 16] = [
+        Self::EventCreated,
+        Self::EventUpdated,
+        Self::EventDeleted,
+        Self::EventRequest,
+        Self::EventReply,
+        Self::EventCancel,
+        Self::AlarmCreated,
+        Self::AlarmUpdated,
+        Self::AlarmDeleted,
+        Self::AlarmCancel,
+        Self::ItipLocalDelivery,
+        Self::NotificationEmail,
+        Self::CalendarCreated,
+        Self::CalendarUpdated,
+        Self::CalendarDeleted,
+        Self::MailOutgoing,
+    ];
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EventCreated => "calendar:event:created",
+            Self::EventUpdated => "calendar:event:updated",
+            Self::EventDeleted => "calendar:event:deleted",
+            Self::EventRequest => "calendar:event:request",
+            Self::EventReply => "calendar:event:reply",
+            Self::EventCancel => "calendar:event:cancel",
+            Self::AlarmCreated => "calendar:event:alarm:created",
+            Self::AlarmUpdated => "calendar:event:alarm:updated",
+            Self::AlarmDeleted => "calendar:event:alarm:deleted",
+            Self::AlarmCancel => "calendar:event:alarm:cancel",
+            Self::ItipLocalDelivery => "calendar:itip:localDelivery",
+            Self::NotificationEmail => "calendar:event:notificationEmail:send",
+            Self::CalendarCreated => "calendar:calendar:created",
+            Self::CalendarUpdated => "calendar:calendar:updated",
+            Self::CalendarDeleted => "calendar:calendar:deleted",
+            Self::MailOutgoing => "convoke:mail:outgoing",
+        }
+    }
+
+    /// The topic of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|t| t.name() == name)
+    }
+}
+
+impl std::fmt::Display for Topic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A message on its way to the queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// Where it goes.
+    pub topic: Topic,
+    /// Messages of one key are handled in the order they were published (object path, or UID and recipient).
+    pub key: String,
+    /// A message whose `once` was published before is dropped: makes a repeated step harmless.
+    pub once: Option<String>,
+    /// The JSON body.
+    pub payload: Value,
+}
+
+impl Message {
+    /// A message with a typed payload.
+    ///
+    /// # Panics
+    /// Never for the payload types of this crate: they serialise to JSON.
+    pub fn new(topic: Topic, key: impl Into<String>, payload: &impl Serialize) -> Self {
+        let payload = serde_json::to_value(payload).unwrap_or(Value::Null);
+        Self { topic, key: key.into(), once: None, payload }
+    }
+
+    /// The same message, dropped when one with this `once` was published before.
+    #[must_use]
+    pub fn once(mut self, once: impl Into<String>) -> Self {
+        self.once = Some(once.into());
+        self
+    }
+}
+
+/// Payload of the event and alarm topics (messaging §1.3–§1.5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventChanged {
+    /// The object as this instance of the calendar sees it.
+    pub event_path: ObjectPath,
+    /// The new content (deleted: the last) as jCal.
+    pub event: Value,
+    /// The text as stored, or sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_event: Option<String>,
+    /// Written by an import: nobody is invited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<bool>,
+    /// The previous content as jCal, where the object was overwritten.
+    #[serde(default, rename = "old_event", skip_serializing_if = "Option::is_none")]
+    pub old_event: Option<Value>,
+    /// The source object, in copies for subscribers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_source_path: Option<ObjectPath>,
+    /// Quoted ETag, where the object still exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Principal who wrote.
+    #[serde(default)]
+    pub connected_user: Option<String>,
+}
+
+/// Payload of [`Topic::ItipLocalDelivery`] (messaging §1.7, mail-itip-alarms §0.1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalDelivery {
+    /// Calendar user address of the sender, `mailto:…`.
+    pub sender: String,
+    /// `REQUEST`, `REPLY`, `CANCEL` or `COUNTER`.
+    pub method: String,
+    /// UID of the event.
+    pub uid: Uid,
+    /// The iTIP message as iCalendar text, personal to the recipient.
+    pub message: String,
+    /// Whether something changed that people want to hear of.
+    #[serde(default)]
+    pub has_change: bool,
+    /// Calendar user addresses; one in practice.
+    #[serde(default)]
+    pub recipients: Vec<String>,
+    /// The object as it was stored before; absent on creation and on deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_message: Option<String>,
+    /// Last segment of the calendar written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar_id: Option<String>,
+    /// Principal who wrote.
+    #[serde(default)]
+    pub connected_user: Option<String>,
+}
+
+/// Payload of [`Topic::NotificationEmail`] (mail-itip-alarms §0.3).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notification {
+    /// Who the mail is from.
+    pub sender_email: Email,
+    /// Who gets the mail.
+    pub recipient_email: Email,
+    /// iTIP method of this notification.
+    pub method: String,
+    /// iCalendar text, usually with one VEVENT.
+    pub event: String,
+    /// Last segment of the calendar written.
+    #[serde(rename = "calendarURI")]
+    pub calendar_uri: String,
+    /// Path of the recipient's copy; `""` when unknown.
+    pub event_path: String,
+    /// The event before a COUNTER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_event: Option<String>,
+    /// The recipient hears of it for the first time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_new_event: bool,
+    /// What changed, by `summary`, `location`, `description`, `dtstart`, `dtend`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Value>,
+}
+
+/// Payload of the calendar topics (messaging §1.8).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CalendarChanged {
+    /// The calendar.
+    pub calendar_path: CalendarPath,
+    /// Its properties in Clark notation; `null` when it is gone.
+    pub calendar_props: Value,
+    /// Principal who wrote.
+    #[serde(default)]
+    pub connected_user: Option<String>,
+}

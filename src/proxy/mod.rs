@@ -1,0 +1,1 @@
+//! `/dav/**`: single sign-on in front of any DAV server.

@@ -1,0 +1,132 @@
+//! Full-text search of events. A port; its engines are in `fts` (SQLite FTS5, embedded) and, later, `opensearch`.
+//!
+//! What is found is decided by the caller's list of calendars; the engine never knows who asks.
+
+pub mod fts;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{CalendarPath, Email, HomeId, Uid};
+
+/// The index failed; the same call may succeed later.
+#[derive(Debug, thiserror::Error)]
+#[error("the search index is unavailable: {0}")]
+pub struct SearchError(pub String);
+
+/// A person in an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedPerson {
+    /// Common name; `""` when the event gives none.
+    pub cn: String,
+    /// Bare address.
+    pub email: String,
+}
+
+/// Which VEVENT of a calendar object it is (storage §4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Occurrence {
+    /// An event that does not recur.
+    Single,
+    /// The master of a series.
+    Master,
+    /// An overridden occurrence with its RECURRENCE-ID as written.
+    Override(String),
+}
+
+/// One VEVENT as it is indexed (storage §4.4).
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventDocument {
+    /// Calendar the object is in.
+    pub calendar: CalendarPath,
+    /// Last segment of the object's path.
+    pub resource_name: String,
+    /// UID of the object.
+    pub uid: Uid,
+    /// Which VEVENT of the object.
+    pub occurrence: Occurrence,
+    /// SEQUENCE, where the event has one.
+    pub sequence: Option<i64>,
+    /// SUMMARY.
+    pub summary: Option<String>,
+    /// LOCATION.
+    pub location: Option<String>,
+    /// DESCRIPTION.
+    pub description: Option<String>,
+    /// CLASS.
+    pub class: Option<String>,
+    /// DTSTART; midnight UTC of an all-day event.
+    pub start: Option<DateTime<Utc>>,
+    /// DTEND, or DTSTART and DURATION.
+    pub end: Option<DateTime<Utc>>,
+    /// DTSTAMP.
+    pub dtstamp: Option<DateTime<Utc>>,
+    /// DTSTART is a DATE.
+    pub all_day: bool,
+    /// ORGANIZER.
+    pub organizer: Option<IndexedPerson>,
+    /// ATTENDEEs, resources excluded.
+    pub attendees: Vec<IndexedPerson>,
+    /// ATTENDEEs with CUTYPE=RESOURCE.
+    pub resources: Vec<IndexedPerson>,
+    /// `X-OPENPAAS-VIDEOCONFERENCE`.
+    pub videoconference: Option<String>,
+    /// `X-OPENPAAS-BOOKING-LINK`.
+    pub booking_link: Option<String>,
+}
+
+/// What to look for (rest-api §8).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventQuery {
+    /// Words; blank matches everything.
+    pub text: String,
+    /// Calendars to look in; none finds nothing.
+    pub calendars: Vec<CalendarPath>,
+    /// Any of these organizes.
+    pub organizers: Vec<Email>,
+    /// Any of these attends.
+    pub attendees: Vec<Email>,
+    /// Made through this booking link.
+    pub booking_link: Option<String>,
+    /// Hits to leave out.
+    pub offset: usize,
+    /// Hits to give.
+    pub limit: usize,
+}
+
+/// Full-text search of events.
+#[async_trait]
+pub trait EventIndex: Send + Sync + 'static {
+    /// Replaces all documents of each object named by its calendar and UID by the given ones. An object whose stored
+    /// state is newer (a higher `version`) is left alone, so that late messages do no harm. Visible to searches when it
+    /// returns, on engines that can.
+    async fn put(&self, object: &IndexedObject) -> Result<(), SearchError>;
+
+    /// Removes an object's documents unless the stored state is newer.
+    async fn delete(&self, calendar: &CalendarPath, uid: &Uid, version: i64) -> Result<(), SearchError>;
+
+    /// Removes everything of a home.
+    async fn delete_home(&self, home: HomeId) -> Result<(), SearchError>;
+
+    /// One hit per UID, masters and single events first, then by start, latest first (rest-api §8.3).
+    async fn search(&self, query: &EventQuery) -> Result<Vec<EventDocument>, SearchError>;
+}
+
+/// A calendar object to index: all its VEVENTs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexedObject {
+    /// Calendar the object is in.
+    pub calendar: CalendarPath,
+    /// UID of the object.
+    pub uid: Uid,
+    /// Order of states of one object, e.g. milliseconds when the message was published.
+    pub version: i64,
+    /// Its VEVENTs; the same calendar and UID in each.
+    pub documents: Vec<EventDocument>,
+}
+
+/// The index that the program was started with.
+pub type SharedEventIndex = Arc<dyn EventIndex>;

@@ -1,0 +1,159 @@
+//! Documents: calendars and their objects, people and domains. A port; its engines are in `sqlite` (embedded) and, later,
+//! `mongodb`.
+//!
+//! The traits are written for both: no engine-specific type crosses them, every write of calendar data is one [`Batch`]
+//! that happens as a whole together with the messages it publishes, and every read is served by an index.
+
+mod model;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use model::*;
+
+use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, Uid, UserId};
+
+/// A store failed. Whether trying again can help is in the variant.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A document with that unique name exists already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// What the write builds on is not there.
+    #[error("{0} does not exist")]
+    Missing(String),
+    /// The engine is away or overloaded; the same call may succeed later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What the engine holds cannot be read, or the engine refused the call. Trying again does not help.
+    #[error("the store failed: {0}")]
+    Broken(String),
+}
+
+/// Why a [`Batch`] was not applied. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The operation's [`Expect`] did not hold.
+    #[error("operation {0}: the object is not as expected")]
+    Precondition(usize),
+    /// The collection holds another object with this UID (RFC 4791 §5.3.2.1 `no-uid-conflict`).
+    #[error("operation {op}: the UID is taken by {name}")]
+    UidConflict {
+        /// Index of the operation in the batch.
+        op: usize,
+        /// Name of the object that has the UID.
+        name: String,
+    },
+    /// The collection the operation names is gone.
+    #[error("operation {0}: no such collection")]
+    NoCollection(usize),
+    /// The collection exists already.
+    #[error("operation {0}: the collection exists")]
+    CollectionExists(usize),
+    /// The engine failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Calendars, address books and their objects.
+#[async_trait]
+pub trait DavStore: Send + Sync + 'static {
+    /// The collections of a home: default first, then by `order`, then by creation.
+    async fn collections(&self, home: HomeId) -> Result<Vec<Collection>, StoreError>;
+
+    /// One collection by its segment in the URL.
+    async fn collection(&self, home: HomeId, kind: CollectionKind, uri: &str)
+    -> Result<Option<Collection>, StoreError>;
+
+    /// One object with its data.
+    async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError>;
+
+    /// Many objects with their data, in the order asked; `None` where there is none of that name. One read.
+    async fn objects(&self, collection: CollectionId, names: &[String]) -> Result<Vec<Option<Object>>, StoreError>;
+
+    /// A page of the objects' metadata by name, after `after`.
+    async fn list(
+        &self,
+        collection: CollectionId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ObjectMeta>, StoreError>;
+
+    /// A page of objects that may lie in the range (a superset: the index knows first and last occurrence only), by
+    /// name, after `after`.
+    async fn query(
+        &self,
+        collection: CollectionId,
+        filter: &ObjectFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Object>, StoreError>;
+
+    /// The objects with that UID in any calendar of the home (scheduling inbox excluded).
+    async fn find_uid(&self, home: HomeId, uid: &Uid) -> Result<Vec<(Collection, Object)>, StoreError>;
+
+    /// What changed after `since`, at most `limit` names, each once with its latest state.
+    async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Changes, StoreError>;
+
+    /// Applies all operations and publishes all messages, or does nothing. Durable when it returns.
+    async fn write(&self, batch: Batch) -> Result<Written, WriteError>;
+}
+
+/// People, domains and their settings.
+#[async_trait]
+pub trait DirectoryStore: Send + Sync + 'static {
+    /// The user with this id.
+    async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
+
+    /// The user with this address, main or alias.
+    async fn user_by_email(&self, email: &Email) -> Result<Option<User>, StoreError>;
+
+    /// A page of users by id, after `after`; of one domain where given.
+    async fn users(
+        &self,
+        domain: Option<DomainId>,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Result<Vec<User>, StoreError>;
+
+    /// Adds a user. [`StoreError::Exists`] when an address or the id is taken, [`StoreError::Missing`] when the domain
+    /// is unknown.
+    async fn add_user(&self, user: &User) -> Result<(), StoreError>;
+
+    /// Replaces names and addresses; fields this program does not know stay. [`StoreError::Missing`] when unknown.
+    async fn update_user(&self, user: &User) -> Result<(), StoreError>;
+
+    /// Removes a user with settings and password; false when there was none.
+    async fn remove_user(&self, id: UserId) -> Result<bool, StoreError>;
+
+    /// The domain with this id.
+    async fn domain(&self, id: DomainId) -> Result<Option<Domain>, StoreError>;
+
+    /// The domain with this name.
+    async fn domain_by_name(&self, name: &DomainName) -> Result<Option<Domain>, StoreError>;
+
+    /// All domains, by name.
+    async fn domains(&self) -> Result<Vec<Domain>, StoreError>;
+
+    /// Adds a domain. [`StoreError::Exists`] when the name or the id is taken.
+    async fn add_domain(&self, domain: &Domain) -> Result<(), StoreError>;
+
+    /// A user's stored settings; empty when there are none.
+    async fn settings(&self, user: UserId) -> Result<Settings, StoreError>;
+
+    /// Replaces a user's settings.
+    async fn put_settings(&self, user: UserId, settings: &Settings) -> Result<(), StoreError>;
+
+    /// The password hash (PHC string) of an account that convoke itself keeps.
+    async fn password_hash(&self, user: UserId) -> Result<Option<String>, StoreError>;
+
+    /// Sets or removes the password hash.
+    async fn set_password_hash(&self, user: UserId, phc: Option<&str>) -> Result<(), StoreError>;
+}
+
+/// The calendar store that the program was started with.
+pub type SharedDavStore = Arc<dyn DavStore>;
+/// The directory that the program was started with.
+pub type SharedDirectory = Arc<dyn DirectoryStore>;
