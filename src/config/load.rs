@@ -153,10 +153,10 @@ fn from_figment(error: &figment::Error, file: Option<&Path>) -> ConfigError {
         };
         let mut key = e.path.join(".");
         // The key that is unknown is not part of figment's path.
-        if let figment::error::Kind::UnknownField(name, _) = &e.kind {
-            if !e.path.last().is_some_and(|l| l == name) {
-                key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-            }
+        if let figment::error::Kind::UnknownField(name, _) = &e.kind
+            && e.path.last().is_none_or(|l| l != name)
+        {
+            key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
         }
         let problem = match &e.kind {
             figment::error::Kind::UnknownField(_, known) => {
