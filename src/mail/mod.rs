@@ -4,6 +4,8 @@
 //! Which mail is due to whom is decided in `notify`; this room turns a typed model into MIME and hands MIME over.
 
 pub mod folder;
+pub mod mime;
+pub mod render;
 pub mod smtp;
 
 use std::sync::Arc;
