@@ -1,10 +1,11 @@
 //! What a recipient is told when an event changes: the old object against the new (mail-itip-alarms §0.3).
 
-use crate::ical::{CalendarObject, Component, Event, PartStat, When, edit};
+use crate::ical::recur::instance_of;
+use crate::ical::{CalendarObject, Component, Event, PartStat, Status, When, edit};
 use crate::ids::Email;
 
 use super::changes::Changes;
-use super::occurrence::{self, FLOATING};
+use super::occurrence::FLOATING;
 
 /// One component of the new object that is worth a notification.
 pub(super) struct Difference<'a> {
@@ -55,7 +56,7 @@ fn in_series<'a>(recipient: &Email, old: &CalendarObject, new: Event<'a>) -> Opt
     let same = old.events().find(|event| key(event) == key(&new));
     let existed = same.is_some();
     let made = match (&same, old.events().find(|event| !event.is_override()), new.recurrence_id()) {
-        (None, Some(master), Some(recurrence_id)) => occurrence::from_master(&master, &recurrence_id),
+        (None, Some(master), Some(at)) => Some(instance_of(master.component(), &at, old.zones(), FLOATING)),
         _ => None,
     };
     let made = made.as_ref().map(|component| Event::new(component, old.zones()));
@@ -88,7 +89,7 @@ pub(super) fn excluded(recipient: &Email, old: &CalendarObject, new: &CalendarOb
             continue;
         }
         let overridden = old.override_at(&date, FLOATING).cloned();
-        let Some(mut component) = overridden.or_else(|| occurrence::from_master(&master, &date)) else { continue };
+        let mut component = overridden.unwrap_or_else(|| instance_of(&old_master, &date, old.zones(), FLOATING));
         if !attends(recipient, &Event::new(&component, old.zones())) {
             continue;
         }
@@ -98,7 +99,8 @@ pub(super) fn excluded(recipient: &Email, old: &CalendarObject, new: &CalendarOb
         if let Some(stamp) = now.dtstamp() {
             edit::set_dtstamp(&mut component, stamp);
         }
-        cancelled.push((date, occurrence::cancelled(component)));
+        edit::set_status(&mut component, &Status::Cancelled);
+        cancelled.push((date, component));
     }
     cancelled
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::events::Notification;
-use crate::ical::{CalendarObject, Component, Event, Method};
+use crate::ical::{CalendarObject, Component, Event, Method, Zones};
 use crate::ids::Email;
 
 use super::changes::Changes;
@@ -34,14 +34,13 @@ pub struct Received {
 /// The notifications, in the order in which they are sent. `now` and the recipient's zone decide what is over: nobody is
 /// told of the past.
 pub fn notifications(received: &Received, now: DateTime<Utc>, zone: Tz) -> Vec<Notification> {
-    let told = match (&received.method, &received.old) {
+    let mut told = match (&received.method, &received.old) {
         (Method::Counter, _) => vec![Told::whole(&received.message)],
         (Method::Reply, _) | (Method::Cancel, None) => each(&received.message, false),
         (Method::Cancel, Some(old)) => cancellations(received, old),
         (_, None) => each(&received.message, true),
         (_, Some(old)) => updates(received, old),
     };
-    let mut told = told;
     told.retain(|told| !is_over(told, received, now, zone));
     told.into_iter().map(|told| told.into_notification(received)).collect()
 }
@@ -120,8 +119,9 @@ fn updates(received: &Received, old: &CalendarObject) -> Vec<Told> {
 }
 
 fn is_over(told: &Told, received: &Received, now: DateTime<Utc>, zone: Tz) -> bool {
-    let Ok(calendar) = CalendarObject::from_message_root(told.calendar.clone()) else { return false };
-    let Some(event) = calendar.events().next() else { return false };
+    let zones = Zones::of(&told.calendar);
+    let Some(component) = told.calendar.components().find(|c| c.is("VEVENT")) else { return false };
+    let event = Event::new(component, &zones);
     // An answer to a whole series, or its cancellation, carries no rule: the rule is in the object as it was.
     let series = received.old.as_ref().and_then(|old| old.events().find(|e| !e.is_override()));
     match series {
