@@ -1,11 +1,15 @@
 //! Configuration: one TOML file, every key with a default, each overridable from the environment
 //! (`CONVOKE__SECTION__KEY`). `conf/convoke.toml` documents every key; a test compares it with the types here.
 
+mod load;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 
 use crate::ids::{DomainName, Email};
 
