@@ -3,15 +3,16 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::ical::Event;
+use crate::ical::{Component, Event, Zones};
 use crate::ical::recur::{Bounds, Series};
 
 /// Whether an event is over for someone in `zone`: a timed one when it has begun, an all-day one when its last day has
 /// ended where they are, a series when no occurrence is left.
-pub(super) fn is_over(event: &Event<'_>, now: DateTime<Utc>, zone: Tz) -> bool {
+pub(super) fn is_over(component: &Component, zones: &Zones, now: DateTime<Utc>, zone: Tz) -> bool {
+    let event = Event::new(component, zones);
     let Some(start) = event.start() else { return false };
     if event.is_recurring() {
-        return !has_more(event, now, zone);
+        return !has_more(&event, zones, now, zone);
     }
     if start.is_date() {
         return event.end().unwrap_or(start).instant(zone) <= now;
@@ -19,8 +20,7 @@ pub(super) fn is_over(event: &Event<'_>, now: DateTime<Utc>, zone: Tz) -> bool {
     start.instant(zone) < now
 }
 
-fn has_more(event: &Event<'_>, now: DateTime<Utc>, zone: Tz) -> bool {
-    let zones = event.zones();
+fn has_more(event: &Event<'_>, zones: &Zones, now: DateTime<Utc>, zone: Tz) -> bool {
     let series = Series::of(&[event.component()], zones, zone);
     let next = if event.is_all_day() {
         series.occurrences(now..DateTime::<Utc>::MAX_UTC, Bounds::default()).next().transpose()

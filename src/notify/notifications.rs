@@ -123,15 +123,12 @@ fn is_over(told: &Told, received: &Received, now: DateTime<Utc>, zone: Tz) -> bo
     let Some(component) = told.calendar.components().find(|c| c.is("VEVENT")) else { return false };
     let event = Event::new(component, &zones);
     // An answer to a whole series, or its cancellation, carries no rule: the rule is in the object as it was.
-    let series = received.old.as_ref().and_then(|old| old.events().find(|e| !e.is_override()));
-    match series {
-        Some(series) if !event.is_override() && !event.is_recurring() && series.is_recurring() && is_minimal(received) => {
-            expiry::is_over(&series, now, zone)
-        }
-        _ => expiry::is_over(&event, now, zone),
-    }
-}
-
-fn is_minimal(received: &Received) -> bool {
-    matches!(received.method, Method::Reply | Method::Cancel)
+    let minimal = matches!(received.method, Method::Reply | Method::Cancel);
+    let bare = minimal && !event.is_override() && !event.is_recurring();
+    let series = received.old.as_ref().filter(|_| bare).and_then(|old| {
+        let master = old.events().find(|event| !event.is_override() && event.is_recurring())?;
+        Some((master.component(), old.zones()))
+    });
+    let (component, zones) = series.unwrap_or((component, &zones));
+    expiry::is_over(component, zones, now, zone)
 }

@@ -5,6 +5,7 @@
 //! durable; whatever is not settled comes back. A failure is retried with back-off, then kept as a dead letter that an
 //! administrator can see and redeliver.
 
+mod consume;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+pub use consume::{Failure, run};
 
 pub use crate::config::RetryPolicy;
 use crate::events::{Message, Topic};
