@@ -1,70 +1,20 @@
 //! A folder of `.eml` files: the transport of small installations, of the demo and of tests.
 //!
 //! One mail is one file, named by the second it was composed and by its Message-ID, so that a mail sent twice is kept
-//! once. A file appears whole or not at all (written aside, synced, renamed), and [`Folder`] reads back only names that
-//! it could have written itself.
+//! once. A file appears whole or not at all (written aside, synced, renamed).
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{OutgoingMail, SendError, Transport};
+use super::{Archive, MailName, OutgoingMail, Page, SendError, Transport};
 use crate::clock::Env;
-use crate::ids::InvalidId;
-
-/// Hex digits of the Message-ID's hash in a file name: 80 bits.
-const HASH_DIGITS: usize = 20;
-const STAMP: &str = "%Y%m%dT%H%M%S";
-const STAMP_LEN: usize = "20260305T130000".len();
-
-/// Name of a mail in the folder: `YYYYMMDDTHHMMSS-<20 hex digits>.eml`, time in UTC.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MailName(String);
-
-impl MailName {
-    fn of(mail: &OutgoingMail, now: DateTime<Utc>) -> Self {
-        // The Date header does not change between attempts, the clock does.
-        let composed = date_header(&mail.mime).unwrap_or(now);
-        let hash = hex::encode(Sha256::digest(mail.message_id.as_bytes()));
-        Self(format!("{}-{}.eml", composed.format(STAMP), &hash[..HASH_DIGITS]))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for MailName {
-    type Err = InvalidId;
-
-    fn from_str(s: &str) -> Result<Self, InvalidId> {
-        let parts = s.strip_suffix(".eml").and_then(|stem| stem.split_once('-'));
-        let ours = parts.is_some_and(|(stamp, hash)| {
-            stamp.len() == STAMP_LEN
-                && NaiveDateTime::parse_from_str(stamp, STAMP).is_ok()
-                && hash.len() == HASH_DIGITS
-                && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        });
-        if !ours {
-            return Err(InvalidId { expected: "the name of a mail", value: s.chars().take(80).collect() });
-        }
-        Ok(Self(s.to_owned()))
-    }
-}
-
-impl std::fmt::Display for MailName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The outbox folder. Clones share it.
 #[derive(Debug, Clone)]
@@ -72,15 +22,6 @@ pub struct Folder {
     dir: Arc<PathBuf>,
     env: Env,
     unfinished: Arc<AtomicU64>,
-}
-
-/// A page of the folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// Names, newest first.
-    pub names: Vec<MailName>,
-    /// How many mails there are in all.
-    pub total: usize,
 }
 
 impl Folder {
@@ -92,38 +33,6 @@ impl Folder {
         let dir = dir.into();
         fs::create_dir_all(&dir)?;
         Ok(Self { dir: Arc::new(dir), env, unfinished: Arc::default() })
-    }
-
-    /// The mails of the folder, newest first, `limit` of them after the first `offset`. Other files are not seen.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub async fn list(&self, offset: usize, limit: usize) -> io::Result<Page> {
-        let dir = Arc::clone(&self.dir);
-        blocking(move || {
-            let mut names = Vec::new();
-            for entry in fs::read_dir(dir.as_path())? {
-                names.extend(entry?.file_name().to_str().and_then(|name| name.parse::<MailName>().ok()));
-            }
-            names.sort_unstable_by(|a, b| b.cmp(a));
-            let total = names.len();
-            Ok(Page { names: names.into_iter().skip(offset).take(limit).collect(), total })
-        })
-        .await
-    }
-
-    /// The mail of that name; `None` when there is none.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn read(&self, name: &MailName) -> io::Result<Option<Vec<u8>>> {
-        let path = self.dir.join(name.as_str());
-        blocking(move || match fs::read(path) {
-            Ok(mail) => Ok(Some(mail)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        })
-        .await
     }
 
     fn write(&self, name: &MailName, mime: &str) -> io::Result<()> {
@@ -151,7 +60,7 @@ impl Folder {
 #[async_trait]
 impl Transport for Folder {
     async fn send(&self, mail: &OutgoingMail) -> Result<(), SendError> {
-        let name = MailName::of(mail, self.env.now());
+        let name = name_of(mail, self.env.now());
         let (folder, mime) = (self.clone(), mail.mime.clone());
         let dir = self.dir.display().to_string();
         let sent = blocking(move || folder.write(&name, &mime)).await;
@@ -160,8 +69,43 @@ impl Transport for Folder {
     }
 }
 
+#[async_trait]
+impl Archive for Folder {
+    // Other files are not seen.
+    async fn list(&self, offset: usize, limit: usize) -> io::Result<Page> {
+        let dir = Arc::clone(&self.dir);
+        blocking(move || {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(dir.as_path())? {
+                names.extend(entry?.file_name().to_str().and_then(|name| name.parse::<MailName>().ok()));
+            }
+            names.sort_unstable_by(|a, b| b.cmp(a));
+            let total = names.len();
+            Ok(Page { names: names.into_iter().skip(offset).take(limit).collect(), total })
+        })
+        .await
+    }
+
+    async fn read(&self, name: &MailName) -> io::Result<Option<Vec<u8>>> {
+        let path = self.dir.join(name.as_str());
+        blocking(move || match fs::read(path) {
+            Ok(mail) => Ok(Some(mail)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        })
+        .await
+    }
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
+}
+
+fn name_of(mail: &OutgoingMail, now: DateTime<Utc>) -> MailName {
+    // The Date header does not change between attempts, the clock does.
+    let composed = date_header(&mail.mime).unwrap_or(now);
+    let hash = hex::encode(Sha256::digest(mail.message_id.as_bytes()));
+    MailName(format!("{}-{}.eml", composed.format(MailName::STAMP), &hash[..MailName::DIGITS]))
 }
 
 /// When the message says it was composed.
