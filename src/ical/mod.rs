@@ -6,6 +6,7 @@
 
 pub mod edit;
 pub mod event;
+pub mod jcal;
 pub mod object;
 mod parse;
 pub mod recur;
