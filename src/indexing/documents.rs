@@ -4,28 +4,35 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use crate::ical::event::CalendarUser;
-use crate::ical::{CalendarObject, CuType, Event};
+use crate::ical::{Component, CuType, Event, Zones};
 use crate::ids::{ObjectPath, Uid};
 use crate::search::{EventDocument, IndexedObject, IndexedPerson, Occurrence};
 
 /// The object as the index keeps it; `None` when it holds no event or no UID.
-pub fn indexed_object(path: &ObjectPath, object: &CalendarObject, version: i64) -> Option<IndexedObject> {
-    let documents = documents(path, object);
+pub fn indexed_object(path: &ObjectPath, calendar: &Component, version: i64) -> Option<IndexedObject> {
+    let documents = documents(path, calendar);
     let uid = documents.first()?.uid.clone();
     Some(IndexedObject { calendar: path.calendar.clone(), uid, version, documents })
 }
 
-/// One document for each VEVENT. Floating times count as UTC.
-pub fn documents(path: &ObjectPath, object: &CalendarObject) -> Vec<EventDocument> {
-    let uid = object.uid();
-    if uid.is_empty() {
-        return Vec::new();
-    }
-    let events = object.events().filter(|event| event.component().is("VEVENT"));
-    events.map(|event| document(path, uid, &event)).collect()
+/// One document for each VEVENT of a VCALENDAR. Floating times count as UTC.
+pub fn documents(path: &ObjectPath, calendar: &Component) -> Vec<EventDocument> {
+    let Some(uid) = uid(calendar) else { return Vec::new() };
+    let zones = Zones::of(calendar);
+    events(calendar).map(|component| document(path, &uid, &Event::new(component, &zones))).collect()
 }
 
-fn document(path: &ObjectPath, uid: &str, event: &Event<'_>) -> EventDocument {
+/// UID of the first component that has one, of whatever type.
+pub(super) fn uid(calendar: &Component) -> Option<Uid> {
+    let uids = calendar.components().filter_map(|component| component.value("UID"));
+    uids.map(str::trim).find(|uid| !uid.is_empty()).map(|uid| Uid(uid.to_owned()))
+}
+
+fn events(calendar: &Component) -> impl Iterator<Item = &Component> {
+    calendar.components().filter(|component| component.is("VEVENT"))
+}
+
+fn document(path: &ObjectPath, uid: &Uid, event: &Event<'_>) -> EventDocument {
     let component = event.component();
     let value = |name: &str| component.value(name).map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned);
     let is_resource = |cutype: CuType| cutype == CuType::Resource;
@@ -35,7 +42,7 @@ fn document(path: &ObjectPath, uid: &str, event: &Event<'_>) -> EventDocument {
     EventDocument {
         calendar: path.calendar.clone(),
         resource_name: path.name.clone(),
-        uid: Uid(uid.to_owned()),
+        uid: uid.clone(),
         occurrence: match value("RECURRENCE-ID") {
             Some(at) => Occurrence::Override(at),
             None if event.is_recurring() => Occurrence::Master,

@@ -6,13 +6,14 @@
 
 mod documents;
 
+use documents::uid;
 pub use documents::{documents, indexed_object};
 
 use chrono::{DateTime, Utc};
 
 use crate::config;
 use crate::events::{EventChanged, Topic};
-use crate::ical::CalendarObject;
+use crate::ical::{Component, jcal};
 use crate::ids::Uid;
 use crate::queue::{ConsumerSpec, Delivery, Failure};
 use crate::search::SharedEventIndex;
@@ -51,13 +52,13 @@ impl Indexing {
     pub async fn handle(&self, delivery: Delivery) -> Result<(), Failure> {
         let changed: EventChanged = serde_json::from_value(delivery.message.payload)
             .map_err(|e| Failure::Dead(format!("the payload cannot be read: {e}")))?;
-        let object = read(&changed)?;
+        let calendar = read(&changed)?;
         let gone = delivery.message.topic == Topic::EventDeleted;
         let version = version(delivery.published, gone);
         let written = if gone {
-            self.index.delete(&changed.event_path.calendar, &uid_of(&object)?, version).await
+            self.index.delete(&changed.event_path.calendar, &uid_of(&calendar)?, version).await
         } else {
-            match indexed_object(&changed.event_path, &object, version) {
+            match indexed_object(&changed.event_path, &calendar, version) {
                 Some(indexed) => self.index.put(&indexed).await,
                 // Tasks and journals are not searched.
                 None => return Ok(()),
@@ -72,9 +73,12 @@ fn version(published: DateTime<Utc>, gone: bool) -> i64 {
     published.timestamp_millis().saturating_mul(2).saturating_add(i64::from(!gone))
 }
 
-fn uid_of(object: &CalendarObject) -> Result<Uid, Failure> {
-    match object.uid() {
-        "" => Err(Failure::Dead("the event has no UID".to_owned())),
-        uid => Ok(Uid(uid.to_owned())),
-    }
+/// The content as jCal, which is all that the reader of this copy may see: the raw text is not reduced for private events
+/// (messaging §1.3).
+fn read(changed: &EventChanged) -> Result<Component, Failure> {
+    jcal::from_jcal(&changed.event).map_err(|e| Failure::Dead(format!("the event is no jCal: {e}")))
+}
+
+fn uid_of(calendar: &Component) -> Result<Uid, Failure> {
+    uid(calendar).ok_or_else(|| Failure::Dead("the event has no UID".to_owned()))
 }
