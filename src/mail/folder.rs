@@ -149,10 +149,7 @@ mod tests {
         std::fs::write(dir.path().join("20260306T130000-0123456789abcdef0123.eml"), "b").unwrap();
         let page = folder.list(0, 10).await.unwrap();
         let names: Vec<_> = page.names.iter().map(MailName::as_str).collect();
-        assert_eq!(
-            names,
-            ["20260306T130000-0123456789abcdef0123.eml", "20260305T130000-0123456789abcdef0123.eml"]
-        );
+        assert_eq!(names, ["20260306T130000-0123456789abcdef0123.eml", "20260305T130000-0123456789abcdef0123.eml"]);
         assert_eq!(folder.list(1, 10).await.unwrap().names.len(), 1);
         assert_eq!(folder.list(1, 10).await.unwrap().total, 2);
     }

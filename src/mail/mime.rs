@@ -144,7 +144,7 @@ fn alternative(draft: &Draft, identity: &str) -> MultiPart {
     let html = SinglePart::builder()
         .header(ContentType::TEXT_HTML)
         .header(language)
-        .body(encoded(draft.body.html.clone(), ContentTransferEncoding::Base64));
+        .body(encoded(draft.body.html.replace('\n', "\r\n"), ContentTransferEncoding::Base64));
     let parts = boundary(MultiPartKind::Alternative, identity, "a").singlepart(plain).singlepart(html);
     match &draft.calendar {
         Some(calendar) => parts.singlepart(

@@ -122,9 +122,8 @@ impl Changes {
 
     /// What a mail shows of it: what was before. `now` is the time of the event as it is.
     pub fn before(&self, now: Option<Span>) -> Before {
-        let text = |change: &Option<Change<String>>| {
-            change.as_ref().map(|change| change.previous.clone().unwrap_or_default())
-        };
+        let text =
+            |change: &Option<Change<String>>| change.as_ref().map(|change| change.previous.clone().unwrap_or_default());
         Before {
             summary: text(&self.summary),
             location: text(&self.location),

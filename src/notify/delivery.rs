@@ -219,7 +219,8 @@ fn distinct(recipients: &[String]) -> Vec<String> {
     let mut seen = HashSet::new();
     let blank = |address: &&str| !address.is_empty();
     let addresses = recipients.iter().map(|r| r.trim()).filter(blank);
-    let normal = |address: &str| Email::from_calendar_address(address).map_or_else(|_| address.to_owned(), String::from);
+    let normal =
+        |address: &str| Email::from_calendar_address(address).map_or_else(|_| address.to_owned(), String::from);
     addresses.filter(|address| seen.insert(normal(address))).map(str::to_owned).collect()
 }
 

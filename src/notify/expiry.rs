@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::ical::{Component, Event, Zones};
 use crate::ical::recur::{Bounds, Series};
+use crate::ical::{Component, Event, Zones};
 
 /// Whether an event is over for someone in `zone`: a timed one when it has begun, an all-day one when its last day has
 /// ended where they are, a series when no occurrence is left.

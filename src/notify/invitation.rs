@@ -20,24 +20,14 @@ use super::people::{Preferences, SharedPeople};
 pub struct Invitations {
     queue: SharedQueue,
     people: SharedPeople,
-    renderer: Renderer,
-    env: Env,
-    calendar_url: String,
+    composer: Composer,
     allowed: Vec<Email>,
 }
 
 impl Invitations {
-    /// A consumer that publishes mails to `queue`. Links lead to `spa`; `mail` says who may be written to.
-    pub fn new(
-        queue: SharedQueue,
-        people: SharedPeople,
-        renderer: Renderer,
-        env: Env,
-        mail: &config::Mail,
-        spa: &config::Spa,
-    ) -> Self {
-        let calendar_url = spa.calendar_url.trim_end_matches('/').to_owned();
-        Self { queue, people, renderer, env, calendar_url, allowed: mail.recipients.clone() }
+    /// A consumer that publishes mails to `queue`; `mail` says who may be written to.
+    pub fn new(queue: SharedQueue, people: SharedPeople, composer: Composer, mail: &config::Mail) -> Self {
+        Self { queue, people, composer, allowed: mail.recipients.clone() }
     }
 
     /// Name, topics and patience.
@@ -66,7 +56,7 @@ impl Invitations {
         let sender = &notification.sender_email;
         let reader = self.people.preferences(recipient, sender).await.map_err(people_away)?;
         let author = self.people.preferences(sender, sender).await.map_err(people_away)?;
-        let Some(mail) = self.compose(&notification, &reader, &author)? else { return Ok(()) };
+        let Some(mail) = self.composer.compose(&notification, &reader, &author)? else { return Ok(()) };
         tracing::info!(
             method = %notification.method, %sender, %recipient, event_path = %notification.event_path,
             message_id = %mail.message_id, "a mail is queued"
@@ -75,6 +65,21 @@ impl Invitations {
         let once = format!("mail:{}", mail.message_id);
         let message = Message::new(Topic::MailOutgoing, delivery.message.key, &mail).once(once);
         self.queue.publish(&[message]).await.map_err(|e| Failure::Retry(e.to_string()))
+    }
+}
+
+/// Makes mails of notifications. Does no I/O.
+#[derive(Debug, Clone)]
+pub struct Composer {
+    renderer: Renderer,
+    env: Env,
+    calendar_url: String,
+}
+
+impl Composer {
+    /// A composer whose links lead to `spa`.
+    pub fn new(renderer: Renderer, env: Env, spa: &config::Spa) -> Self {
+        Self { renderer, env, calendar_url: spa.calendar_url.trim_end_matches('/').to_owned() }
     }
 
     /// The mail that a notification calls for, to `reader` from `author`; `None` when it calls for none.
@@ -166,10 +171,7 @@ fn by(kind: &Kind, notification: &Notification, event: &Event<'_>, author: &Pref
         Kind::Reply { .. } => replying(notification, event).as_deref().and_then(person),
         Kind::Invitation | Kind::Update(_) | Kind::Cancellation => event.organizer().as_ref().and_then(person),
     };
-    let mut by = stated.unwrap_or_else(|| Person {
-        name: String::new(),
-        email: notification.sender_email.to_string(),
-    });
+    let mut by = stated.unwrap_or_else(|| Person { name: String::new(), email: notification.sender_email.to_string() });
     if by.name.trim().is_empty()
         && let Some(name) = author.display_name.as_ref().filter(|_| by.email == notification.sender_email.as_str())
     {

@@ -7,9 +7,7 @@ use chrono_tz::Tz;
 use crate::ical::event::{Attendee, CalendarUser};
 use crate::ical::recur::rule::{Frequency, Rule, Until as RuleUntil};
 use crate::ical::{CuType, Event, PartStat, Role, When};
-use crate::mail::render::{
-    Answer, Days, EventCard, Guest, Moment, Person, Recurrence, Repeats, Span, Unit, Until,
-};
+use crate::mail::render::{Answer, Days, EventCard, Guest, Moment, Person, Recurrence, Repeats, Span, Unit, Until};
 
 /// The event as a mail shows it.
 pub(super) fn card(event: &Event<'_>) -> EventCard {
@@ -110,7 +108,9 @@ fn simply(rule: &Rule, start: &When) -> Option<Recurrence> {
             (Unit::Day, Days::AsFirst)
         }
         // "Every day, on Monday to Friday" is "every week on Monday, …".
-        Frequency::Daily if rule.by_month.is_empty() && rule.by_month_day.is_empty() && rule.interval == 1 && plain_days => {
+        Frequency::Daily
+            if rule.by_month.is_empty() && rule.by_month_day.is_empty() && rule.interval == 1 && plain_days =>
+        {
             (Unit::Week, of_week())
         }
         Frequency::Weekly if rule.by_month.is_empty() && rule.by_month_day.is_empty() && plain_days => {

@@ -23,7 +23,7 @@ mod people;
 mod screening;
 
 pub use self::delivery::ItipDelivery;
-pub use self::invitation::Invitations;
+pub use self::invitation::{Composer, Invitations};
 pub use self::notifications::{Received, notifications};
 pub use self::outbox::Outbox;
 pub use self::people::{People, Preferences, SharedPeople};

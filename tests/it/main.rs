@@ -2,3 +2,4 @@
 
 mod config_file;
 mod floors;
+mod mail_snapshots;

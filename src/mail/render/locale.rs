@@ -103,3 +103,89 @@ fn bundle(language: &'static str) -> Result<FluentBundle<FluentResource>, Locale
     bundle.add_resource(resource).map_err(|errors| bad(format!("{errors:?}")))?;
     Ok(bundle)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::TEMPLATES;
+    use super::*;
+
+    /// Each key with the variables of its text.
+    fn texts(source: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+        let mut texts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut key = "";
+        for line in source.lines().filter(|line| !line.starts_with('#')) {
+            if line.starts_with(|c: char| c.is_ascii_lowercase()) {
+                key = line.split(" = ").next().unwrap();
+                assert!(texts.insert(key, BTreeSet::new()).is_none(), "{key} is there twice");
+            }
+            for (at, _) in line.match_indices('$') {
+                let name = line[at + 1..].split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap();
+                texts.get_mut(key).unwrap().insert(name);
+            }
+        }
+        texts
+    }
+
+    #[test]
+    fn every_language_has_the_keys_and_variables_of_english() {
+        let english = texts(SOURCES[0].1);
+        assert!(english.len() > 50, "the texts are gone");
+        for (language, source) in SOURCES {
+            assert_eq!(texts(source), english, "{language}");
+        }
+    }
+
+    #[test]
+    fn every_text_is_used_and_every_used_text_is_there() {
+        let code =
+            [include_str!("view.rs"), include_str!("repeats.rs"), include_str!("dates.rs"), include_str!("locale.rs")];
+        let code = code.map(|file| file.split("#[cfg(test)]").next().unwrap());
+        let templates = TEMPLATES.map(|(_, source)| source);
+        let english = texts(SOURCES[0].1);
+        for key in english.keys() {
+            let quoted = format!("\"{key}\"");
+            let answers = ["accepted", "declined", "tentative", "delegated", "pending"];
+            let composed = ["reply-subject-", "reply-title-"];
+            let is_composed = composed.iter().any(|p| key.strip_prefix(p).is_some_and(|rest| answers.contains(&rest)));
+            let used = code.iter().chain(&templates).any(|source| source.contains(&quoted));
+            assert!(used || is_composed, "{key} is used nowhere");
+        }
+        for (name, source) in TEMPLATES {
+            for (at, call) in source.match_indices("t(\"") {
+                let key = source[at + call.len()..].split('"').next().unwrap();
+                assert!(english.contains_key(key), "{name} asks for {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_language_loads_and_writes_dates() {
+        for (language, _) in SOURCES {
+            let locale = Locale::load(language).unwrap();
+            assert!(locale.date("2026-03-01".parse().unwrap()).contains("2026"), "{language}");
+            assert_eq!(locale.time("09:05:00".parse().unwrap()), "09:05", "{language}");
+            assert!(!locale.weekday(chrono::Weekday::Mon).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_text_that_a_language_lacks_is_taken_from_english() {
+        let mut french = Locale::load("fr").unwrap();
+        let resource = FluentResource::try_new("yes = Oui\n".to_owned()).unwrap();
+        french.texts = FluentBundle::new_concurrent(vec!["fr".parse().unwrap()]);
+        french.texts.add_resource(resource).unwrap();
+        assert_eq!(french.text("yes", &FluentArgs::new()), "Oui");
+        assert_eq!(french.text("maybe", &FluentArgs::new()), "Maybe");
+        assert_eq!(french.text("no-such-key", &FluentArgs::new()), "no-such-key");
+    }
+
+    #[test]
+    fn the_nearest_language_is_spoken() {
+        for (asked, spoken) in [("fr", "fr"), ("fr-CA", "fr"), ("en-US", "en"), ("de", "en"), ("", "en"), ("?!", "en")]
+        {
+            assert_eq!(nearest(asked), spoken, "{asked}");
+        }
+    }
+}

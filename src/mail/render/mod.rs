@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use chrono_tz::Tz;
 use fluent_bundle::{FluentArgs, FluentValue};
 use minijinja::value::{Kwargs, Serde, Value};
-use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior};
 
 pub use self::locale::LocaleError;
 use self::locale::{Locale, SOURCES};
@@ -23,8 +23,8 @@ pub use self::model::{
     ActionLinks, Answer, Before, Days, EventCard, EventMail, Guest, Kind, Moment, Person, Recurrence, Repeats, Span,
     Unit, Until,
 };
-pub(super) use self::view::single_line;
 use self::view::View;
+pub(super) use self::view::single_line;
 
 /// Every template, by name.
 const TEMPLATES: [(&str, &str); 12] = [
@@ -139,10 +139,34 @@ impl Language {
             let added = templates.add_template(name, source);
             added.map_err(|e| RenderError::Template { template: name.to_owned(), reason: format!("{e:#}") })?;
         }
+        templates.set_formatter(escape);
         let texts = Arc::clone(&locale);
         templates.add_function("t", move |key: &str, args: Kwargs| translate(&texts, key, &args));
         Ok(Self { locale, templates })
     }
+}
+
+/// Writes a value into a template: in HTML with the five characters escaped that mean something there. (minijinja's own way
+/// escapes slashes too, which makes addresses of the web unreadable to simple programs.)
+fn escape(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+    let text = match value.as_str() {
+        Some(text) if matches!(state.auto_escape(), AutoEscape::Html) && !value.is_safe() => text,
+        _ => return minijinja::escape_formatter(out, state, value),
+    };
+    let mut written = 0;
+    for (at, found) in text.match_indices(['&', '<', '>', '"', '\'']) {
+        let entity = match found {
+            "&" => "&amp;",
+            "<" => "&lt;",
+            ">" => "&gt;",
+            "\"" => "&quot;",
+            _ => "&#39;",
+        };
+        out.write_str(&text[written..at])?;
+        out.write_str(entity)?;
+        written = at + found.len();
+    }
+    Ok(out.write_str(&text[written..])?)
 }
 
 /// `t("key", name=value)` in templates.

@@ -275,9 +275,11 @@ fn clip(mut text: String, most: usize) -> String {
 
 /// The text as a link, if it is an address of the web and nothing else.
 fn web_link(text: &str) -> Option<String> {
-    let uri: http::Uri = text.trim().parse().ok()?;
+    let odd = |c: char| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}');
+    let text = text.trim();
+    let uri: http::Uri = text.parse().ok().filter(|_| !text.contains(odd))?;
     let web = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
-    web.then(|| text.trim().to_owned())
+    web.then(|| text.to_owned())
 }
 
 #[cfg(test)]

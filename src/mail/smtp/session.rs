@@ -92,7 +92,8 @@ impl Session {
         to: Address,
         mime: &[u8],
     ) -> Result<(Option<Self>, Outcome), Broken> {
-        let international = [from.as_ref(), Some(&to)].into_iter().flatten().any(|a| !AsRef::<str>::as_ref(a).is_ascii());
+        let international =
+            [from.as_ref(), Some(&to)].into_iter().flatten().any(|a| !AsRef::<str>::as_ref(a).is_ascii());
         if international && !self.connection.server_info().supports_feature(Extension::SmtpUtfEight) {
             let reason = format!("{}: the server takes no addresses beyond ASCII (SMTPUTF8)", self.server);
             return Ok((Some(self), Outcome::Refused { permanent: true, reason }));

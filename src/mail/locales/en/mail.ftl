@@ -69,6 +69,7 @@ guests-more = { $count ->
     [one] and one more
    *[other] and { $count } more
 }
+labelled = { $label }:
 before = Before
 now = Now
 added = added

@@ -68,6 +68,7 @@ guests-more = { $count ->
     [one] et une autre personne
    *[other] et { $count } autres personnes
 }
+labelled = { $label } :
 before = Avant
 now = Maintenant
 added = ajouté
@@ -76,7 +77,7 @@ removed = supprimé
 ## Liens
 
 see-in-calendar = Voir dans l’agenda
-question = Serez-vous présent ?
+question = Serez-vous présent ?
 yes = Oui
 maybe = Peut-être
 no = Non
@@ -84,26 +85,26 @@ forward-warning = Si vous transférez ce message, son destinataire pourra répon
 
 ## event-invite
 
-invite-subject = Invitation de { $organizer } : { $summary }
+invite-subject = { $organizer } vous invite : { $summary }
 invite-title = { $organizer } vous invite
 
 ## event-update
 
-update-subject = Modifié par { $organizer } : { $summary }
+update-subject = Modifié par { $organizer } : { $summary }
 update-title = { $organizer } a modifié un événement
 
 ## event-cancel
 
-cancel-subject = Annulé par { $organizer } : { $summary }
+cancel-subject = Annulé par { $organizer } : { $summary }
 cancel-title = { $organizer } a annulé un événement
 
 ## event-reply
 
-reply-subject-accepted = Accepté : { $summary } ({ $name })
-reply-subject-declined = Décliné : { $summary } ({ $name })
-reply-subject-tentative = Peut-être : { $summary } ({ $name })
-reply-subject-delegated = Délégué : { $summary } ({ $name })
-reply-subject-pending = Sans réponse : { $summary } ({ $name })
+reply-subject-accepted = Accepté : { $summary } ({ $name })
+reply-subject-declined = Décliné : { $summary } ({ $name })
+reply-subject-tentative = Peut-être : { $summary } ({ $name })
+reply-subject-delegated = Délégué : { $summary } ({ $name })
+reply-subject-pending = Sans réponse : { $summary } ({ $name })
 reply-title-accepted = { $name } participera
 reply-title-declined = { $name } ne participera pas
 reply-title-tentative = { $name } participera peut-être
