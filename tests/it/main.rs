@@ -5,3 +5,5 @@ mod contracts;
 mod floors;
 mod kill;
 mod mail_snapshots;
+mod notify_cases;
+mod notify_support;
