@@ -2,8 +2,10 @@
 
 mod config_file;
 mod contracts;
+mod demo_outbox;
 mod floors;
 mod kill;
 mod mail_snapshots;
 mod notify_cases;
+mod notify_consumers;
 mod notify_support;
