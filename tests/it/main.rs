@@ -4,6 +4,7 @@ mod config_file;
 mod contracts;
 mod demo_outbox;
 mod floors;
+mod indexing;
 mod kill;
 mod mail_snapshots;
 mod notify_cases;
