@@ -77,7 +77,7 @@ fn compose(c: &mut Criterion) {
 fn queue(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let deliveries = || -> Vec<Delivery> {
-        let message = |n| Message::new(Topic::NotificationEmail, n.to_string(), &invitation(n));
+        let message = |n: u64| Message::new(Topic::NotificationEmail, n.to_string(), &invitation(n));
         (0..MANY).map(|n| Delivery { id: n, message: message(n), attempt: 1, published: Env::system().now() }).collect()
     };
     let mut group = c.benchmark_group("mail");
