@@ -43,6 +43,23 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// Replaces every secret by `***`, so that the rest may be shown.
+    pub fn hide_secrets(&mut self) {
+        let hide = |secret: &mut Option<String>| {
+            if secret.is_some() {
+                *secret = Some("***".to_owned());
+            }
+        };
+        hide(&mut self.webadmin.password);
+        hide(&mut self.mail.smtp.password);
+        self.auth.oidc.iter_mut().for_each(|p| hide(&mut p.client_secret));
+        if !self.upstream.admin_password.is_empty() {
+            self.upstream.admin_password = "***".to_owned();
+        }
+    }
+}
+
 /// The public port: REST, `/dav/**`, and DAV at the root for CalDAV clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
