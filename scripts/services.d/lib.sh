@@ -114,7 +114,7 @@ await() {
 }
 
 explain() {
-  tail -n 40 "$STATE/$NAME.log" | sed "s/^/  /" >&2
+  tail -n 12 "$STATE/$NAME.log" | cut -c1-200 | sed "s/^/  /" >&2
   fail "$NAME $1 (log: $STATE/$NAME.log)"
 }
 
