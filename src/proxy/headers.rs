@@ -2,7 +2,7 @@
 //! server sends passes unless it belongs to the connection, to a login or to another surface. Pure.
 
 use http::header::{
-    ALT_SVC, CONNECTION, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER,
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
 
@@ -62,6 +62,10 @@ pub(super) fn for_upstream(mut headers: HeaderMap) -> HeaderMap {
 /// Makes the headers of the server's answer ours. `mount` says that paths in `Location` of a redirect lack our mount.
 pub(super) fn for_client(headers: &mut HeaderMap, is_redirect: bool, mount: bool) {
     drop_named_by_connection(headers);
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // The body was read by its chunks; a length beside them is a lie (RFC 9112 §6.3).
+        headers.remove(CONTENT_LENGTH);
+    }
     for name in [
         CONNECTION,
         HeaderName::from_static("keep-alive"),

@@ -28,7 +28,7 @@ use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOC
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri};
 use tower::util::BoxCloneSyncService;
-use tower::{ServiceBuilder, ServiceExt as _};
+use tower::ServiceBuilder;
 
 pub use error::ProxyError;
 pub use path::{MOUNT, PathError, PublicAddress, dav_path};

@@ -2,3 +2,6 @@
 
 mod config_file;
 mod floors;
+mod proxy_bodies;
+mod proxy_headers;
+mod proxy_support;
