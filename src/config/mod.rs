@@ -72,6 +72,12 @@ pub struct Server {
     pub head_timeout_s: u64,
     /// Octets of a request's head.
     pub head_bytes: usize,
+    /// Fields of a request's head.
+    pub head_fields: usize,
+    /// Time in which a client must take at least one octet of an answer, in seconds.
+    pub stall_timeout_s: u64,
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
     /// Time to finish what is under way at shutdown, in seconds.
     pub shutdown_grace_s: u64,
 }
@@ -83,6 +89,9 @@ impl Default for Server {
             public_url: "http://127.0.0.1:8080".to_owned(),
             head_timeout_s: 15,
             head_bytes: 32 << 10,
+            head_fields: 100,
+            stall_timeout_s: 60,
+            connections: 10_000,
             shutdown_grace_s: 20,
         }
     }

@@ -2,3 +2,8 @@
 
 mod config_file;
 mod floors;
+mod proxy_bodies;
+mod proxy_failures;
+mod proxy_headers;
+mod proxy_support;
+mod serve;
