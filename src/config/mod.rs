@@ -1,11 +1,15 @@
 //! Configuration: one TOML file, every key with a default, each overridable from the environment
 //! (`CONVOKE__SECTION__KEY`). `conf/convoke.toml` documents every key; a test compares it with the types here.
 
+mod load;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 
 use crate::ids::{DomainName, Email};
 
@@ -37,6 +41,23 @@ pub struct Config {
     pub queue: Queue,
     /// Logs.
     pub log: Log,
+}
+
+impl Config {
+    /// Replaces every secret by `***`, so that the rest may be shown.
+    pub fn hide_secrets(&mut self) {
+        let hide = |secret: &mut Option<String>| {
+            if secret.is_some() {
+                *secret = Some("***".to_owned());
+            }
+        };
+        hide(&mut self.webadmin.password);
+        hide(&mut self.mail.smtp.password);
+        self.auth.oidc.iter_mut().for_each(|p| hide(&mut p.client_secret));
+        if !self.upstream.admin_password.is_empty() {
+            self.upstream.admin_password = "***".to_owned();
+        }
+    }
 }
 
 /// The public port: REST, `/dav/**`, and DAV at the root for CalDAV clients.
@@ -184,6 +205,11 @@ pub struct Auth {
     pub basic: bool,
     /// Failed Basic attempts per account and minute before answers are delayed.
     pub basic_failures_per_minute: u32,
+    /// Take a password that was right without checking it again for this long, in seconds; 0 checks every time. A
+    /// password that is changed by another process ends within this time.
+    pub basic_cache_s: u64,
+    /// Passwords checked at once; each check takes a processor and some 20 MiB for some 20 ms.
+    pub password_checks: usize,
     /// OpenID providers.
     pub oidc: Vec<Oidc>,
     /// Remember a token for this long, in seconds.
@@ -197,6 +223,8 @@ impl Default for Auth {
         Self {
             basic: true,
             basic_failures_per_minute: 10,
+            basic_cache_s: 60,
+            password_checks: 2,
             oidc: Vec::new(),
             token_cache_s: 300,
             token_cache_size: 10_000,
@@ -224,9 +252,21 @@ pub struct Oidc {
     /// Domains whose users this provider vouches for; empty for any.
     #[serde(default)]
     pub domains: Vec<DomainName>,
+    /// Refuse users of whom the provider says that it did not verify their address (`email_verified: false`).
+    #[serde(default)]
+    pub require_verified_email: bool,
+    /// Where introspection names no audience, take the client that the token was issued to for one.
+    #[serde(default)]
+    pub audience_from_client_id: bool,
     /// Clock skew to tolerate, in seconds.
     #[serde(default = "Oidc::default_skew")]
     pub clock_skew_s: u64,
+    /// Fetch the provider's metadata and keys again after this long, in seconds.
+    #[serde(default = "Oidc::default_keys_max_age")]
+    pub keys_max_age_s: u64,
+    /// Fetch them at most this often when a token names a key that is not known, or after a failure, in seconds.
+    #[serde(default = "Oidc::default_keys_min_age")]
+    pub keys_min_age_s: u64,
 }
 
 impl Oidc {
@@ -236,6 +276,31 @@ impl Oidc {
 
     fn default_skew() -> u64 {
         30
+    }
+
+    fn default_keys_max_age() -> u64 {
+        3_600
+    }
+
+    fn default_keys_min_age() -> u64 {
+        10
+    }
+
+    /// A provider of which only the issuer and the audiences are known; everything else as in a file that leaves it out.
+    pub fn new(issuer: impl Into<String>, audience: Vec<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience,
+            client_id: None,
+            client_secret: None,
+            claim: Self::default_claim(),
+            domains: Vec::new(),
+            require_verified_email: false,
+            audience_from_client_id: false,
+            clock_skew_s: Self::default_skew(),
+            keys_max_age_s: Self::default_keys_max_age(),
+            keys_min_age_s: Self::default_keys_min_age(),
+        }
     }
 }
 
