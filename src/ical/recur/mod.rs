@@ -1,0 +1,3 @@
+//! Recurrence.
+pub(crate) mod dates;
+pub mod rule;
