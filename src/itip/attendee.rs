@@ -1,7 +1,7 @@
 //! An attendee wrote: what they answer the organizer, and what they may change (RFC 6638 §3.2.2, mail-itip-alarms
 //! §5.5–5.7).
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,9 +10,10 @@ use super::VEVENT;
 use super::address::Address;
 use super::edit::{self, common_name};
 use super::message::{ItipMessage, Method};
-use super::moment::{InstanceId, Moment, exdates};
-use super::object::{Invitee, Object, has_param, is_scheduled_by_server, partstat_of};
+use super::moment::{InstanceId, Moment};
+use super::object::{Invitee, Object, Seat, has_param, is_scheduled_by_server, partstat_of};
 use super::request::{envelope, metadata, occurrence_sequence};
+use crate::ical::edit::exdates;
 use crate::ical::{Component, Property, When, Zones};
 use crate::ids::{Email, Uid};
 
@@ -24,6 +25,7 @@ const ORGANIZERS_OWN: [&str; 5] = ["SUMMARY", "LOCATION", "DTSTART", "DTEND", "O
 
 /// An answer about one occurrence, or about the whole series.
 struct Answer {
+    id: InstanceId,
     partstat: String,
     /// What the organizer knew until now.
     before: Option<String>,
@@ -49,22 +51,22 @@ pub(super) fn reply(
         Some(after) => changed_answers(before, after, me),
         None => all_declined(current, me),
     };
-    answers.retain(|id, answer| {
-        let cancelled = current.instance(*id).is_some_and(|i| i.cancelled);
+    answers.retain(|answer| {
+        let cancelled = current.instance(answer.id).is_some_and(|i| i.cancelled);
         let same = answer.before.as_ref() == Some(&answer.partstat);
         !cancelled && (!same || forced || after.is_none())
     });
-    if before.is_none() && !forced && answers.values().all(|a| a.partstat == NEEDS_ACTION) {
+    if before.is_none() && !forced && answers.iter().all(|a| a.partstat == NEEDS_ACTION) {
         // Somebody put an invitation into their calendar and has not answered yet.
         return None;
     }
     let mut message = envelope(current, Method::Reply);
-    for (id, answer) in &answers {
-        message.push_component(answer_event(current, me, *id, answer, now));
+    for answer in &answers {
+        message.push_component(answer_event(current, me, answer, now));
     }
     // An override that repeats the answer to the series tells the organizer nothing (mail-itip-alarms §0.2).
     let series = before.and_then(|o| partstat_in(o, &me.address, InstanceId::Master));
-    let significant = forced || answers.values().any(|a| a.before.as_ref().or(series.as_ref()) != Some(&a.partstat));
+    let significant = forced || answers.iter().any(|a| a.before.as_ref().or(series.as_ref()) != Some(&a.partstat));
     (!answers.is_empty()).then(|| ItipMessage {
         uid: Uid(current.uid.to_owned()),
         component: VEVENT.to_owned(),
@@ -87,62 +89,64 @@ fn partstat_in(object: &Object, who: &Address, id: InstanceId) -> Option<String>
 }
 
 /// Every answer of the new copy beside what it was, with the occurrences that were taken out of it as declined.
-fn changed_answers(before: Option<&Object>, after: &Object, me: &Invitee) -> BTreeMap<InstanceId, Answer> {
+fn changed_answers(before: Option<&Object>, after: &Object, me: &Invitee) -> Vec<Answer> {
     let was = |id| before.and_then(|o| partstat_in(o, &me.address, id));
-    let mut answers = BTreeMap::new();
+    let mut answers = Vec::new();
     for seat in &me.seats {
         let id = after.instances[seat.instance].id;
         let occurrence = after.recurrence_id(seat.instance);
-        answers.insert(id, Answer { partstat: partstat_of(seat.attendee), before: was(id), occurrence });
+        answers.push(Answer { id, partstat: partstat_of(seat.attendee), before: was(id), occurrence });
     }
-    let series = answers.get(&InstanceId::Master).map(|a| a.partstat.clone());
+    let series = answers.iter().find(|a| a.id == InstanceId::Master).map(|a| a.partstat.clone());
     let taken_out = new_exdates(before, after);
     if series.as_deref().is_some_and(|s| s != DECLINED) {
-        for (moment, when) in &taken_out {
-            let id = InstanceId::At(*moment);
-            let before = was(id);
-            answers.insert(id, Answer { partstat: DECLINED.to_owned(), before, occurrence: Some(when.clone()) });
+        for when in &taken_out {
+            let id = InstanceId::At(when.into());
+            answers.retain(|a| a.id != id);
+            let (before, occurrence) = (was(id), Some(when.clone()));
+            answers.push(Answer { id, partstat: DECLINED.to_owned(), before, occurrence });
         }
     }
     // Overrides that are gone without EXDATE follow the series again; without a series they are gone for good.
-    for (index, instance) in before.iter().flat_map(|o| o.instances.iter().enumerate()) {
-        let Some(before) = before.filter(|_| after.instance(instance.id).is_none()) else { continue };
-        let gone = instance.id.moment().is_some_and(|m| !taken_out.contains_key(&m));
-        let Some(old) = partstat_in(before, &me.address, instance.id).filter(|_| gone) else { continue };
+    let is_excluded = |id: InstanceId| taken_out.iter().any(|w| InstanceId::At(w.into()) == id);
+    for (before, index) in before.iter().flat_map(|o| (0..o.instances.len()).map(move |i| (o, i))) {
+        let id = before.instances[index].id;
+        if id == InstanceId::Master || after.instance(id).is_some() || is_excluded(id) {
+            continue;
+        }
+        let Some(old) = partstat_in(before, &me.address, id) else { continue };
         let partstat = series.clone().unwrap_or_else(|| DECLINED.to_owned());
-        let occurrence = before.recurrence_id(index);
-        answers.insert(instance.id, Answer { partstat, before: Some(old), occurrence });
+        answers.push(Answer { id, partstat, before: Some(old), occurrence: before.recurrence_id(index) });
     }
     answers
 }
 
-fn new_exdates(before: Option<&Object>, after: &Object) -> BTreeMap<Moment, When> {
-    let of = |o: &Object| o.master().map_or_else(Vec::new, |m| exdates(m.component, &o.zones));
-    let mut new: BTreeMap<Moment, When> = of(after).into_iter().map(|w| ((&w).into(), w)).collect();
-    for known in before.map_or_else(Vec::new, of) {
-        new.remove(&(&known).into());
-    }
-    new
+/// EXDATE of the new copy that were not in the old one, each once, in the order written.
+fn new_exdates(before: Option<&Object>, after: &Object) -> Vec<When> {
+    let of = |o: &Object| o.master().map_or_else(Vec::new, |m| exdates(m.component, &o.zones).collect());
+    let mut known: HashSet<Moment> = before.map_or_else(Vec::new, of).iter().map(Moment::from).collect();
+    of(after).into_iter().filter(|when| known.insert(when.into())).collect()
 }
 
 /// The copy is deleted: the series is declined, and so is every occurrence that was answered by itself.
-fn all_declined(copy: &Object, me: &Invitee) -> BTreeMap<InstanceId, Answer> {
-    let seats = me.seats.iter().map(|s| {
-        let before = Some(partstat_of(s.attendee));
-        let occurrence = copy.recurrence_id(s.instance);
-        (copy.instances[s.instance].id, Answer { partstat: DECLINED.to_owned(), before, occurrence })
-    });
-    seats.collect()
+fn all_declined(copy: &Object, me: &Invitee) -> Vec<Answer> {
+    let answer = |s: &Seat| Answer {
+        id: copy.instances[s.instance].id,
+        partstat: DECLINED.to_owned(),
+        before: Some(partstat_of(s.attendee)),
+        occurrence: copy.recurrence_id(s.instance),
+    };
+    me.seats.iter().map(answer).collect()
 }
 
 /// One VEVENT of a REPLY (RFC 5546 §3.2.3).
 fn answer_event(
     copy: &Object,
     me: &Invitee,
-    id: InstanceId,
     answer: &Answer,
     now: DateTime<Utc>,
 ) -> Component {
+    let id = answer.id;
     let mut event = Component::new(VEVENT);
     event.push(Property::new("UID", copy.uid));
     event.push(edit::dtstamp(now));

@@ -1,10 +1,13 @@
 //! Which occurrence is meant: recurrence ids compared by what they mean, not by how they are written.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 
 use super::error::ItipError;
-use crate::ical::{Component, Property, When, Zones};
+use crate::ical::edit::exdates;
+use crate::ical::{Component, Item, Property, When, Zones};
 
 /// A point of a recurrence set, the same in every zone it may be written in (mail-itip-alarms §5.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,16 +65,11 @@ pub(super) fn read(property: &Property, zones: &Zones) -> Result<When, ItipError
     })
 }
 
-/// The values of every EXDATE; values that are no times count for nothing, as with every reader of such an object.
-pub(super) fn exdates(component: &Component, zones: &Zones) -> Vec<When> {
-    component.all("EXDATE").flat_map(|p| When::list(p, zones)).filter_map(Result::ok).collect()
-}
-
 /// Takes occurrences out of a series: adds to EXDATE what is not there yet, written in the form of its DTSTART.
 /// True when something was added.
 pub(super) fn exclude(master: &mut Component, zones: &Zones, occurrences: &[When]) -> bool {
     let Some(start) = master.get("DTSTART").and_then(|p| When::read(p, zones).ok()) else { return false };
-    let mut known: std::collections::HashSet<Moment> = exdates(master, zones).iter().map(Moment::from).collect();
+    let mut known: HashSet<Moment> = exdates(master, zones).map(|w| (&w).into()).collect();
     let mut added = false;
     for occurrence in occurrences {
         let exdate = occurrence.in_form_of(&start, Tz::UTC);
@@ -87,4 +85,27 @@ pub(super) fn exclude(master: &mut Component, zones: &Zones, occurrences: &[When
         }
     }
     added
+}
+
+/// Puts an occurrence back that EXDATE took out of the series; true when it had.
+pub(super) fn include(master: &mut Component, zones: &Zones, occurrence: Moment) -> bool {
+    let stays = |value: &str, tzid: Option<&str>| {
+        When::parse(value, tzid, zones).map_or(true, |when| Moment::from(&when) != occurrence)
+    };
+    let mut changed = false;
+    master.items.retain_mut(|item| {
+        let Item::Property(line) = item else { return true };
+        if !line.is("EXDATE") {
+            return true;
+        }
+        let kept: Vec<&str> = line.value().split(',').filter(|v| stays(v, line.get_param("TZID"))).collect();
+        if kept.len() == line.value().split(',').count() {
+            return true;
+        }
+        changed = true;
+        let (left, value) = (!kept.is_empty(), kept.join(","));
+        line.set_value(value);
+        left
+    });
+    changed
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::edit::strip_scheduling;
-use super::moment::{InstanceId, Moment, exclude, exdates};
+use super::moment::{InstanceId, Moment, exclude};
 use super::object::{Invitee, Object};
+use crate::ical::edit::exdates;
 use crate::ical::{Component, Property, Zones};
 
 /// Changes of these must be told (RFC 6638 §3.2.8, plus what people read: mail-itip-alarms §5.4).
@@ -114,7 +115,7 @@ fn is_any(property: &Property, names: &[&str]) -> bool {
 }
 
 fn excluded(event: &Component, zones: &Zones) -> BTreeSet<Moment> {
-    exdates(event, zones).iter().map(Moment::from).collect()
+    exdates(event, zones).map(|w| (&w).into()).collect()
 }
 
 /// The significant content of a VEVENT in a form that does not depend on how it is written.
