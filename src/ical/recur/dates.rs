@@ -199,26 +199,30 @@ impl<'r> Plan<'r> {
     /// cannot.
     fn next_chance(&self, start: NaiveDateTime) -> Option<NaiveDateTime> {
         let freq = self.rule.freq;
-        let next = |step: i64| {
-            let second = i64::from(start.num_seconds_from_midnight());
-            start.checked_add_signed(TimeDelta::seconds(step - second % step))
-        };
-        let absent = |list: &[u32], n: u32| !list.is_empty() && !list.contains(&n);
         if freq > Frequency::Hourly {
-            None
-        } else if !self.has_month(start.date()) {
-            start.date().with_day(1)?.checked_add_months(Months::new(1)).map(|d| d.and_time(NaiveTime::MIN))
-        } else if !self.has_day(start.date()) {
-            start.date().checked_add_days(Days::new(1)).map(|d| d.and_time(NaiveTime::MIN))
-        } else if absent(&self.hours, start.hour()) {
-            next(3600)
-        } else if freq <= Frequency::Minutely && absent(&self.minutes, start.minute()) {
-            next(60)
-        } else if freq == Frequency::Secondly && absent(&self.seconds, start.second()) {
-            next(1)
-        } else {
-            None
+            return None;
         }
+        let day = start.date();
+        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN);
+        if !self.has_month(day) {
+            return day.with_day(1)?.checked_add_months(Months::new(1)).map(midnight);
+        }
+        if !self.has_day(day) {
+            return day.checked_add_days(Days::new(1)).map(midnight);
+        }
+        // The next listed hour (minute, second), or the start of the next day (hour, minute).
+        let chance = |list: &[u32], now: u32, unit: u32, all: u32| {
+            if list.is_empty() || list.contains(&now) {
+                return None;
+            }
+            let next = list.iter().copied().find(|n| *n > now).unwrap_or(all);
+            let into = start.num_seconds_from_midnight() % unit;
+            Some(start + TimeDelta::seconds(i64::from((next - now) * unit) - i64::from(into)))
+        };
+        let hour = chance(&self.hours, start.hour(), 3600, 24);
+        let minute = || if freq <= Frequency::Minutely { chance(&self.minutes, start.minute(), 60, 60) } else { None };
+        let second = || if freq <= Frequency::Secondly { chance(&self.seconds, start.second(), 1, 60) } else { None };
+        hour.or_else(minute).or_else(second)
     }
 }
 
