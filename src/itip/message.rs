@@ -144,12 +144,14 @@ impl ItipMessage {
             None => (String::new(), None),
         };
         let (organizer, attendee) = (party("ORGANIZER"), party("ATTENDEE"));
+        let sequence = calendar.components().find_map(sequence_of).unwrap_or(0);
+        let component = main.name().to_ascii_uppercase();
         let (sender, recipient) = if method.is_from_attendee() { (attendee, organizer) } else { (organizer, attendee) };
         Ok(Self {
             uid: Uid(uid),
-            component: main.name().to_ascii_uppercase(),
+            component,
             method,
-            sequence: calendar.components().find_map(sequence_of).unwrap_or(0),
+            sequence,
             sender: sender.0,
             sender_name: sender.1,
             recipient: recipient.0,

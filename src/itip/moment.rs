@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 
 use super::error::ItipError;
 use crate::ical::edit::exdates;
+use crate::ical::recur::{Bounds, Series, instance_of};
 use crate::ical::{Component, Item, Property, When, Zones};
 
 /// A point of a recurrence set, the same in every zone it may be written in (mail-itip-alarms §5.8).
@@ -63,6 +64,17 @@ pub(super) fn read(property: &Property, zones: &Zones) -> Result<When, ItipError
         property: property.name().to_ascii_uppercase(),
         value: property.value().chars().take(40).collect(),
     })
+}
+
+/// The occurrence of a series at this moment as an override of its own, in the zone of the series; `None` when the series
+/// has no such occurrence.
+pub(super) fn occurrence(master: &Component, zones: &Zones, at: &When) -> Option<Component> {
+    if master.get("RRULE").is_none() && master.get("RDATE").is_none() {
+        return None;
+    }
+    // A rule that cannot be followed to that moment within reason has no occurrence there.
+    let found = Series::of(&[master], zones, Tz::UTC).at(at, Bounds::default()).ok()??;
+    Some(instance_of(master, &found.recurrence_id, zones, Tz::UTC))
 }
 
 /// Takes occurrences out of a series: adds to EXDATE what is not there yet, written in the form of its DTSTART.

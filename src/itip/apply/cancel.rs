@@ -1,7 +1,5 @@
 //! CANCEL reaches an attendee (RFC 5546 §3.2.5).
 
-use std::collections::BTreeSet;
-
 use super::super::VEVENT;
 use super::super::error::ItipError;
 use super::super::moment::{InstanceId, exclude, read};
@@ -65,39 +63,36 @@ fn cancel_occurrences(copy: &Component, delivery: &Delivery) -> Result<Applied, 
     let mut done = false;
     for event in delivery.events() {
         let (id, message) = (InstanceId::of(event, &delivery.zones)?, stamp(event, delivery));
-        let find = |e: &&mut Component| e.is(VEVENT) && InstanceId::of(e, &zones).is_ok_and(|i| i == id);
-        let over = result.components_mut().find(find);
-        if over.as_ref().is_some_and(|o| message.is_older_than(Stamp::of(o), delivery.now)) {
+        let Some(recurrence_id) = event.get("RECURRENCE-ID") else { continue };
+        let place = |id| events(&result).position(|e| InstanceId::of(e, &zones).is_ok_and(|i| i == id));
+        let (override_at, master_at) = (place(id), place(InstanceId::Master));
+        let held = |at: Option<usize>| at.and_then(|at| events(&result).nth(at)).map(Stamp::of);
+        let stale = match (held(override_at), held(master_at)) {
+            (Some(over), _) => message.is_older_than(over, delivery.now),
+            (None, Some(series)) => message.is_older_than_series(series, delivery.now),
+            (None, None) => false,
+        };
+        if stale {
             reason = Reason::Stale;
             continue;
         }
-        let in_copy = over.is_some();
-        let is_master = |e: &&mut Component| e.is(VEVENT) && e.get("RECURRENCE-ID").is_none();
-        match (result.components_mut().find(is_master), event.get("RECURRENCE-ID")) {
-            (Some(master), Some(recurrence_id)) => {
-                if !in_copy && message.is_older_than_series(Stamp::of(master), delivery.now) {
-                    reason = Reason::Stale;
-                    continue;
-                }
-                exclude(master, &zones, &[read(recurrence_id, &delivery.zones)?]);
-                note_dtstamp(master, message);
-                remove(&mut result, &BTreeSet::from([id]), &zones);
-                done = true;
-            }
-            _ => {
-                for over in result.components_mut().filter(|e| find(&e)) {
-                    mark_cancelled(over, message);
-                    done = true;
-                }
-            }
+        let at = master_at.or(override_at);
+        let Some(held) = at.and_then(|at| result.components_mut().filter(|c| c.is(VEVENT)).nth(at)) else { continue };
+        done = true;
+        if master_at.is_some() {
+            exclude(held, &zones, &[read(recurrence_id, &delivery.zones)?]);
+            note_dtstamp(held, message);
+            remove(&mut result, id, &zones);
+        } else {
+            mark_cancelled(held, message);
         }
     }
     Ok(if done { Applied::replaced(copy, result) } else { Applied::ignored(reason) })
 }
 
-fn remove(calendar: &mut Component, ids: &BTreeSet<InstanceId>, zones: &Zones) {
+fn remove(calendar: &mut Component, occurrence: InstanceId, zones: &Zones) {
     calendar.items.retain(|item| match item {
-        Item::Component(c) if c.is(VEVENT) => !InstanceId::of(c, zones).is_ok_and(|id| ids.contains(&id)),
+        Item::Component(c) if c.is(VEVENT) => !InstanceId::of(c, zones).is_ok_and(|id| id == occurrence),
         _ => true,
     });
 }

@@ -99,6 +99,17 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// Writes the answer into the sender's line of a VEVENT and gives that line, or adds one and gives none.
+    fn record_in<'e>(&self, event: &'e mut Component) -> Option<&'e mut Property> {
+        if find_line(event, self.sender).is_none() {
+            event.push(self.new_line());
+            return None;
+        }
+        let line = event.properties_mut().find(|p| p.is("ATTENDEE") && Address::read(p.value()) == *self.sender)?;
+        self.write_to(line);
+        Some(line)
+    }
+
     /// The line of somebody who was not invited, known as a party crasher (RFC 5546 §3.2.3).
     fn new_line(&self) -> Property {
         let mut line = Property::new("ATTENDEE", self.line.value()).param("PARTSTAT", &self.partstat);
@@ -129,13 +140,9 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
         if answer.is_stale(held, zones) {
             return Ok(Some(Reason::Stale));
         }
-        match held.all_mut("ATTENDEE").find(|a| Address::read(a.value()) == *answer.sender) {
-            Some(line) => {
-                answer.write_to(line);
-                line.set_param("SCHEDULE-STATUS", &answer.status);
-                line.remove_param("RSVP");
-            }
-            None => held.push(answer.new_line()),
+        if let Some(line) = answer.record_in(held) {
+            line.set_param("SCHEDULE-STATUS", &answer.status);
+            line.remove_param("RSVP");
         }
         return Ok(None);
     }
@@ -149,10 +156,7 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
     if answer.is_stale(&new, zones) {
         return Ok(Some(Reason::Stale));
     }
-    match new.all_mut("ATTENDEE").find(|a| Address::read(a.value()) == *answer.sender) {
-        Some(line) => answer.write_to(line),
-        None => new.push(answer.new_line()),
-    }
+    answer.record_in(&mut new);
     object.push_component(new);
     Ok(None)
 }
