@@ -32,14 +32,12 @@ fn addressees(alarm: &Component) -> impl Iterator<Item = Address> {
 
 /// The e-mail alarms of an event that go to this person, with nobody else on them.
 pub(super) fn addressed_to(event: &Component, recipient: &Address) -> impl Iterator<Item = Component> {
-    event.components().filter(|c| is_email(c)).filter_map(|alarm| {
-        addressees(alarm).any(|a| a == *recipient).then(|| {
-            let mut alarm = alarm.clone();
-            alarm.items.retain(
-                |i| !matches!(i, Item::Property(p) if p.is("ATTENDEE") && Address::read(p.value()) != *recipient),
-            );
-            alarm
-        })
+    let is_theirs = |alarm: &&Component| is_email(alarm) && addressees(alarm).any(|a| a == *recipient);
+    event.components().filter(is_theirs).map(|alarm| {
+        let mut alarm = alarm.clone();
+        let is_other = |p: &Property| p.is("ATTENDEE") && Address::read(p.value()) != *recipient;
+        alarm.items.retain(|i| !matches!(i, Item::Property(p) if is_other(p)));
+        alarm
     })
 }
 

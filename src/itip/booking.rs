@@ -34,9 +34,7 @@ pub(super) fn gate(before: Option<&Object>, after: Option<&Object>, organizer: &
     let was = state(before);
     let booker = |o: Option<&Object>| o.and_then(booker);
     match (after, state(after)) {
-        (None, _) if was != State::Open => {
-            booker(before).map_or(Gate::Closed, |booker| Gate::Withdrawn { booker })
-        }
+        (None, _) if was != State::Open => booker(before).map_or(Gate::Closed, |booker| Gate::Withdrawn { booker }),
         (None, _) => Gate::Open,
         (Some(_), State::Open) if was != State::Open => Gate::Opening,
         (Some(_), State::Open) => Gate::Open,
@@ -86,10 +84,10 @@ fn is_true(value: &str) -> bool {
 /// Copies what the event says about its booking into a message VEVENT that does not say it.
 pub(super) fn copy_metadata(from: &Component, into: &mut Component) {
     for name in METADATA {
-        if into.get(name).is_none() {
-            if let Some(property) = from.get(name) {
-                into.push(property.clone());
-            }
+        if into.get(name).is_none()
+            && let Some(property) = from.get(name)
+        {
+            into.push(property.clone());
         }
     }
 }

@@ -72,11 +72,7 @@ impl Change {
 }
 
 /// Compares what somebody saw with what they see now; `cancelled` are occurrences that were just cancelled.
-pub(super) fn compare(
-    before: (&Object, &[usize]),
-    after: (&Object, &[usize]),
-    cancelled: &BTreeSet<Moment>,
-) -> Change {
+pub(super) fn compare(before: (&Object, &[usize]), after: (&Object, &[usize]), cancelled: &BTreeSet<Moment>) -> Change {
     let old = project(before.0, before.1);
     let new = project(after.0, after.1);
     let find = |id: InstanceId| old.iter().find(|(i, _)| *i == id).map(|(_, c)| c);
@@ -84,9 +80,9 @@ pub(super) fn compare(
 
     let same_instances = old.len() == new.len() && new.iter().all(|(id, _)| find(*id).is_some());
     let pairs = || new.iter().filter_map(|(id, event)| Some((find(*id)?, event)));
-    let significant =
-        !same_instances || pairs().any(|(a, b)| significance(a, zones.0) != significance(b, zones.1));
-    let noteworthy = significant || pairs().any(|(a, b)| lines(a, |p| is_any(p, &NOTEWORTHY)) != lines(b, |p| is_any(p, &NOTEWORTHY)));
+    let significant = !same_instances || pairs().any(|(a, b)| significance(a, zones.0) != significance(b, zones.1));
+    let noteworthy = significant
+        || pairs().any(|(a, b)| lines(a, |p| is_any(p, &NOTEWORTHY)) != lines(b, |p| is_any(p, &NOTEWORTHY)));
 
     let material = |p: &Property| !is_any(p, &IMMATERIAL) && !p.is("EXDATE");
     let same_dates = |a: &Component, b: &Component, more: &BTreeSet<Moment>| {
@@ -119,7 +115,14 @@ fn excluded(event: &Component, zones: &Zones) -> BTreeSet<Moment> {
 }
 
 /// The significant content of a VEVENT in a form that does not depend on how it is written.
-fn significance(event: &Component, zones: &Zones) -> (Vec<(&'static str, String)>, Vec<Vec<String>>, BTreeSet<Moment>) {
+#[derive(PartialEq)]
+struct Significance {
+    values: Vec<(&'static str, String)>,
+    rules: Vec<Vec<String>>,
+    excluded: BTreeSet<Moment>,
+}
+
+fn significance(event: &Component, zones: &Zones) -> Significance {
     let mut values = Vec::new();
     for name in SIGNIFICANT {
         // Yahoo writes STATUS twice; the first counts.
@@ -135,7 +138,7 @@ fn significance(event: &Component, zones: &Zones) -> (Vec<(&'static str, String)
     }
     let mut rules: Vec<Vec<String>> = event.all("RRULE").map(|p| rule(p.value())).collect();
     rules.sort();
-    (values, rules, excluded(event, zones))
+    Significance { values, rules, excluded: excluded(event, zones) }
 }
 
 /// The parts of a recurrence rule, whatever their order; `INTERVAL=1` says nothing (RFC 5545 §3.3.10).

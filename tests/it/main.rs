@@ -1,0 +1,3 @@
+//! All integration tests in one binary, so that linking stays cheap. One module per room or surface.
+
+mod itip;
