@@ -2,6 +2,7 @@
 
 mod config_file;
 mod floors;
+mod itip;
 mod proxy_bodies;
 mod proxy_failures;
 mod proxy_headers;
