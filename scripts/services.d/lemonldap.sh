@@ -103,7 +103,7 @@ CONF
 configuration() {
   cat <<CONF
 {
-  "cfgNum": 1, "cfgAuthor": "test", "cfgDate": "1", "cfgVersion": "2.21.0",
+  "cfgNum": 1, "cfgAuthor": "test", "cfgDate": "1", "cfgVersion": "2.21.0", "checkTime": 1, "checkMsg": 1,
   "portal": "$PORTAL/", "domain": "127.0.0.1", "securedCookie": 0, "key": "0123456789abcdef", "https": 0, "requireToken": 0,
   "authentication": "Demo", "userDB": "Same", "passwordDB": "Null", "registerDB": "Null", "captcha_mail_enabled": 0, "captcha_register_enabled": 0,
   "loginHistoryEnabled": 0,
