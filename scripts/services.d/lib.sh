@@ -28,7 +28,7 @@ may_install() {
 # Reads the lists of packages, once in a run.
 refresh_packages() {
   [[ -z ${PACKAGES_ARE_FRESH:-} ]] || return 0
-  apt-get update -q >&2
+  apt-get -o Acquire::Retries=3 update -q >&2
   PACKAGES_ARE_FRESH=1
 }
 
@@ -40,7 +40,7 @@ quietly_install() {
     chmod 755 $hold
     held=1
   fi
-  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends "$@" >&2 || status=$?
+  DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -q -y --no-remove --no-install-recommends "$@" >&2 || status=$?
   [[ -z $held ]] || rm -f $hold
   return $status
 }

@@ -446,6 +446,8 @@ pub struct Limits {
     pub xml_bytes: usize,
     /// Nested XML elements.
     pub xml_depth: usize,
+    /// Octets of a JSON request body of the REST API.
+    pub json_bytes: usize,
     /// Attendees that one event invites at most.
     pub attendees: usize,
 }
@@ -459,6 +461,7 @@ impl Default for Limits {
             occurrences: 10_000,
             xml_bytes: 2 << 20,
             xml_depth: 64,
+            json_bytes: 1 << 20,
             attendees: 10_000,
         }
     }
