@@ -5,6 +5,7 @@ mod contracts;
 mod floors;
 mod itip;
 mod kill;
+mod mail_snapshots;
 mod proxy_bodies;
 mod proxy_failures;
 mod proxy_headers;
