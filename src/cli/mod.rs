@@ -1,2 +1,3 @@
 //! The commands of the program.
+pub mod ical;
 pub mod play;
