@@ -1,4 +1,5 @@
 //! All integration tests in one binary, so that linking stays cheap. One module per room or surface.
 
 mod config_file;
+mod contracts;
 mod floors;
