@@ -4,13 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use convoke::app::demo::{Demo, DemoOptions};
+pub use convoke::cli::play::{ALICE, BOB};
 use convoke::cli::play::{Person, SignedIn, Surfaces, sign_in};
 use convoke::clock::Env;
 use convoke::config::Upstream;
 use convoke::net::{Client, ClientLimits};
-
-pub const ALICE: Person = Person { mail: "alice@example.org", password: "alice" };
-pub const BOB: Person = Person { mail: "bob@example.org", password: "bob" };
 
 /// A running demo and a client to talk to it.
 pub struct World {
