@@ -1,3 +1,4 @@
 //! The commands of the program.
 
+pub mod ical;
 pub mod itip;

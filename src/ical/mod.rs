@@ -6,9 +6,11 @@
 
 pub mod edit;
 pub mod event;
+pub mod jcal;
 pub mod object;
 mod parse;
 pub mod recur;
+pub mod strict;
 mod tree;
 pub mod when;
 pub mod words;
