@@ -16,7 +16,8 @@ fn event(guests: usize, title: &str, sequence: u32) -> Component {
          ORGANIZER;CN=Alice:mailto:alice@example.org\r\n"
     );
     for guest in 0..guests {
-        text += &format!("ATTENDEE;CN=Guest {guest};PARTSTAT=NEEDS-ACTION;RSVP=TRUE:mailto:guest{guest}@example.org\r\n");
+        text +=
+            &format!("ATTENDEE;CN=Guest {guest};PARTSTAT=NEEDS-ACTION;RSVP=TRUE:mailto:guest{guest}@example.org\r\n");
     }
     text += "END:VEVENT\r\nEND:VCALENDAR\r\n";
     Component::parse(&text).unwrap()
