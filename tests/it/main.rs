@@ -4,6 +4,7 @@ mod config_file;
 mod contracts;
 mod floors;
 mod itip;
+mod itip_properties;
 mod kill;
 mod mail_snapshots;
 mod proxy_bodies;
