@@ -3,3 +3,4 @@
 mod config_file;
 mod contracts;
 mod floors;
+mod kill;
