@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, HeaderValue, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Response, StatusCode};
 use url::Url;
 
-use super::clients::{PUBLIC_CLIENT, is_loopback_redirect};
+use super::clients::{PUBLIC_CLIENT, is_loopback_url};
 use super::pages::{Answer, LoginPage, problem};
 use super::params::Params;
 use super::{Code, Grant, Inner, Login, Pending, Provider, cookie};
@@ -67,7 +67,7 @@ async fn authorize(provider: &Provider, headers: &HeaderMap, encoded: &[u8]) -> 
         return problem(StatusCode::BAD_REQUEST, "The application is not known here.");
     }
     // Before this is known, nobody is sent anywhere.
-    let Some(redirect_uri) = params.get("redirect_uri").filter(|uri| is_loopback_redirect(uri)) else {
+    let Some(redirect_uri) = params.get("redirect_uri").filter(|uri| is_loopback_url(uri)) else {
         return problem(StatusCode::BAD_REQUEST, "The application does not say where on this machine to return to.");
     };
     let state = params.get("state");

@@ -66,9 +66,9 @@ fn decode_basic(header: &str) -> Option<(String, String)> {
     Some((form_decode(id)?, form_decode(secret)?))
 }
 
-/// Whether the provider sends people back there: only to this machine (RFC 8252 §7.3), by any port and path. The token
-/// endpoint then wants the very same text again.
-pub(super) fn is_loopback_redirect(uri: &str) -> bool {
+/// Whether it is an address of this machine, with any port and path. People are sent back to no other (RFC 8252 §7.3); the
+/// token endpoint then wants the very same text again.
+pub(super) fn is_loopback_url(uri: &str) -> bool {
     let Ok(url) = Url::parse(uri) else { return false };
     let loopback = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -89,7 +89,7 @@ mod tests {
         for good in
             ["http://127.0.0.1:9/callback", "http://localhost:5173/", "http://[::1]:8080/a?b=c", "https://localhost/x"]
         {
-            assert!(is_loopback_redirect(good), "{good}");
+            assert!(is_loopback_url(good), "{good}");
         }
         for bad in [
             "",
@@ -103,7 +103,7 @@ mod tests {
             "javascript:alert(1)",
             "data:text/html,x",
         ] {
-            assert!(!is_loopback_redirect(bad), "{bad}");
+            assert!(!is_loopback_url(bad), "{bad}");
         }
     }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 use super::authorize::{BROWSER, SESSION, redirect, set_cookie};
-use super::clients::{PUBLIC_CLIENT, is_loopback_redirect};
+use super::clients::{PUBLIC_CLIENT, is_loopback_url};
 use super::pages::{Answer, confirm_logout, logged_out, problem};
 use super::params::Params;
 use super::{Inner, Provider, cookie};
@@ -30,7 +30,7 @@ fn log_out(inner: &Inner, method: &Method, headers: &HeaderMap, encoded: &[u8]) 
     let hint = params.get("id_token_hint").and_then(|token| inner.keys.session_of(token, &inner.issuer));
     let client_known = hint.is_some() || params.get("client_id") == Some(PUBLIC_CLIENT);
     let back = params.get("post_logout_redirect_uri");
-    if back.is_some_and(|uri| !client_known || !is_loopback_redirect(uri)) {
+    if back.is_some_and(|uri| !client_known || !is_loopback_url(uri)) {
         return problem(StatusCode::BAD_REQUEST, "The application's address after logging out is not known here.");
     }
     let session = inner.session(headers);

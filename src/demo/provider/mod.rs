@@ -53,6 +53,9 @@ pub enum ProviderError {
     /// It would be reachable from elsewhere.
     #[error("the demo provider listens on loopback only, not on {0}")]
     NotLoopback(SocketAddr),
+    /// The issuer is not an address of this machine.
+    #[error("the demo provider's issuer must be a loopback URL without a trailing \"/\", not {0:?}")]
+    Issuer(String),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -165,30 +168,50 @@ struct Issued {
 }
 
 impl Provider {
-    /// A provider for these accounts, behind a listener that is bound to `listen`, with its keys in `dir`. Making the keys
-    /// takes a good part of a second the first time.
+    /// A provider for these accounts, behind a listener that is bound to `listen`, with keys and secret in the folder
+    /// `openid` of `dir`. Making the keys takes a good part of a second the first time.
     ///
     /// # Errors
-    /// [`ProviderError::NotLoopback`] when others than this machine could reach it; [`ProviderError::File`] and
-    /// [`ProviderError::Key`].
+    /// [`ProviderError::NotLoopback`] when others than this machine could reach it; [`ProviderError::Issuer`],
+    /// [`ProviderError::File`] and [`ProviderError::Key`].
     pub fn open(
         dir: &Path,
+        issuer: &str,
         listen: SocketAddr,
-        settings: Settings,
-        accounts: Accounts,
         passwords: Arc<PasswordGate>,
+        accounts: Accounts,
         env: Env,
+    ) -> Result<Self, ProviderError> {
+        Self::open_with(dir, issuer, listen, passwords, accounts, env, Settings::default())
+    }
+
+    /// As [`Provider::open`], with settings.
+    ///
+    /// # Errors
+    /// As [`Provider::open`].
+    pub fn open_with(
+        dir: &Path,
+        issuer: &str,
+        listen: SocketAddr,
+        passwords: Arc<PasswordGate>,
+        accounts: Accounts,
+        env: Env,
+        settings: Settings,
     ) -> Result<Self, ProviderError> {
         if !listen.ip().is_loopback() {
             return Err(ProviderError::NotLoopback(listen));
         }
-        keys::make_secret_dir(dir)?;
+        if !clients::is_loopback_url(issuer) || issuer.ends_with('/') {
+            return Err(ProviderError::Issuer(issuer.to_owned()));
+        }
+        let dir = dir.join("openid");
+        keys::make_secret_dir(&dir)?;
         Ok(Self(Arc::new(Inner {
             listen,
-            issuer: format!("http://{listen}"),
+            issuer: issuer.to_owned(),
             settings,
-            keys: KeyRing::open(dir, env.clone())?,
-            secret: Secret::open(dir, &env)?,
+            keys: KeyRing::open(&dir, env.clone())?,
+            secret: Secret::open(&dir, &env)?,
             accounts,
             passwords,
             env,
