@@ -2,6 +2,7 @@
 
 mod api_search;
 mod config_file;
+mod contracts;
 mod floors;
 mod proxy_bodies;
 mod proxy_failures;
