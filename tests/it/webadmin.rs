@@ -11,7 +11,9 @@ use convoke::events::{Message, Topic};
 use convoke::queue::{ConsumerSpec, Queue as _, RetryPolicy, Settlement, SharedQueue};
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{DavStore as _, DirectoryStore as _};
-use convoke::webadmin::{DeadLettersAbsent, Health, HealthCheck, Metrics, QueueAnswers, Started, StoreAnswers, WebAdmin};
+use convoke::webadmin::{
+    DeadLettersAbsent, Health, HealthCheck, Metrics, QueueAnswers, Started, StoreAnswers, WebAdmin,
+};
 use http::Response;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -189,9 +191,15 @@ async fn a_wrong_body_is_explained_and_adds_nobody() {
         ("{", "JSON payload of the request is not valid"),
         (r#"{"firstname":"A","lastname":"B"}"#, "JSON payload of the request is not valid"),
         (r#"{"email":"nobody","firstname":"A","lastname":"B"}"#, "JSON payload of the request is not valid"),
-        (r#"{"email":"a@example.org","firstname":"A","lastname":"B","x":1}"#, "JSON payload of the request is not valid"),
+        (
+            r#"{"email":"a@example.org","firstname":"A","lastname":"B","x":1}"#,
+            "JSON payload of the request is not valid",
+        ),
         (r#"{"email":"a@example.org","lastname":"B"}"#, "Invalid arguments supplied in the user request"),
-        (r#"{"email":"a@example.org","firstname":"A","lastname":" "}"#, "Invalid arguments supplied in the user request"),
+        (
+            r#"{"email":"a@example.org","firstname":"A","lastname":" "}"#,
+            "Invalid arguments supplied in the user request",
+        ),
     ] {
         let (status, answer) = office.json("POST", "/registeredUsers", body).await;
         assert_eq!((status, answer["message"].as_str()), (400, Some(message)), "{body}");
@@ -203,9 +211,7 @@ async fn a_wrong_body_is_explained_and_adds_nobody() {
 #[tokio::test]
 async fn health_is_told_of_each_and_of_the_whole() {
     let office = office_with(None, vec![Arc::new(Sick)]).await;
-    let component = |name: &str, escaped: &str, status: &str, cause: Value| {
-        json!({"componentName": name, "escapedComponentName": escaped, "status": status, "cause": cause})
-    };
+    let component = |name: &str, escaped: &str, status: &str, cause: Value| json!({"componentName": name, "escapedComponentName": escaped, "status": status, "cause": cause});
     let (status, report) = office.json("GET", "/healthcheck", "").await;
     assert_eq!((status, report["status"].as_str()), (503, Some("unhealthy")));
     assert_eq!(report["checks"].as_array().unwrap().len(), 5);
