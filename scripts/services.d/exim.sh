@@ -40,6 +40,7 @@ certificate() {
 configuration() {
   cat <<CONF
 primary_hostname = mail.example.org
+$([[ $(id -u) -eq 0 ]] || printf '%s\n' "exim_user = $(id -u)" "exim_group = $(id -g)" "admin_groups = $(id -g)")
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = $relay : $tls : $submission
 tls_on_connect_ports = $tls

@@ -30,7 +30,7 @@ install_from_backports() {
   mkdir -p "$lists"/{sources,state/partial}
   find /etc/apt/sources.list.d -maxdepth 1 \( -name '*.sources' -o -name '*.list' \) -exec grep -l debian {} + | xargs -r cp -t "$lists/sources"
   [[ ! -s /etc/apt/sources.list ]] || cp /etc/apt/sources.list "$lists/sources/system.list"
-  mirror=$(apt-cache policy | grep -oE 'https?://[^ ]+/debian(?= |$)' -P | head -1)
+  mirror=$(apt-cache policy | sed -nE '\%^ .* https?://[^ ]+/debian [a-z]%{s%.* (https?://[^ ]+/debian) .*%\1%p;q}')
   cat >"$lists/sources/backports.sources" <<CONF
 Types: deb
 URIs: ${mirror:-http://deb.debian.org/debian}

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use crate::accounts::{Account, Accounts, Password};
 use crate::app::demo::{Demo, DemoOptions};
 use crate::clock::Env;
 use crate::config::Log;
 use crate::net::{Client, ClientLimits};
 
-use super::play::{Narrator, Person, Surfaces, journey};
+use super::play::{ALICE, BOB, Narrator, Surfaces, journey};
 use super::serve::{runtime, stop_signal};
 use super::{DONE, FAILED, logs};
 
@@ -54,6 +55,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             listen: args.listen,
             admin_listen: args.admin_listen,
             demo_listen: args.demo_listen,
+            upstream: None,
         };
         let demo = Demo::start(options, env.clone()).await?;
         let code = if args.play {
@@ -73,8 +75,7 @@ async fn play(demo: &Demo, env: &Env) -> u8 {
     let mut out = std::io::stdout();
     let story = async {
         let http = Client::new(ClientLimits::default()).context("cannot make an HTTP client")?;
-        let [alice, bob] = ["alice@example.org", "bob@example.org"].map(|mail| Person { mail, password: mail_to_password(mail) });
-        journey(&surfaces(demo), alice, bob, &http, env, &mut Narrator::new(&mut out)).await
+        journey(&surfaces(demo), ALICE, BOB, &http, env, &mut Narrator::new(&mut out)).await
     };
     match story.await {
         Ok(()) => {
@@ -86,11 +87,6 @@ async fn play(demo: &Demo, env: &Env) -> u8 {
             FAILED
         }
     }
-}
-
-/// The embedded accounts' passwords are their local parts.
-fn mail_to_password(mail: &'static str) -> &'static str {
-    mail.split('@').next().unwrap_or(mail)
 }
 
 /// Where the demo's surfaces are.
@@ -106,28 +102,37 @@ fn welcome(demo: &Demo) -> String {
     let (public, admin, provider) = (demo.public(), demo.admin(), demo.provider());
     let mut text = format!(
         "convoke is ready, with everything in {data}\n\n\
-         \x20 calendars, REST   http://{public}/   (also below /dav/)\n\
+         \x20 calendars, REST   http://{public}/   (DAV also below /dav/)\n\
          \x20 OpenID provider   {issuer}\n\
-         \x20 mails sent        http://{provider}/mails\n\
+         \x20 mails sent        http://{provider}/mails/\n\
          \x20 administration    http://{admin}/healthcheck  http://{admin}/metrics\n\n\
-         Accounts (password):\n",
+         Accounts:\n",
         data = demo.data().display(),
         issuer = demo.issuer(),
     );
-    for account in demo.accounts() {
-        text.push_str(&format!("  {account}\n"));
+    for (account, password) in demo.accounts().iter().map(|a| (a, password_of(a))) {
+        let language = account.language.as_deref().unwrap_or("-");
+        let zone = account.timezone.map_or("-", |z| z.name());
+        text.push_str(&format!("  {:<24} password {password:<12} {language:<3} {zone}\n", account.mail.as_str()));
     }
-    let Some(first) = demo.accounts().first().map(|a| &a.mail) else { return text };
-    let password = demo.accounts().first().and_then(|a| a.password.as_deref()).unwrap_or("PASSWORD");
+    let Some((mail, password)) = demo.accounts().first().map(|a| (&a.mail, password_of(a))) else { return text };
     text.push_str(&format!(
         "\nTry:\n\
-         \x20 curl -u {first}:{password} -X PROPFIND -H 'Depth: 1' http://{public}/calendars/\n\
-         \x20 curl -u {first}:{password} -L -X PROPFIND http://{public}/.well-known/caldav\n\
-         \x20 curl -u {first}:{password} http://{public}/api/user\n\
+         \x20 curl -u {mail}:{password} -X PROPFIND -H 'Depth: 0' http://{public}/\n\
+         \x20 curl -u {mail}:{password} http://{public}/api/user\n\
          \x20 curl http://{admin}/healthcheck\n\
-         \x20 convoke demo --play      # invitation, answer, update and cancellation, step by step\n\n\
-         Thunderbird: New Calendar > On the Network > user name {first}, location http://{public}/\n\
-         Stop with Ctrl-C; the data stays.\n"
+         \x20 convoke demo --play      an invitation, an answer, an update and a cancellation, step by step\n\n\
+         Thunderbird: New Calendar > On the Network > user name {mail}, location http://{public}/\n\n\
+         Ctrl-C stops it; the data stays.\n"
     ));
     text
+}
+
+/// The password to show: a hash tells none, but those of the embedded people are known.
+fn password_of(account: &Account) -> &str {
+    match &account.password {
+        Password::Plain(password) => password,
+        Password::Hashed(_) if Accounts::demo().accounts.contains(account) => account.mail.local_part(),
+        Password::Hashed(_) => "(hashed)",
+    }
 }

@@ -323,6 +323,8 @@ pub struct Mail {
     pub sender: Email,
     /// Folder of `transport = "folder"`, below `data.dir` unless absolute.
     pub folder: PathBuf,
+    /// Addresses that may be mailed to; empty for anyone.
+    pub recipients: Vec<Email>,
     /// The server of `transport = "smtp"`.
     pub smtp: Smtp,
 }
@@ -334,6 +336,7 @@ impl Default for Mail {
             transport: MailTransport::Folder,
             sender: "no-reply@localhost".parse().expect("a valid address"),
             folder: PathBuf::from("outbox"),
+            recipients: Vec::new(),
             smtp: Smtp::default(),
         }
     }
@@ -359,6 +362,8 @@ pub struct Smtp {
     pub port: u16,
     /// How the connection is protected.
     pub security: SmtpSecurity,
+    /// Name to greet the server with; our address in brackets when there is none.
+    pub helo: Option<String>,
     /// User name, where the server asks for one.
     pub username: Option<String>,
     /// Password.
@@ -377,6 +382,7 @@ impl Default for Smtp {
             host: "localhost".to_owned(),
             port: 25,
             security: SmtpSecurity::Starttls,
+            helo: None,
             username: None,
             password: None,
             ca_file: None,

@@ -2,6 +2,11 @@
 //! built-in server are.
 
 pub mod client;
+pub mod error;
+pub mod path;
+pub mod precondition;
+pub mod server;
 pub mod upstream;
+pub mod xml;
 
 pub use upstream::{Actor, Body, BoxError, Upstream, UpstreamError};

@@ -10,6 +10,7 @@ pub mod jcal;
 pub mod object;
 mod parse;
 pub mod recur;
+pub mod strict;
 mod tree;
 pub mod when;
 pub mod words;

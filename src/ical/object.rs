@@ -26,10 +26,10 @@ pub enum ObjectError {
     #[error("A calendar object on a CalDAV server must have at least 1 component (VTODO, VEVENT, VJOURNAL).")]
     NoComponent,
     /// Components of several types.
-    #[error("A calendar object on a CalDAV server must have one type of component, found {0} and {1}")]
+    #[error("A calendar object on a CalDAV server may only have 1 type of component (VEVENT, VTODO or VJOURNAL).")]
     MixedTypes(String, String),
     /// Components of several UIDs.
-    #[error("A calendar object on a CalDAV server may only have components with the same UID, found {0:?} and {1:?}")]
+    #[error("A calendar object on a CalDAV server may only have components with the same UID.")]
     SeveralUids(String, String),
     /// A fault that [`CalendarObject::repair`] mends.
     #[error(transparent)]

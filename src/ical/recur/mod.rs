@@ -9,6 +9,8 @@ mod expand;
 mod overlap;
 pub mod rule;
 mod series;
+mod set;
+mod slot;
 
 use std::ops::Range;
 
