@@ -149,11 +149,7 @@ async fn readable(api: &Shared, user: &User, asked: Vec<CalendarPath>) -> Result
     let mut readable: Vec<CalendarPath> = Vec::new();
     for path in asked {
         let found = seen.iter().find(|c| c.listed == path).or_else(|| seen.iter().find(|c| c.source == path));
-        if let Some(calendar) = found {
-            if !readable.contains(&calendar.source) {
-                readable.push(calendar.source.clone());
-            }
-        }
+        readable.extend(found.map(|calendar| calendar.source.clone()).filter(|source| !readable.contains(source)));
     }
     Ok(readable)
 }

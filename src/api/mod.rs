@@ -12,7 +12,7 @@ mod user;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 pub use calendars::{CalendarSource, CalendarSources, OwnCalendars};
 pub use error::ApiError;
@@ -41,7 +41,8 @@ impl Api {
     /// The routes of the API. The fallback for everything else is [`not_found`].
     pub fn router(self, require_user: &RequireUser) -> Router {
         let cors = Cors::new(&self.config.proxy.cors_origins).layer();
-        let users_only = |route: MethodRouter<Shared>| route.layer(require_user.clone()).fallback(not_found);
+        // `any` first: a method that is not served is not found, and no `Allow` tells of others.
+        let users_only = |route: MethodRouter<Shared>| any(not_found).merge(route.layer(require_user.clone()));
         Router::new()
             .route("/api/user", users_only(get(user::show)))
             .route("/calendar/api/events/search", users_only(post(event_search::search)))

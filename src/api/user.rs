@@ -57,21 +57,30 @@ fn modules(settings: &Settings, config: &Config) -> Value {
     let datetime = json!({ "timeZone": config.i18n.default_timezone, "use24hourFormat": true });
     let business_hours = json!([{ "start": "8:0", "end": "19:0", "daysOfWeek": [1, 2, 3, 4, 5] }]);
     json!([
-        module("core", vec![
-            setting("davserver", json!({ "frontend": dav, "backend": dav })),
-            setting("language", stored("core", "language", json!(config.i18n.default_language))),
-            setting("datetime", stored("core", "datetime", datetime)),
-            setting("businessHours", stored("core", "businessHours", business_hours)),
-            setting("allowDomainAdminToManageUserEmails", Value::Null),
-            setting("homePage", Value::Null),
-        ]),
-        module("linagora.esn.calendar", vec![
-            setting("workingDays", stored("linagora.esn.calendar", "workingDays", Value::Null)),
-            setting("hideDeclinedEvents", stored("linagora.esn.calendar", "hideDeclinedEvents", Value::Null)),
-        ]),
-        module("calendar", vec![
-            setting("displayWeekNumbers", stored("calendar", "displayWeekNumbers", json!(true))),
-            setting("alarmEmails", stored("calendar", "alarmEmails", json!(true))),
-        ]),
+        module(
+            "core",
+            vec![
+                setting("davserver", json!({ "frontend": dav, "backend": dav })),
+                setting("language", stored("core", "language", json!(config.i18n.default_language))),
+                setting("datetime", stored("core", "datetime", datetime)),
+                setting("businessHours", stored("core", "businessHours", business_hours)),
+                setting("allowDomainAdminToManageUserEmails", Value::Null),
+                setting("homePage", Value::Null),
+            ]
+        ),
+        module(
+            "linagora.esn.calendar",
+            vec![
+                setting("workingDays", stored("linagora.esn.calendar", "workingDays", Value::Null)),
+                setting("hideDeclinedEvents", stored("linagora.esn.calendar", "hideDeclinedEvents", Value::Null)),
+            ]
+        ),
+        module(
+            "calendar",
+            vec![
+                setting("displayWeekNumbers", stored("calendar", "displayWeekNumbers", json!(true))),
+                setting("alarmEmails", stored("calendar", "alarmEmails", json!(true))),
+            ]
+        ),
     ])
 }

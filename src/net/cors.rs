@@ -7,8 +7,8 @@
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use futures_util::future::{Either, Map, Ready, ready};
 use futures_util::FutureExt as _;
+use futures_util::future::{Either, Map, Ready, ready};
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD,
@@ -218,7 +218,8 @@ mod tests {
             assert!(allowed.split(", ").any(|m| m == method), "{method}");
         }
         let allowed = response.headers()[ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
-        for header in ["Authorization", "Depth", "Destination", "Prefer", "If-Match", "Overwrite", "X-Http-Method-Override"]
+        for header in
+            ["Authorization", "Depth", "Destination", "Prefer", "If-Match", "Overwrite", "X-Http-Method-Override"]
         {
             assert!(allowed.split(", ").any(|h| h == header), "{header}");
         }

@@ -337,7 +337,7 @@ where
     let took = began.elapsed();
     scene.figures.record(response.status(), took);
     tracing::info!(
-        target: "convoke::access",
+        target: "access",
         parent: &span,
         %method,
         path = uri.path(),

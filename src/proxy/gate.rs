@@ -1,4 +1,4 @@
-//! A step of the stack that lets a request through, changed or not, or answers it.
+//! A step of the stack that lets a request through, changed or not, or answers with why not.
 
 use std::task::{Context, Poll};
 
@@ -7,7 +7,9 @@ use futures_util::future::{Either, Ready, ready};
 use http::{Request, Response};
 use tower::{Layer, Service};
 
-/// Lets requests through that the rule lets through; its refusal is the answer.
+use super::error::{Caller, ProxyError};
+
+/// Lets requests through that the rule has nothing against; its error is the answer to others.
 #[derive(Debug, Clone)]
 pub(super) struct Gate<R>(pub(super) R);
 
@@ -28,7 +30,7 @@ pub(super) struct Gated<R, S> {
 
 impl<R, S> Service<Request<Body>> for Gated<R, S>
 where
-    R: Fn(Request<Body>) -> Result<Request<Body>, Response<Body>>,
+    R: Fn(&mut Request<Body>) -> Result<(), ProxyError>,
     S: Service<Request<Body>, Response = Response<Body>>,
 {
     type Response = Response<Body>;
@@ -39,10 +41,10 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match (self.rule)(request) {
-            Ok(request) => Either::Left(self.inner.call(request)),
-            Err(answer) => Either::Right(ready(Ok(answer))),
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        match (self.rule)(&mut request) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(error) => Either::Right(ready(Ok(error.into_response(Caller::of(request.headers()))))),
         }
     }
 }

@@ -2,8 +2,8 @@
 //! server sends passes unless it belongs to the connection, to a login or to another surface. Pure.
 
 use http::header::{
-    ALT_SVC, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, SET_COOKIE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+    ALT_SVC, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE, SET_COOKIE,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
 };
 
 use super::path::MOUNT;
@@ -91,10 +91,11 @@ pub(super) fn for_client(headers: &mut HeaderMap, is_redirect: bool, mount: bool
 
 fn mount_location(headers: &mut HeaderMap) {
     let Some(path) = headers.get(LOCATION).and_then(|l| l.to_str().ok()) else { return };
-    if path.starts_with('/') && !path.starts_with("//") {
-        if let Ok(mounted) = HeaderValue::from_str(&format!("{MOUNT}{path}")) {
-            headers.insert(LOCATION, mounted);
-        }
+    if !path.starts_with('/') || path.starts_with("//") {
+        return;
+    }
+    if let Ok(mounted) = HeaderValue::from_str(&format!("{MOUNT}{path}")) {
+        headers.insert(LOCATION, mounted);
     }
 }
 

@@ -27,14 +27,13 @@ use axum::routing::any;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Uri};
-use tower::util::BoxCloneSyncService;
 use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
 
 pub use error::ProxyError;
 pub use path::{MOUNT, PathError, PublicAddress, dav_path};
 
 use self::body::Bounds;
-use self::error::Caller;
 use self::exchange::AnswerFailures;
 use self::gate::Gate;
 use crate::auth::{RequireUser, Session};
@@ -50,10 +49,7 @@ pub type Proxy = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// The proxy in front of a DAV server, top to bottom.
 pub fn stack(upstream: Upstream, require_user: RequireUser, config: &Config) -> Proxy {
-    let bounds = Bounds {
-        octets: config.proxy.body_bytes,
-        idle: Duration::from_secs(config.proxy.idle_timeout_s),
-    };
+    let bounds = Bounds { octets: config.proxy.body_bytes, idle: Duration::from_secs(config.proxy.idle_timeout_s) };
     let address = Arc::new(PublicAddress::new(&config.server.public_url));
     let mounts_redirects = !config.proxy.at_root && config.upstream.script_name.is_none();
 
@@ -63,12 +59,12 @@ pub fn stack(upstream: Upstream, require_user: RequireUser, config: &Config) -> 
         // What could be read in two ways, or would be too much, is refused before anyone reads on.
         .layer(Gate(refuse_echoing_methods))
         .layer(Gate(enter))
-        .layer(Gate(move |request| refuse_declared_excess(request, bounds)))
+        .layer(Gate(move |request: &mut Request<Body>| refuse_declared_excess(request, bounds)))
         // Nobody's body is asked for (RFC 9110 §10.1.1) before we know who it is.
         .layer(require_user)
         .layer(Gate(impersonate))
         // `Destination` is a path of the DAV server, as the request's own is by now.
-        .layer(Gate(move |request| rewrite_destination(request, &address)))
+        .layer(Gate(move |request: &mut Request<Body>| rewrite_destination(request, &address)))
         // Identity, connection and cookies from outside end here.
         .map_request(keep_known_headers)
         // Logins, cookies and connection of the server end here.
@@ -105,9 +101,7 @@ pub fn router(upstream: Upstream, require_user: RequireUser, config: &Config) ->
         }
     }
     let root = discovery_root(config);
-    for path in
-        ["/.well-known/caldav", "/.well-known/caldav/", "/.well-known/carddav", "/.well-known/carddav/"]
-    {
+    for path in ["/.well-known/caldav", "/.well-known/caldav/", "/.well-known/carddav", "/.well-known/carddav/"] {
         let root = root.clone();
         router = router.route(path, any(async move || moved_permanently(root)));
     }
@@ -131,85 +125,64 @@ fn moved_permanently(location: HeaderValue) -> Response<Body> {
     response
 }
 
-type Passage = Result<Request<Body>, Response<Body>>;
-
-fn refuse(error: impl Into<ProxyError>, request: &Request<Body>) -> Passage {
-    Err(error.into().into_response(Caller::of(request.headers())))
-}
-
 /// TRACE echoes a request, ours with its credentials; a tunnel is none of a DAV server's business.
-fn refuse_echoing_methods(request: Request<Body>) -> Passage {
+fn refuse_echoing_methods(request: &mut Request<Body>) -> Result<(), ProxyError> {
     let echoes = |method: &[u8]| [&b"TRACE"[..], b"TRACK", b"CONNECT"].iter().any(|m| m.eq_ignore_ascii_case(method));
-    let overrides = request.headers().get_all(X_HTTP_METHOD_OVERRIDE);
-    if echoes(request.method().as_str().as_bytes()) || overrides.iter().any(|m| echoes(m.as_bytes().trim_ascii())) {
-        return refuse(ProxyError::Method, &request);
+    let mut overrides = request.headers().get_all(X_HTTP_METHOD_OVERRIDE).iter();
+    match echoes(request.method().as_str().as_bytes()) || overrides.any(|m| echoes(m.as_bytes().trim_ascii())) {
+        true => Err(ProxyError::Method),
+        false => Ok(()),
     }
-    Ok(request)
 }
 
 /// From here on the request is for a path of the DAV server, and the address it came by is forgotten but for `Host`.
-fn enter(mut request: Request<Body>) -> Passage {
-    let path = match dav_path(request.uri().path()) {
-        Ok(path) => path,
-        Err(error) => return refuse(error, &request),
-    };
+fn enter(request: &mut Request<Body>) -> Result<(), ProxyError> {
+    let path = dav_path(request.uri().path())?;
     let inside = match request.uri().query() {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
         None => PathAndQuery::try_from(path.as_ref()),
     };
-    let Ok(inside) = inside else { return refuse(PathError::BadEncoding, &request) };
-    if let (None, Some(authority)) = (request.headers().get(HOST), request.uri().authority()) {
-        // HTTP/2 names the host there.
-        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-            request.headers_mut().insert(HOST, host);
-        }
+    let inside = Uri::from(inside.map_err(|_| PathError::BadEncoding)?);
+    // HTTP/2 names the host there.
+    let authority = request.uri().authority().filter(|_| !request.headers().contains_key(HOST));
+    if let Some(host) = authority.and_then(|a| HeaderValue::from_str(a.as_str()).ok()) {
+        request.headers_mut().insert(HOST, host);
     }
-    *request.uri_mut() = Uri::from(inside);
-    Ok(request)
+    *request.uri_mut() = inside;
+    Ok(())
 }
 
-fn refuse_declared_excess(request: Request<Body>, bounds: Bounds) -> Passage {
+fn refuse_declared_excess(request: &mut Request<Body>, bounds: Bounds) -> Result<(), ProxyError> {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     match declared {
-        Some(octets) if octets > bounds.octets => refuse(ProxyError::TooLarge(bounds.octets), &request),
-        _ => Ok(request),
+        Some(octets) if octets > bounds.octets => Err(ProxyError::TooLarge(bounds.octets)),
+        _ => Ok(()),
     }
 }
 
 /// The user who was recognised is whom the request acts as; nobody else can be.
-fn impersonate(mut request: Request<Body>) -> Passage {
-    let Some(session) = request.extensions_mut().remove::<Session>() else {
-        return refuse(UpstreamError::NoActor, &request);
-    };
+fn impersonate(request: &mut Request<Body>) -> Result<(), ProxyError> {
+    let session = request.extensions_mut().remove::<Session>().ok_or(UpstreamError::NoActor)?;
     let user = session.email().clone();
     tracing::Span::current().record("user", user.as_str());
     request.extensions_mut().insert(Actor::User(user));
-    Ok(request)
+    Ok(())
 }
 
-fn rewrite_destination(mut request: Request<Body>, address: &PublicAddress) -> Passage {
+fn rewrite_destination(request: &mut Request<Body>, address: &PublicAddress) -> Result<(), ProxyError> {
     let headers = request.headers();
     let mut named = headers.get_all(DESTINATION).iter();
-    let (Some(destination), None) = (named.next(), named.next()) else {
-        // Two of them could be read by the server in another way than by us.
-        return match headers.contains_key(DESTINATION) {
-            true => refuse(PathError::NoDestination, &request),
-            false => Ok(request),
-        };
-    };
-    let host = headers.get(HOST).and_then(|h| h.to_str().ok());
-    let inside = match destination.to_str() {
-        Ok(text) => address.destination(text.trim(), host),
-        Err(_) => Err(PathError::NoDestination),
-    };
-    match inside.map(HeaderValue::try_from) {
-        Ok(Ok(path)) => {
-            request.headers_mut().insert(DESTINATION, path);
-            Ok(request)
-        }
-        Ok(Err(_)) => refuse(PathError::NoDestination, &request),
-        Err(error) => refuse(error, &request),
+    let Some(destination) = named.next() else { return Ok(()) };
+    if named.next().is_some() {
+        // The server might take the other one.
+        return Err(PathError::NoDestination.into());
     }
+    let host = headers.get(HOST).and_then(|h| h.to_str().ok());
+    let destination = destination.to_str().map_err(|_| PathError::NoDestination)?;
+    let inside = address.destination(destination.trim(), host)?;
+    let inside = HeaderValue::try_from(inside).map_err(|_| PathError::NoDestination)?;
+    request.headers_mut().insert(DESTINATION, inside);
+    Ok(())
 }
 
 fn keep_known_headers(mut request: Request<Body>) -> Request<Body> {

@@ -124,7 +124,8 @@ impl HealthCheck for SearchAnswers {
 
     async fn check(&self) -> Health {
         // A calendar that nobody has: the engine is asked and finds nothing.
-        let nowhere = crate::ids::CalendarPath::default_of(crate::ids::HomeId(crate::ids::ObjectId::from_bytes([0; 12])));
+        let nowhere =
+            crate::ids::CalendarPath::default_of(crate::ids::HomeId(crate::ids::ObjectId::from_bytes([0; 12])));
         let query = EventQuery { calendars: vec![nowhere], limit: 1, ..EventQuery::default() };
         answers(self.index.search(&query).await)
     }

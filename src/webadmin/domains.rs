@@ -21,10 +21,7 @@ pub(super) async fn list(State(admin): State<Shared>) -> Result<Json<Vec<DomainN
 }
 
 /// `GET /domains/{domain}` and `HEAD`: 204 when there is one.
-pub(super) async fn exists(
-    State(admin): State<Shared>,
-    Path(name): Path<String>,
-) -> Result<StatusCode, AdminError> {
+pub(super) async fn exists(State(admin): State<Shared>, Path(name): Path<String>) -> Result<StatusCode, AdminError> {
     match admin.directory.domain_by_name(&parse(&name)?).await? {
         Some(_) => Ok(StatusCode::NO_CONTENT),
         None => Err(AdminError::unknown(format!("The domain list does not contain: {name}"))),

@@ -1,5 +1,6 @@
 //! All integration tests in one binary, so that linking stays cheap. One module per room or surface.
 
+mod api_search;
 mod config_file;
 mod contracts;
 mod floors;
@@ -12,3 +13,4 @@ mod proxy_failures;
 mod proxy_headers;
 mod proxy_support;
 mod serve;
+mod webadmin;

@@ -156,8 +156,14 @@ async fn a_second_request_cannot_be_smuggled_inside_the_first() {
     let chunked = format!("0\r\n\r\n{hidden}");
     let length = hidden.len();
     let attempts = [
-        ("length, then chunked", format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}", chunked.len())),
-        ("chunked, then length", format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n\r\n{chunked}", chunked.len())),
+        (
+            "length, then chunked",
+            format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}", chunked.len()),
+        ),
+        (
+            "chunked, then length",
+            format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n\r\n{chunked}", chunked.len()),
+        ),
         ("two lengths", format!("Content-Length: 0\r\nContent-Length: {length}\r\n\r\n{hidden}")),
         ("a list of lengths", format!("Content-Length: 0, {length}\r\n\r\n{hidden}")),
         ("a signed length", format!("Content-Length: +0\r\n\r\n{hidden}")),
@@ -170,7 +176,10 @@ async fn a_second_request_cannot_be_smuggled_inside_the_first() {
         ("a bare line feed", format!("Content-Length: 0\nTransfer-Encoding: chunked\r\n\r\n{chunked}")),
         ("a chunk size that overflows", format!("Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n{hidden}")),
         ("a chunk size with a sign", format!("Transfer-Encoding: chunked\r\n\r\n-0\r\n\r\n{hidden}")),
-        ("an HTTP/1.0 coding", format!("X: y\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}").replace("X: y", "X: 1.0")),
+        (
+            "an HTTP/1.0 coding",
+            format!("X: y\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}").replace("X: y", "X: 1.0"),
+        ),
     ];
     for (name, rest) in attempts {
         let start = if name == "an HTTP/1.0 coding" { start.replace("HTTP/1.1", "HTTP/1.0") } else { start.to_owned() };
@@ -203,9 +212,8 @@ async fn an_answer_with_two_framings_is_one_answer() {
         async move {
             let _ = stream.read(&mut [0; 4096]).await;
             let forged = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{forged}"
-            );
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{forged}");
             let _ = stream.write_all(answer.as_bytes()).await;
         }
         .boxed()

@@ -70,7 +70,9 @@ async fn a_slow_upload_is_not_a_slow_server() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_http_is_a_bad_gateway() {
-    for answer in ["", "HTTP/1.1 200 OK\r\nContent-Le", "SSH-2.0-OpenSSH\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"] {
+    for answer in
+        ["", "HTTP/1.1 200 OK\r\nContent-Le", "SSH-2.0-OpenSSH\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"]
+    {
         let broken = odd_server(move |mut stream| {
             async move {
                 let _ = stream.read(&mut [0; 4096]).await;
