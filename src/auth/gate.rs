@@ -254,7 +254,7 @@ impl Drop for Queued<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{CountingEntropy, ManualClock};
+    use crate::clock::{Clock, CountingEntropy, ManualClock};
 
     /// Knows alice's password and counts how often it was asked.
     #[derive(Default)]
@@ -277,13 +277,11 @@ mod tests {
 
     struct SharedClock(Arc<ManualClock>);
 
-    impl crate::clock::Clock for SharedClock {
+    impl Clock for SharedClock {
         fn now(&self) -> DateTime<Utc> {
             self.0.now()
         }
     }
-
-    use crate::clock::Clock as _;
 
     fn gate(config: &config::Auth) -> (PasswordGate, Arc<OneAccount>, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(DateTime::from_timestamp(1_790_000_000, 0).unwrap()));
@@ -324,7 +322,8 @@ mod tests {
     #[tokio::test]
     async fn requests_at_the_same_time_are_checked_once() {
         let (gate, accounts, _) = gate(&config::Auth::default());
-        let six = futures_util::future::join_all((0..6).map(|_| gate.check(&alice(), "right"))).await;
+        let alice = alice();
+        let six = futures_util::future::join_all((0..6).map(|_| gate.check(&alice, "right"))).await;
         assert!(six.iter().all(Result::is_ok));
         assert_eq!(accounts.asked.load(Ordering::SeqCst), 1);
     }
@@ -362,14 +361,15 @@ mod tests {
             assert_eq!(gate.check(&alice(), guess).await, Err(AuthError::WrongPassword));
         }
         let guesses: Vec<String> = (0..WAITING + 3).map(|n| format!("guess {n}")).collect();
-        let mut attempts: Vec<_> = guesses.iter().map(|guess| Box::pin(gate.check(&alice(), guess))).collect();
+        let alice = alice();
+        let mut attempts: Vec<_> = guesses.iter().map(|guess| Box::pin(gate.check(&alice, guess))).collect();
         let turned_away = attempts.iter_mut().filter_map(|attempt| attempt.now_or_never()).collect::<Vec<_>>();
         assert_eq!(turned_away.len(), 3);
         assert!(turned_away.iter().all(|answer| matches!(answer, Err(AuthError::Unavailable { .. }))));
         assert_eq!(accounts.asked.load(Ordering::SeqCst), 4, "those who wait were not checked");
-        assert_eq!(gate.check(&alice(), "right").await, Ok(alice()), "the owner's password is remembered");
+        assert_eq!(gate.check(&alice, "right").await, Ok(alice.clone()), "the owner's password is remembered");
         drop(attempts);
         clock.advance(chrono::Duration::from_std(WINDOW).unwrap());
-        assert_eq!(gate.check(&alice(), "4").await, Err(AuthError::WrongPassword));
+        assert_eq!(gate.check(&alice, "4").await, Err(AuthError::WrongPassword));
     }
 }

@@ -84,12 +84,12 @@ mod tests {
                 .boxed()
             }
         };
-        let both = futures_util::future::join(
+        let (first, second, ()) = tokio::join!(
             flights.run("k", question(&asked, &answer)),
             flights.run("k", question(&asked, &answer)),
+            async { answer.notify_one() },
         );
-        answer.notify_one();
-        assert_eq!(both.await, (1, 1));
+        assert_eq!((first, second), (1, 1));
         answer.notify_one();
         assert_eq!(flights.run("k", question(&asked, &answer)).await, 2);
         assert!(flights.lock().is_empty());

@@ -11,6 +11,8 @@ pub mod play;
 mod serve;
 mod user;
 
+pub use demo::surfaces;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

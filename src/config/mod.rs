@@ -72,6 +72,12 @@ pub struct Server {
     pub head_timeout_s: u64,
     /// Octets of a request's head.
     pub head_bytes: usize,
+    /// Fields of a request's head.
+    pub head_fields: usize,
+    /// Time in which a client must take at least one octet of an answer, in seconds.
+    pub stall_timeout_s: u64,
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
     /// Time to finish what is under way at shutdown, in seconds.
     pub shutdown_grace_s: u64,
 }
@@ -83,6 +89,9 @@ impl Default for Server {
             public_url: "http://127.0.0.1:8080".to_owned(),
             head_timeout_s: 15,
             head_bytes: 32 << 10,
+            head_fields: 100,
+            stall_timeout_s: 60,
+            connections: 10_000,
             shutdown_grace_s: 20,
         }
     }
@@ -314,6 +323,8 @@ pub struct Mail {
     pub sender: Email,
     /// Folder of `transport = "folder"`, below `data.dir` unless absolute.
     pub folder: PathBuf,
+    /// Addresses that may be mailed to; empty for anyone.
+    pub recipients: Vec<Email>,
     /// The server of `transport = "smtp"`.
     pub smtp: Smtp,
 }
@@ -325,6 +336,7 @@ impl Default for Mail {
             transport: MailTransport::Folder,
             sender: "no-reply@localhost".parse().expect("a valid address"),
             folder: PathBuf::from("outbox"),
+            recipients: Vec::new(),
             smtp: Smtp::default(),
         }
     }
@@ -350,6 +362,8 @@ pub struct Smtp {
     pub port: u16,
     /// How the connection is protected.
     pub security: SmtpSecurity,
+    /// Name to greet the server with; our address in brackets when there is none.
+    pub helo: Option<String>,
     /// User name, where the server asks for one.
     pub username: Option<String>,
     /// Password.
@@ -368,6 +382,7 @@ impl Default for Smtp {
             host: "localhost".to_owned(),
             port: 25,
             security: SmtpSecurity::Starttls,
+            helo: None,
             username: None,
             password: None,
             ca_file: None,
@@ -437,6 +452,8 @@ pub struct Limits {
     pub xml_bytes: usize,
     /// Nested XML elements.
     pub xml_depth: usize,
+    /// Octets of a JSON request body of the REST API.
+    pub json_bytes: usize,
     /// Attendees that one event invites at most.
     pub attendees: usize,
 }
@@ -450,6 +467,7 @@ impl Default for Limits {
             occurrences: 10_000,
             xml_bytes: 2 << 20,
             xml_depth: 64,
+            json_bytes: 1 << 20,
             attendees: 10_000,
         }
     }

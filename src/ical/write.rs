@@ -84,7 +84,12 @@ fn content_line(p: &Property) -> String {
         }
     }
     line.push(':');
-    line.push_str(p.value());
+    if p.value().contains(['\r', '\n']) {
+        // A line break in a value would start a content line of its own; as TEXT it is `\n`.
+        line.push_str(&p.value().replace("\r\n", "\n").replace(['\r', '\n'], "\\n"));
+    } else {
+        line.push_str(p.value());
+    }
     line
 }
 

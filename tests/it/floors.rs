@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("config", 1),
     ("itip", 10),
     ("net", 10),
+    ("sqlite", 10),
     ("cache", 20),
     ("mail", 20),
     ("search", 20),
@@ -36,6 +37,7 @@ const FLOORS: &[(&str, u32)] = &[
 
 /// Engines and the only rooms, besides themselves, that may name them.
 const ENGINES: &[&str] = &[
+    "sqlite",
     "store::sqlite",
     "queue::sqlite",
     "search::fts",
