@@ -140,12 +140,7 @@ fn all_declined(copy: &Object, me: &Invitee) -> Vec<Answer> {
 }
 
 /// One VEVENT of a REPLY (RFC 5546 §3.2.3).
-fn answer_event(
-    copy: &Object,
-    me: &Invitee,
-    answer: &Answer,
-    now: DateTime<Utc>,
-) -> Component {
+fn answer_event(copy: &Object, me: &Invitee, answer: &Answer, now: DateTime<Utc>) -> Component {
     let id = answer.id;
     let mut event = Component::new(VEVENT);
     event.push(Property::new("UID", copy.uid));

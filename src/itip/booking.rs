@@ -34,9 +34,7 @@ pub(super) fn gate(before: Option<&Object>, after: Option<&Object>, organizer: &
     let was = state(before);
     let booker = |o: Option<&Object>| o.and_then(booker);
     match (after, state(after)) {
-        (None, _) if was != State::Open => {
-            booker(before).map_or(Gate::Closed, |booker| Gate::Withdrawn { booker })
-        }
+        (None, _) if was != State::Open => booker(before).map_or(Gate::Closed, |booker| Gate::Withdrawn { booker }),
         (None, _) => Gate::Open,
         (Some(_), State::Open) if was != State::Open => Gate::Opening,
         (Some(_), State::Open) => Gate::Open,

@@ -197,11 +197,8 @@ impl Round<'_> {
 
     fn request(&mut self, after: &Object, invitee: &Invitee, sees: Seats, change: Change) -> ItipMessage {
         let forced = invitee.is_forced();
-        let change = Change {
-            significant: change.significant || forced,
-            noteworthy: change.noteworthy || forced,
-            ..change
-        };
+        let change =
+            Change { significant: change.significant || forced, noteworthy: change.noteworthy || forced, ..change };
         let personal = sees
             .iter()
             .any(|&s| alarms::addressed_to(after.instances[s].component, &invitee.address).next().is_some())

@@ -72,11 +72,7 @@ impl Change {
 }
 
 /// Compares what somebody saw with what they see now; `cancelled` are occurrences that were just cancelled.
-pub(super) fn compare(
-    before: (&Object, &[usize]),
-    after: (&Object, &[usize]),
-    cancelled: &BTreeSet<Moment>,
-) -> Change {
+pub(super) fn compare(before: (&Object, &[usize]), after: (&Object, &[usize]), cancelled: &BTreeSet<Moment>) -> Change {
     let old = project(before.0, before.1);
     let new = project(after.0, after.1);
     let find = |id: InstanceId| old.iter().find(|(i, _)| *i == id).map(|(_, c)| c);
@@ -84,9 +80,9 @@ pub(super) fn compare(
 
     let same_instances = old.len() == new.len() && new.iter().all(|(id, _)| find(*id).is_some());
     let pairs = || new.iter().filter_map(|(id, event)| Some((find(*id)?, event)));
-    let significant =
-        !same_instances || pairs().any(|(a, b)| significance(a, zones.0) != significance(b, zones.1));
-    let noteworthy = significant || pairs().any(|(a, b)| lines(a, |p| is_any(p, &NOTEWORTHY)) != lines(b, |p| is_any(p, &NOTEWORTHY)));
+    let significant = !same_instances || pairs().any(|(a, b)| significance(a, zones.0) != significance(b, zones.1));
+    let noteworthy = significant
+        || pairs().any(|(a, b)| lines(a, |p| is_any(p, &NOTEWORTHY)) != lines(b, |p| is_any(p, &NOTEWORTHY)));
 
     let material = |p: &Property| !is_any(p, &IMMATERIAL) && !p.is("EXDATE");
     let same_dates = |a: &Component, b: &Component, more: &BTreeSet<Moment>| {
