@@ -3,6 +3,7 @@
 mod api_search;
 mod config_file;
 mod contracts;
+mod dav;
 mod demo_outbox;
 mod floors;
 mod itip;
