@@ -1,10 +1,18 @@
 # Exim: a mail server that takes every mail it is given and keeps it in a maildir, for sending over SMTP. It refuses two
 # recipients, unknown@… (550) and later@… (451), so that a real server's refusals are seen too.
 
-install() { need_packages exim4-daemon-light openssl; }
+install() {
+  have openssl || need_packages openssl
+  if uses_container exim4; then
+    build_image 'apt-get update && apt-get install -y --no-install-recommends exim4-daemon-light'
+  else
+    have exim4 || need_packages exim4-daemon-light
+  fi
+}
 
 start() {
-  have exim4 && have openssl || install
+  install
+  choose_runner exim4 Debian-exim
   local relay tls submission
   relay=$(free_port)
   tls=$(free_port)
@@ -12,9 +20,9 @@ start() {
   certificate
   mkdir -p "$DATA"/{spool,log,maildir/{new,cur,tmp}}
   configuration >"$DATA/exim.conf"
-  if [[ $(id -u) -eq 0 ]]; then chown -R Debian-exim: "$DATA"/{spool,log,maildir} "$DATA/server.key"; fi
+  hand_over "$DATA"/{spool,log,maildir,server.key}
 
-  launch exim4 -C "$DATA/exim.conf" -bdf
+  launch "${RUN[@]}" exim4 -C "$DATA/exim.conf" -bdf
   await 20 greets "$relay"
   await 20 greets "$submission"
   await 20 listens "$tls"
@@ -40,7 +48,11 @@ certificate() {
 configuration() {
   cat <<CONF
 primary_hostname = mail.example.org
-$([[ $(id -u) -eq 0 ]] || printf '%s\n' "exim_user = $(id -u)" "exim_group = $(id -g)" "admin_groups = $(id -g)")
+# Neither root nor a name in the system's list of users is needed.
+exim_user = $OWNER
+exim_group = $GROUP
+admin_groups = $GROUP
+unknown_login = convoke
 local_interfaces = 127.0.0.1
 daemon_smtp_ports = $relay : $tls : $submission
 tls_on_connect_ports = $tls

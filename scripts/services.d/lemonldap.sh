@@ -8,6 +8,7 @@ LEMONLDAP_LIBRARIES=(libconvert-pem-perl libcookie-baker-xs-perl libcrypt-jwt-pe
   libhttp-parser-xs-perl libio-string-perl libmime-tools-perl libstring-random-perl)
 
 install() {
+  if uses_container plackup; then build_image "$(packages_in_image)" && return; fi
   ! lemonldap_is_there || return 0
   may_install "${LEMONLDAP_PACKAGES[@]}" "${LEMONLDAP_LIBRARIES[@]}" "(version 2.18 or newer, from bookworm-backports on Debian 12)"
   if is_new_enough "$(apt-cache policy liblemonldap-ng-portal-perl | sed -n 's/ *Candidate: //p')"; then
@@ -24,6 +25,11 @@ lemonldap_is_there() {
 }
 
 is_new_enough() { [[ -n $1 ]] && dpkg --compare-versions "$1" ge 2.18; }
+
+packages_in_image() {
+  echo "echo 'deb http://deb.debian.org/debian bookworm-backports main' >/etc/apt/sources.list.d/backports.list && apt-get update &&" \
+    "apt-get install -y --no-install-recommends -t bookworm-backports ${LEMONLDAP_PACKAGES[*]} ${LEMONLDAP_LIBRARIES[*]}"
+}
 
 install_from_backports() {
   local lists=$CACHE/apt mirror
@@ -45,25 +51,22 @@ CONF
 }
 
 start() {
-  lemonldap_is_there || install
-  local port user=()
+  install
+  choose_runner plackup www-data
+  local port
   port=$(free_port)
   PORTAL=http://127.0.0.1:$port
   mkdir -p "$DATA"/{conf,sessions/lock,persistent/lock,cache}
   ini >"$DATA/lemonldap-ng.ini"
   configuration >"$DATA/conf/lmConf-1.json"
-  if [[ $(id -u) -eq 0 ]]; then
-    chown -R www-data: "$DATA"
-    user=(setpriv --reuid=www-data --regid=www-data --clear-groups)
-  fi
-  printf '#!/bin/sh\nexec %s env LLNG_DEFAULTCONFFILE=%s /usr/share/lemonldap-ng/bin/rotateOidcKeys\n' \
-    "${user[*]}" "$DATA/lemonldap-ng.ini" >"$DATA/rotate"
+  RUN+=(env "LLNG_DEFAULTCONFFILE=$DATA/lemonldap-ng.ini" "HOME=$DATA")
+  printf '#!/bin/sh\nexec %s /usr/share/lemonldap-ng/bin/rotateOidcKeys\n' "${RUN[*]}" >"$DATA/rotate"
   chmod 755 "$DATA/rotate"
+  hand_over "$DATA"
   # The first run makes the next key, the second makes it the current one.
   { "$DATA/rotate" && "$DATA/rotate"; } >>"$STATE/$NAME.log" 2>&1 || explain "could not make its keys"
 
-  LLNG_DEFAULTCONFFILE=$DATA/lemonldap-ng.ini HOME=$DATA launch "${user[@]}" \
-    plackup -E deployment --host 127.0.0.1 --port "$port" /usr/share/lemonldap-ng/portal/htdocs/index.psgi
+  launch "${RUN[@]}" plackup -E deployment --host 127.0.0.1 --port "$port" /usr/share/lemonldap-ng/portal/htdocs/index.psgi
   await 60 answers "$PORTAL/.well-known/openid-configuration"
 
   local prefix=CONVOKE_TEST_OIDC_LEMONLDAP

@@ -1,6 +1,11 @@
 # The vocabulary of scripts/services.d/*.sh. In a service's functions:
 #   NAME   the service           HERE   scripts/services.d     CACHE  downloads, kept
 #   DATA   its temporary folder  STATE  what is known of running services
+#   RUN    what goes before a command that belongs to a service's Debian packages; see choose_runner
+#   OWNER, GROUP  the ids that such a command runs as
+
+# Where Debian keeps servers; not everybody's path has it.
+PATH=$PATH:/usr/sbin:/sbin
 
 say() { echo "services: $*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -69,6 +74,42 @@ a_python() {
   done
   return 1
 }
+
+# --- where engines from Debian packages run ---------------------------------------------------------------------------
+
+# uses_container PROGRAM: Docker runs and the program is not installed, or containers are asked for.
+uses_container() {
+  case ${CONVOKE_SERVICES_IN:-} in
+    native) return 1 ;;
+    docker) ;;
+    *) ! have "$1" || return 1 ;;
+  esac
+  have docker && docker info >/dev/null 2>&1
+}
+
+# build_image COMMAND: an image of Debian after that command of its shell; Docker keeps it.
+build_image() {
+  printf 'FROM debian:bookworm-slim\nRUN %s\n' "$1" | docker build --quiet --tag "convoke-test-$NAME" - >&2
+}
+
+# choose_runner PROGRAM USER: sets RUN, OWNER and GROUP. In a container, and where we are not root, a service runs as we do; where
+# we are, as USER. A container shares our network and the folder of the service, so that nothing else differs.
+choose_runner() {
+  RUN=()
+  OWNER=$(id -u)
+  GROUP=$(id -g)
+  if uses_container "$1"; then
+    if [[ $OWNER -eq 0 ]]; then OWNER=65534 GROUP=65534; fi
+    RUN=(docker run --rm --init --network host --user "$OWNER:$GROUP" --volume "$DATA:$DATA" "convoke-test-$NAME")
+  elif [[ $OWNER -eq 0 ]]; then
+    OWNER=$(id -u "$2")
+    GROUP=$(id -g "$2")
+    RUN=(setpriv "--reuid=$OWNER" "--regid=$GROUP" --clear-groups)
+  fi
+}
+
+# hand_over PATH…: to OWNER, where we are root.
+hand_over() { [[ $(id -u) -ne 0 ]] || chown -R "$OWNER:$GROUP" "$@"; }
 
 # --- starting -------------------------------------------------------------------------------------------------------
 

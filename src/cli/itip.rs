@@ -166,7 +166,8 @@ struct MessageFields {
     method: Option<String>,
     uid: Option<String>,
     component: Option<String>,
-    sequence: Option<i64>,
+    /// A number, or a text that holds one.
+    sequence: Option<Value>,
     sender: Option<String>,
     sender_name: Option<String>,
     recipient: Option<String>,
@@ -187,7 +188,10 @@ impl MessageFields {
         };
         message.uid = self.uid.map_or(message.uid, Uid);
         message.component = self.component.unwrap_or(message.component);
-        message.sequence = self.sequence.unwrap_or(message.sequence);
+        if let Some(sequence) = self.sequence.filter(|s| !s.is_null()) {
+            let number = sequence.as_i64().or_else(|| sequence.as_str()?.trim().parse().ok());
+            message.sequence = number.ok_or_else(|| bad_request(format!("{sequence} is no sequence number")))?;
+        }
         message.sender = address(self.sender, message.sender);
         message.sender_name = self.sender_name.or(message.sender_name);
         message.recipient = address(self.recipient, message.recipient);

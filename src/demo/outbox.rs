@@ -6,7 +6,7 @@
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
@@ -27,13 +27,17 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-
 const MAIL_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'self'";
 
-/// The pages, to be nested where they shall live. Links between them are relative.
+/// Where the pages are.
+pub const PATH: &str = "/mails/";
+
+/// The pages, at [`PATH`]. Links between them are relative.
 pub fn router(archive: SharedArchive) -> Router {
     Router::new()
-        .route("/", get(list))
-        .route("/{name}/", get(show))
-        .route("/{name}/html", get(html))
-        .route("/{name}/raw", get(raw))
+        .route("/mails", get(|| async { Redirect::permanent(PATH) }))
+        .route("/mails/", get(list))
+        .route("/mails/{name}/", get(show))
+        .route("/mails/{name}/html", get(html))
+        .route("/mails/{name}/raw", get(raw))
         .with_state(Outbox { archive })
 }
 

@@ -18,13 +18,13 @@ use crate::clock::Env;
 
 /// The outbox folder. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Folder {
+pub struct OutboxFolder {
     dir: Arc<PathBuf>,
     env: Env,
     unfinished: Arc<AtomicU64>,
 }
 
-impl Folder {
+impl OutboxFolder {
     /// Opens the folder and makes it when it is missing.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Folder {
 }
 
 #[async_trait]
-impl Transport for Folder {
+impl Transport for OutboxFolder {
     async fn send(&self, mail: &OutgoingMail) -> Result<(), SendError> {
         let name = name_of(mail, self.env.now());
         let (folder, mime) = (self.clone(), mail.mime.clone());
@@ -70,7 +70,7 @@ impl Transport for Folder {
 }
 
 #[async_trait]
-impl Archive for Folder {
+impl Archive for OutboxFolder {
     // Other files are not seen.
     async fn list(&self, offset: usize, limit: usize) -> io::Result<Page> {
         let dir = Arc::clone(&self.dir);
@@ -142,7 +142,8 @@ mod tests {
     async fn files_that_are_not_mails_are_not_listed() {
         let dir = tempfile::tempdir().unwrap();
         let now = "2026-03-05T13:00:00Z".parse().unwrap();
-        let folder = Folder::open(dir.path(), Env::new(ManualClock::at(now), CountingEntropy::default())).unwrap();
+        let folder =
+            OutboxFolder::open(dir.path(), Env::new(ManualClock::at(now), CountingEntropy::default())).unwrap();
         std::fs::write(dir.path().join("notes.txt"), "x").unwrap();
         std::fs::write(dir.path().join(".20260305T130000-0123456789abcdef0123.eml.1.1"), "half").unwrap();
         std::fs::write(dir.path().join("20260305T130000-0123456789abcdef0123.eml"), "a").unwrap();

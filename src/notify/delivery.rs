@@ -14,7 +14,7 @@ use crate::config;
 use crate::dav::{Actor, Body, Upstream};
 use crate::events::{LocalDelivery, Message, Notification, Topic};
 use crate::ical::{CalendarObject, Method};
-use crate::ids::{Email, HomeId};
+use crate::ids::{Email, HomeId, ObjectId};
 use crate::queue::{ConsumerSpec, Delivery, Failure, SharedQueue};
 use crate::store::{SharedDirectory, StoreError, User};
 
@@ -105,8 +105,17 @@ impl ItipDelivery {
             return Ok(());
         }
         let user = self.directory.user_by_email(&recipient).await.map_err(|e| store_failed(&e))?;
-        if let Some(user) = user.as_ref().filter(|_| method != Method::Counter) {
-            self.write_into_calendar(message, &calendar, &sender, &recipient, user).await?;
+        let is_resource = user.is_none() && self.is_resource(&recipient).await?;
+        let actor = match &user {
+            Some(user) => Some(user.email()),
+            None => is_resource.then_some(&recipient),
+        };
+        if let Some(actor) = actor.filter(|_| method != Method::Counter) {
+            self.write_into_calendar(message, &calendar, &sender, &recipient, actor).await?;
+        }
+        // Resources read no mail, and what they answer is told by the mails of resources.
+        if is_resource || (method == Method::Reply && self.is_resource(&sender).await?) {
+            return Ok(());
         }
         let preferences = self.people.preferences(&recipient, &sender).await.map_err(|e| store_failed(&e))?;
         let received = Received {
@@ -123,6 +132,15 @@ impl ItipDelivery {
         self.publish(&told).await
     }
 
+    /// Whether the address is that of a resource: its id, in one of our domains (mail-itip-alarms §0.2, step 4).
+    async fn is_resource(&self, address: &Email) -> Result<bool, Failure> {
+        if address.local_part().parse::<ObjectId>().is_err() {
+            return Ok(false);
+        }
+        let domain = self.directory.domain_by_name(&address.domain()).await.map_err(|e| store_failed(&e))?;
+        Ok(domain.is_some())
+    }
+
     /// `POST /itip` on behalf of the recipient (mail-itip-alarms §5.9).
     async fn write_into_calendar(
         &self,
@@ -130,7 +148,7 @@ impl ItipDelivery {
         calendar: &CalendarObject,
         sender: &Email,
         recipient: &Email,
-        user: &User,
+        actor: &Email,
     ) -> Result<(), Failure> {
         let mut body = json!({
             "uid": message.uid,
@@ -147,7 +165,7 @@ impl ItipDelivery {
             .header(http::header::CONTENT_TYPE, "application/calendar+json")
             .body(Body::from(body.to_string()))
             .map_err(|e| Failure::Dead(e.to_string()))?;
-        request.extensions_mut().insert(Actor::User(user.email().clone()));
+        request.extensions_mut().insert(Actor::User(actor.clone()));
         let answer = self.upstream.clone().oneshot(request).await;
         let response = answer.map_err(|e| Failure::Retry(e.to_string()))?;
         let status = response.status();

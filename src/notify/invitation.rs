@@ -192,9 +192,17 @@ fn correspondent(email: &Email, preferences: &Preferences) -> Correspondent {
     Correspondent { email: email.clone(), name: preferences.display_name.clone() }
 }
 
-/// The event as it goes out: in canonical form, with the METHOD of the mail.
+/// The event as it goes out: in canonical form, with the METHOD of the mail, without what servers note on their own copies
+/// (RFC 6638 §7: never in scheduling messages).
 fn calendar_part(calendar: &Component, method: mime::Method) -> CalendarPart {
     let mut calendar = calendar.clone();
     calendar.set(Property::new("METHOD", method.name()));
+    for component in calendar.components_mut() {
+        for property in component.properties_mut().filter(|p| p.is("ORGANIZER") || p.is("ATTENDEE")) {
+            for note in ["SCHEDULE-AGENT", "SCHEDULE-STATUS", "SCHEDULE-FORCE-SEND"] {
+                property.remove_param(note);
+            }
+        }
+    }
     CalendarPart { method, text: calendar.to_wire() }
 }

@@ -20,7 +20,7 @@ use convoke::ids::Email;
 use convoke::itip::{self, ItipMessage, Outcome};
 
 /// When every case takes place.
-const NOW: &str = "2026-11-21T06:00:00Z";
+const NOW: &str = "2026-11-21T07:00:00Z";
 
 /// File name and content of what a case produced.
 type Produced = BTreeMap<String, String>;

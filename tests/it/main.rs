@@ -3,10 +3,15 @@
 mod api_search;
 mod config_file;
 mod contracts;
+mod demo_outbox;
 mod floors;
 mod itip;
+mod itip_properties;
 mod kill;
 mod mail_snapshots;
+mod notify_cases;
+mod notify_consumers;
+mod notify_support;
 mod proxy_bodies;
 mod proxy_failures;
 mod proxy_headers;

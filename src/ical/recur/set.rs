@@ -88,6 +88,16 @@ impl<'a> Master<'a> {
         Some((at, start.at(at, floating).local() + TimeDelta::days(1)))
     }
 
+    /// The earliest and the latest wall time that may mean an instant: a change of offset close by shifts them.
+    fn wall_times(&self, at: DateTime<Utc>, floating: Tz) -> (NaiveDateTime, NaiveDateTime) {
+        let wall = |days| {
+            let days = TimeDelta::days(days);
+            self.slot.start.at(at + days, floating).local() - days
+        };
+        let (before, now, after) = (wall(-1), wall(0), wall(1));
+        (before.min(now).min(after), before.max(now).max(after))
+    }
+
     /// The recurrence set between two instants (inclusive), in order, without EXDATEs.
     pub(super) fn instances<'s>(
         &'s self,
@@ -97,9 +107,8 @@ impl<'a> Master<'a> {
         bounds: Bounds,
     ) -> impl Iterator<Item = Result<Instance, RecurError>> + 's {
         let start = &self.slot.start;
-        let slack = TimeDelta::days(2);
-        let low = start.at(from - slack, floating).local();
-        let high = start.at(to + slack, floating).local();
+        let (low, _) = self.wall_times(from, floating);
+        let (_, high) = self.wall_times(to, floating);
         let mut sources: Vec<Source<'s>> = Vec::new();
         let mut single: Vec<Instance> = self
             .dates
@@ -155,7 +164,7 @@ impl<'a> Master<'a> {
                     let end = until.map_or(NaiveDateTime::MAX, |(_, wall)| wall);
                     let mut dates = Dates::new(rule, start.local(), start.local(), end, SPAN_STEPS);
                     let newest = dates.by_ref().take(SPAN_STEPS).last();
-                    if dates.was_cut() || dates.next().is_some() {
+                    if dates.next().is_some() || dates.was_cut() {
                         return None;
                     }
                     newest.map_or_else(|| start.clone(), |local| start.with_local(local))

@@ -63,7 +63,8 @@ impl<'a> Answer<'a> {
             line,
             partstat: partstat_of(line),
             status: status.filter(|s| !s.is_empty()).unwrap_or(SUCCESS).to_owned(),
-            dtstamp: Stamp::of(event).dtstamp,
+            // A time in the future would shut out every later answer.
+            dtstamp: Stamp::of(event).dtstamp.filter(|d| *d <= delivery.now),
             zones: &delivery.zones,
         })
     }
