@@ -54,7 +54,7 @@ impl From<&config::Server> for ServeLimits {
             head_bytes: server.head_bytes.max(8 << 10),
             head_fields: server.head_fields,
             stall_timeout: Duration::from_secs(server.stall_timeout_s),
-            connections: server.connections,
+            connections: server.connections.clamp(1, Semaphore::MAX_PERMITS),
             grace: Duration::from_secs(server.shutdown_grace_s),
         }
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::path::PathError;
 use crate::dav::UpstreamError;
+use crate::dav::error::DavError;
 
 /// Why the proxy did not pass on a request, or has no answer to it.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,7 @@ impl ProxyError {
             StatusCode::BAD_REQUEST => ("BadRequest", "Sabre\\DAV\\Exception\\BadRequest"),
             StatusCode::FORBIDDEN => ("Forbidden", "Sabre\\DAV\\Exception\\Forbidden"),
             StatusCode::METHOD_NOT_ALLOWED => ("MethodNotAllowed", "Sabre\\DAV\\Exception\\MethodNotAllowed"),
-            StatusCode::PAYLOAD_TOO_LARGE => ("PayloadTooLarge", "Sabre\\DAV\\Exception"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("PayloadTooLarge", "Sabre\\DAV\\Exception\\TooLarge"),
             StatusCode::REQUEST_TIMEOUT => ("RequestTimeout", "Sabre\\DAV\\Exception"),
             _ => ("ServerError", "Sabre\\DAV\\Exception"),
         }
@@ -81,17 +82,10 @@ impl ProxyError {
         }
         let (kind, exception) = self.names();
         let message = self.to_string();
-        let (content_type, body) = match caller {
-            Caller::Json => {
-                let reason = status.canonical_reason().unwrap_or_default();
-                let error = json!({ "code": status.as_u16(), "type": kind, "message": reason, "details": message });
-                ("application/json; charset=utf-8", json!({ "error": error }).to_string())
-            }
-            Caller::Dav => ("application/xml; charset=utf-8", error_xml(exception, &message)),
+        let mut response = match caller {
+            Caller::Json => json_error(status, kind, &message),
+            Caller::Dav => DavError::new(status, exception, message).into_response(),
         };
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         if matches!(self, Self::Method) {
             response.headers_mut().insert(ALLOW, ALLOWED);
         }
@@ -104,12 +98,14 @@ const ALLOWED: HeaderValue = HeaderValue::from_static(
     "OPTIONS, GET, HEAD, POST, PUT, PATCH, DELETE, PROPFIND, PROPPATCH, MKCOL, MKCALENDAR, COPY, MOVE, REPORT, ACL, ITIP",
 );
 
-fn error_xml(exception: &str, message: &str) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<d:error xmlns:d=\"DAV:\" xmlns:s=\"http://sabredav.org/ns\">\
-         <s:exception>{exception}</s:exception><s:message>{}</s:message></d:error>",
-        quick_xml::escape::escape(message)
-    )
+fn json_error(status: StatusCode, kind: &str, details: &str) -> Response<Body> {
+    let message = status.canonical_reason().unwrap_or_default();
+    let error = json!({ "code": status.as_u16(), "type": kind, "message": message, "details": details });
+    let mut response = Response::new(Body::from(json!({ "error": error }).to_string()));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
 }
 
 /// Which kind of body a caller understands.
