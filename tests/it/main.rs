@@ -9,6 +9,7 @@ mod contracts;
 mod dav;
 mod demo_outbox;
 mod floors;
+mod indexing;
 mod itip;
 mod itip_properties;
 mod journey;
