@@ -107,7 +107,7 @@ impl Definition {
         let Some(first) = self.observances.iter().map(|o| o.onset).min() else { return true };
         let open_ended = self.observances.len() == 1 || self.observances.iter().any(Observance::is_open_ended);
         let changes = self.unroll(year - 1, year + 2);
-        let covered = if open_ended { None } else { changes.last().map(|c| c.at + TimeDelta::days(180)) };
+        let covered = if open_ended { None } else { changes.last().map(|c| c.at + TimeDelta::days(120)) };
         let offset = |utc: NaiveDateTime| match changes.partition_point(|c| c.at <= utc) {
             0 => changes.first().map(|c| c.before),
             n => Some(changes[n - 1].after),
