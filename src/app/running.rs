@@ -235,7 +235,7 @@ impl Running {
 }
 
 /// The accounts of this installation. Homes are ours to make only when the DAV server is the built-in one.
-pub(super) fn accounts(engines: &Engines, config: &Config, env: &Env) -> Accounts {
+pub fn accounts(engines: &Engines, config: &Config, env: &Env) -> Accounts {
     let homes = (config.upstream.url == "builtin").then(|| engines.dav.clone());
     Accounts::new(engines.directory.clone(), homes, config.i18n.clone(), env.clone())
 }
