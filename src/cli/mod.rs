@@ -1,2 +1,1 @@
 //! The commands of the program.
-pub mod ical;
