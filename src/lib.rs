@@ -25,6 +25,7 @@ pub mod notify;
 pub mod proxy;
 pub mod queue;
 pub mod search;
+pub mod sqlite;
 pub mod store;
 pub mod web;
 pub mod webadmin;

@@ -5,6 +5,7 @@
 //! durable; whatever is not settled comes back. A failure is retried with back-off, then kept as a dead letter that an
 //! administrator can see and redeliver.
 
+mod consume;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+pub use consume::{Failure, run};
 
 pub use crate::config::RetryPolicy;
 use crate::events::{Message, Topic};
@@ -104,18 +107,22 @@ pub struct QueueDepth {
 /// A durable queue.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
-    /// Makes the consumer known, so that messages published from now on are kept for it. Idempotent.
+    /// Makes the consumer known, so that messages of its topics published from now on are kept for it; topics it no
+    /// longer names bring nothing new. Idempotent. Bind before anything is published.
     async fn bind(&self, consumer: &ConsumerSpec) -> Result<(), QueueError>;
 
-    /// Publishes all messages or none. Durable when it returns.
+    /// Publishes all messages or none. Durable when it returns. A message whose `once` was published in the last 30 days
+    /// is dropped, and so is one that nobody is bound to.
     async fn publish(&self, messages: &[Message]) -> Result<(), QueueError>;
 
     /// Takes up to `most` deliveries for the consumer, waiting until there is at least one. At most one delivery per
-    /// key is under way at a time, the oldest first. A delivery that is not settled within the engine's visibility
-    /// time comes back.
+    /// key is under way at a time, the oldest first; one that waits for a retry holds up its own key only. A delivery
+    /// that is not settled within the engine's visibility time comes back; one that has used up the attempts of
+    /// `consumer.retry` in this way becomes a dead letter. Safe to drop: what was taken for a call that is gone comes
+    /// back too.
     async fn receive(&self, consumer: &ConsumerSpec, most: usize) -> Result<Vec<Delivery>, QueueError>;
 
-    /// Settles a delivery. Settling twice, or after the visibility time, does nothing.
+    /// Settles a delivery. Settling twice, or after it was handed out again, does nothing.
     async fn settle(&self, consumer: &ConsumerSpec, delivery: u64, how: Settlement) -> Result<(), QueueError>;
 
     /// A page of dead letters, newest first, before `before`; of one consumer where given.
@@ -126,7 +133,8 @@ pub trait Queue: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, QueueError>;
 
-    /// Puts a dead letter back with a fresh count of attempts; false when there is none of that id.
+    /// Puts a dead letter back with a fresh count of attempts, behind what waits of its key; false when there is none
+    /// of that id.
     async fn redeliver(&self, dead: u64) -> Result<bool, QueueError>;
 
     /// Deletes a dead letter; false when there is none of that id.

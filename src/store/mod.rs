@@ -4,6 +4,7 @@
 //! The traits are written for both: no engine-specific type crosses them, every write of calendar data is one [`Batch`]
 //! that happens as a whole together with the messages it publishes, and every read is served by an index.
 
+pub mod home;
 mod model;
 pub mod sqlite;
 
@@ -94,8 +95,11 @@ pub trait DavStore: Send + Sync + 'static {
     /// The objects with that UID in any calendar of the home (scheduling inbox excluded).
     async fn find_uid(&self, home: HomeId, uid: &Uid) -> Result<Vec<(Collection, Object)>, StoreError>;
 
-    /// What changed after `since`, at most `limit` names, each once with its latest state.
-    async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Changes, StoreError>;
+    /// What changed after `since`, at most `limit` names, each once with its latest state. 0 stands for the beginning:
+    /// everything there is, and nothing of what is gone. `None` when the collection does not exist or has never issued
+    /// that token: it is ahead of the last change, or from a deleted collection that had the same path (RFC 6578 §3.2
+    /// `valid-sync-token`).
+    async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError>;
 
     /// Applies all operations and publishes all messages, or does nothing. Durable when it returns.
     async fn write(&self, batch: Batch) -> Result<Written, WriteError>;

@@ -1,0 +1,413 @@
+//! Calendars and objects: the reading side, and the writes handed to [`apply`].
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::apply::apply;
+use super::{AsBlob, Sqlite, id, span, unreadable};
+use crate::ids::{CollectionId, HomeId, Uid};
+use crate::store::{
+    Batch, Change, Changes, Collection, CollectionKind, DavStore, Object, ObjectFilter, ObjectMeta, StoreError,
+    WriteError, Written,
+};
+
+/// The code of a kind in `collections.kind`.
+pub(super) const fn kind_code(kind: CollectionKind) -> i64 {
+    match kind {
+        CollectionKind::Calendar => 0,
+        CollectionKind::Inbox => 1,
+        CollectionKind::Outbox => 2,
+        CollectionKind::AddressBook => 3,
+    }
+}
+
+/// The code of the name space of a kind in `collections.space`.
+pub(super) const fn space_code(kind: CollectionKind) -> i64 {
+    match kind {
+        CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => 0,
+        CollectionKind::AddressBook => 1,
+    }
+}
+
+#[async_trait]
+impl DavStore for Sqlite {
+    async fn collections(&self, home: HomeId) -> Result<Vec<Collection>, StoreError> {
+        self.db()
+            .read(move |conn| {
+                let mut found = conn
+                    .prepare_cached(
+                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token FROM collections c
+                         JOIN sync_states s ON s.collection = c.id WHERE c.home = ?1 ORDER BY c.id",
+                    )?
+                    .query_map([home.blob()], collection)?
+                    .collect::<Result<Vec<_>, _>>()?;
+                // Stable: those that compare equal stay in the order of creation.
+                found.sort_by_key(|c| (!c.is_default(), c.props.order.unwrap_or(i64::MAX)));
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn collection(
+        &self,
+        home: HomeId,
+        kind: CollectionKind,
+        uri: &str,
+    ) -> Result<Option<Collection>, StoreError> {
+        let uri = uri.to_owned();
+        self.db()
+            .read(move |conn| {
+                let found = conn
+                    .prepare_cached(
+                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token FROM collections c
+                         JOIN sync_states s ON s.collection = c.id WHERE c.home = ?1 AND c.space = ?2 AND c.uri = ?3",
+                    )?
+                    .query_row(params![home.blob(), space_code(kind), uri], collection)
+                    .optional()?;
+                Ok(found.filter(|c| c.kind == kind))
+            })
+            .await
+    }
+
+    async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
+        let name = name.to_owned();
+        self.db()
+            .read(move |conn| match row_of(conn, collection)? {
+                Some(row) => object_at(conn, row, &name),
+                None => Ok(None),
+            })
+            .await
+    }
+
+    async fn objects(&self, collection: CollectionId, names: &[String]) -> Result<Vec<Option<Object>>, StoreError> {
+        let names = names.to_vec();
+        self.db()
+            .read(move |conn| match row_of(conn, collection)? {
+                Some(row) => names.iter().map(|name| object_at(conn, row, name)).collect(),
+                None => Ok(vec![None; names.len()]),
+            })
+            .await
+    }
+
+    async fn list(
+        &self,
+        collection: CollectionId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ObjectMeta>, StoreError> {
+        let after = after.unwrap_or_default().to_owned();
+        self.db()
+            .read(move |conn| {
+                let Some(row) = row_of(conn, collection)? else { return Ok(Vec::new()) };
+                let page = conn
+                    .prepare_cached(
+                        "SELECT name, etag, size, modified, component, uid, first, last FROM objects
+                         WHERE collection = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+                    )?
+                    .query_map(params![row, after, sql_limit(limit)], meta)?
+                    .collect::<Result<_, _>>()?;
+                Ok(page)
+            })
+            .await
+    }
+
+    async fn query(
+        &self,
+        collection: CollectionId,
+        filter: &ObjectFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Object>, StoreError> {
+        let (filter, after) = (filter.clone(), after.unwrap_or_default().to_owned());
+        self.db()
+            .read(move |conn| {
+                let Some(row) = row_of(conn, collection)? else { return Ok(Vec::new()) };
+                if let Some(uid) = &filter.uid {
+                    return by_uid(conn, row, uid, &filter, &after, limit);
+                }
+                match names_in_range(conn, row, &filter, limit)? {
+                    Some(names) => names
+                        .iter()
+                        .filter(|name| **name > after)
+                        .take(limit)
+                        .filter_map(|name| object_at(conn, row, name).transpose())
+                        .collect(),
+                    None => scan(conn, row, &filter, &after, limit),
+                }
+            })
+            .await
+    }
+
+    async fn find_uid(&self, home: HomeId, uid: &Uid) -> Result<Vec<(Collection, Object)>, StoreError> {
+        let uid = uid.clone();
+        self.db()
+            .read(move |conn| {
+                let found = conn
+                    .prepare_cached(
+                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token,
+                            o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
+                         FROM collections c
+                         JOIN sync_states s ON s.collection = c.id
+                         CROSS JOIN objects o ON o.collection = c.id AND o.uid = ?3
+                         JOIN bodies b ON b.id = o.body
+                         WHERE c.home = ?1 AND c.space = 0 AND c.kind = ?2 ORDER BY c.id",
+                    )?
+                    .query_map(params![home.blob(), kind_code(CollectionKind::Calendar), uid.0], |row| {
+                        Ok((collection(row)?, object(row, 6)?))
+                    })?
+                    .collect::<Result<_, _>>()?;
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError> {
+        self.db().read(move |conn| changes(conn, collection, since, limit)).await
+    }
+
+    async fn write(&self, batch: Batch) -> Result<Written, WriteError> {
+        let now = self.env().now();
+        self.db().write(move |tx| apply(tx, batch, now)).await
+    }
+}
+
+/// The short name of a collection in the other tables.
+fn row_of(conn: &Connection, collection: CollectionId) -> Result<Option<i64>, StoreError> {
+    let row = conn
+        .prepare_cached("SELECT id FROM collections WHERE oid = ?1")?
+        .query_row([collection.blob()], |row| row.get(0))
+        .optional()?;
+    Ok(row)
+}
+
+fn object_at(conn: &Connection, row: i64, name: &str) -> Result<Option<Object>, StoreError> {
+    let found = conn
+        .prepare_cached(
+            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
+             FROM objects o JOIN bodies b ON b.id = o.body WHERE o.collection = ?1 AND o.name = ?2",
+        )?
+        .query_row(params![row, name], |row| object(row, 0))
+        .optional()?;
+    Ok(found)
+}
+
+/// A page of the objects with that UID; more than one in inboxes only.
+fn by_uid(
+    conn: &Connection,
+    row: i64,
+    uid: &Uid,
+    filter: &ObjectFilter,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Object>, StoreError> {
+    let found = conn
+        .prepare_cached(
+            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
+             FROM objects o JOIN bodies b ON b.id = o.body
+             WHERE o.collection = ?1 AND o.uid = ?2 AND o.name > ?3 ORDER BY o.name",
+        )?
+        .query_map(params![row, uid.0, after], |row| object(row, 0))?
+        .filter(|found| found.as_ref().map_or(true, |o| may_match(&o.meta, filter)))
+        .take(limit)
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+fn may_match(meta: &ObjectMeta, filter: &ObjectFilter) -> bool {
+    let component = filter.component.as_ref().is_none_or(|c| *c == meta.component);
+    let in_time = meta.first_occurrence.is_none_or(|first| {
+        filter.end.is_none_or(|end| first <= end)
+            && filter.start.is_none_or(|start| meta.last_occurrence.is_none_or(|last| last >= start))
+    });
+    component && in_time
+}
+
+/// The names of all objects that may match, in order, from the index by time; `None` when there are so many that reading
+/// the collection in the order of names is cheaper.
+///
+/// A page found by the index costs as much as all matches, `m`; one found by reading in order costs the page times the
+/// share of what does not match, `limit * objects / m`. The index wins up to the square root of `limit * objects`.
+fn names_in_range(
+    conn: &Connection,
+    row: i64,
+    filter: &ObjectFilter,
+    limit: usize,
+) -> Result<Option<Vec<String>>, StoreError> {
+    if filter.start.is_none() && filter.end.is_none() && filter.component.is_none() {
+        return Ok(None);
+    }
+    let objects: i64 = conn
+        .prepare_cached("SELECT objects FROM sync_states WHERE collection = ?1")?
+        .query_row([row], |row| row.get(0))?;
+    let most = limit.saturating_mul(usize::try_from(objects).unwrap_or(0)).isqrt();
+    let end = filter.end.unwrap_or(i64::MAX);
+    let mut timed = conn.prepare_cached(
+        "SELECT name FROM objects WHERE collection = ?1 AND component = ?2 AND span = ?3
+         AND first BETWEEN ?4 AND ?5 AND (last IS NULL OR last >= ?6) LIMIT ?7",
+    )?;
+    let mut untimed = conn
+        .prepare_cached("SELECT name FROM objects WHERE collection = ?1 AND component = ?2 AND span = ?3 LIMIT ?4")?;
+
+    let mut names: Vec<String> = Vec::new();
+    for component in components(conn, row, filter)? {
+        let room = sql_limit(most + 1 - names.len());
+        for name in untimed.query_map(params![row, component, span::UNTIMED, room], |row| row.get(0))? {
+            names.push(name?);
+        }
+        for (class, from) in span::windows(filter.start) {
+            let room = sql_limit((most + 1).saturating_sub(names.len()));
+            let start = filter.start.unwrap_or(i64::MIN);
+            for name in timed.query_map(params![row, component, class, from, end, start, room], |row| row.get(0))? {
+                names.push(name?);
+            }
+        }
+        if names.len() > most {
+            return Ok(None);
+        }
+    }
+    names.sort_unstable();
+    Ok(Some(names))
+}
+
+/// The component types to look at: the one asked for, or those the collection holds, each found by one step in the index.
+fn components(conn: &Connection, row: i64, filter: &ObjectFilter) -> Result<Vec<String>, StoreError> {
+    if let Some(component) = &filter.component {
+        return Ok(vec![component.clone()]);
+    }
+    let mut next =
+        conn.prepare_cached("SELECT min(component) FROM objects WHERE collection = ?1 AND component > ?2")?;
+    let mut found: Vec<String> = Vec::new();
+    while let Some(component) =
+        next.query_row(params![row, found.last().map_or("", String::as_str)], |row| row.get::<_, Option<String>>(0))?
+    {
+        found.push(component);
+    }
+    Ok(found)
+}
+
+/// A page of objects that may match, read in the order of names.
+fn scan(
+    conn: &Connection,
+    row: i64,
+    filter: &ObjectFilter,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<Object>, StoreError> {
+    let found = conn
+        .prepare_cached(
+            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
+             FROM objects o CROSS JOIN bodies b ON b.id = o.body
+             WHERE o.collection = ?1 AND o.name > ?2 AND (?3 IS NULL OR o.component = ?3)
+             AND (o.first IS NULL OR (o.first <= ?5 AND (o.last IS NULL OR o.last >= ?4)))
+             ORDER BY o.name LIMIT ?6",
+        )?
+        .query_map(
+            params![
+                row,
+                after,
+                filter.component,
+                filter.start.unwrap_or(i64::MIN),
+                filter.end.unwrap_or(i64::MAX),
+                sql_limit(limit)
+            ],
+            |row| object(row, 0),
+        )?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+fn changes(
+    conn: &Connection,
+    collection: CollectionId,
+    since: u64,
+    limit: usize,
+) -> Result<Option<Changes>, StoreError> {
+    let state = conn
+        .prepare_cached(
+            "SELECT c.id, s.token, s.oldest FROM collections c JOIN sync_states s ON s.collection = c.id
+             WHERE c.oid = ?1",
+        )?
+        .query_row([collection.blob()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64))
+        })
+        .optional()?;
+    let Some((row, token, oldest)) = state else { return Ok(None) };
+    if since != 0 && !(oldest..=token).contains(&since) {
+        return Ok(None);
+    }
+    let room = sql_limit(limit.saturating_add(1));
+    let mut found = conn
+        .prepare_cached(
+            "SELECT name, etag, size, modified, component, uid, first, last, changed FROM objects
+             WHERE collection = ?1 AND changed > ?2 ORDER BY changed LIMIT ?3",
+        )?
+        .query_map(params![row, since as i64, room], |row| {
+            Ok((row.get::<_, i64>(8)? as u64, Change::Written(meta(row)?)))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    // Who knows nothing yet need not hear of what is gone.
+    if since != 0 {
+        let gone = conn
+            .prepare_cached(
+                "SELECT changed, name FROM tombstones WHERE collection = ?1 AND changed > ?2 ORDER BY changed LIMIT ?3",
+            )?
+            .query_map(params![row, since as i64, room], |row| {
+                Ok((row.get::<_, i64>(0)? as u64, Change::Deleted(row.get(1)?)))
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        found.extend(gone);
+        found.sort_by_key(|(changed, _)| *changed);
+    }
+    let truncated = found.len() > limit;
+    found.truncate(limit);
+    let token = if truncated { found.last().map_or(since, |(changed, _)| *changed) } else { token };
+    let changes = found.into_iter().map(|(_, change)| change).collect();
+    Ok(Some(Changes { changes, token, truncated }))
+}
+
+/// `oid, home, kind, uri, props, token` from the first column on.
+fn collection(row: &Row<'_>) -> rusqlite::Result<Collection> {
+    let kind = match row.get::<_, i64>(2)? {
+        0 => CollectionKind::Calendar,
+        1 => CollectionKind::Inbox,
+        2 => CollectionKind::Outbox,
+        3 => CollectionKind::AddressBook,
+        other => return Err(rusqlite::Error::IntegralValueOutOfRange(2, other)),
+    };
+    Ok(Collection {
+        id: id(row, 0)?,
+        home: id(row, 1)?,
+        kind,
+        uri: row.get(3)?,
+        props: serde_json::from_str(row.get_ref(4)?.as_str()?).map_err(|e| unreadable(4, e))?,
+        sync_token: row.get::<_, i64>(5)? as u64,
+    })
+}
+
+/// `name, etag, size, modified, component, uid, first, last` from a column on.
+fn meta_at(row: &Row<'_>, at: usize) -> rusqlite::Result<ObjectMeta> {
+    let modified = row.get::<_, i64>(at + 3)?;
+    Ok(ObjectMeta {
+        name: row.get(at)?,
+        etag: row.get(at + 1)?,
+        size: row.get::<_, i64>(at + 2)? as u64,
+        modified: chrono::DateTime::from_timestamp(modified, 0)
+            .ok_or(rusqlite::Error::IntegralValueOutOfRange(at + 3, modified))?,
+        component: row.get(at + 4)?,
+        uid: Uid(row.get(at + 5)?),
+        first_occurrence: row.get(at + 6)?,
+        last_occurrence: row.get(at + 7)?,
+    })
+}
+
+fn meta(row: &Row<'_>) -> rusqlite::Result<ObjectMeta> {
+    meta_at(row, 0)
+}
+
+fn object(row: &Row<'_>, at: usize) -> rusqlite::Result<Object> {
+    Ok(Object { meta: meta_at(row, at)?, data: row.get(at + 8)? })
+}
+
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
