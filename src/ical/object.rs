@@ -270,23 +270,22 @@ impl CalendarObject {
     pub fn repair(&mut self, with: &Repair<'_>) -> Vec<Fault> {
         let mut faults = self.faults();
         faults.retain(Fault::is_mendable);
-        let now = When::Utc(with.now);
-        for fault in &faults {
-            match fault {
-                Fault::DtStart(_) => {}
-                Fault::Version => self.put_first(Property::new("VERSION", "2.0")),
-                Fault::ProdId => self.put_first(Property::new("PRODID", with.prodid)),
-                Fault::Uid(_) => {
-                    for component in self.components_mut() {
-                        component.set(Property::with_text("UID", with.uid));
-                    }
-                }
-                Fault::DtStamp(_) => {
-                    let broken = self.events().position(|e| e.dtstamp().is_none());
-                    if let Some(component) = broken.and_then(|i| self.components_mut().nth(i)) {
-                        component.set(now.to_property("DTSTAMP"));
-                    }
-                }
+        let has = |test: fn(&Fault) -> bool| faults.iter().any(test);
+        if has(|f| *f == Fault::Version) {
+            self.put_first(Property::new("VERSION", "2.0"));
+        }
+        if has(|f| *f == Fault::ProdId) {
+            self.put_first(Property::new("PRODID", with.prodid));
+        }
+        let no_uid = has(|f| matches!(f, Fault::Uid(_)));
+        let now = When::Utc(with.now).to_property("DTSTAMP");
+        let zones = self.zones.clone();
+        for component in self.components_mut() {
+            if no_uid {
+                component.set(Property::with_text("UID", with.uid));
+            }
+            if Event::new(component, &zones).dtstamp().is_none() && !component.is("VAVAILABILITY") {
+                component.set(now.clone());
             }
         }
         faults

@@ -40,16 +40,18 @@ impl<'a> Series<'a> {
     /// The series of a VCALENDAR, by UID and type, in the order they first appear.
     pub fn all(calendar: &'a Component, floating: Tz) -> Vec<Self> {
         let zones = Zones::of(calendar);
-        let mut groups: Vec<(String, &str, Vec<&'a Component>)> = Vec::new();
+        let mut groups: Vec<Vec<&'a Component>> = Vec::new();
+        let mut places: HashMap<(&str, &str), usize> = HashMap::new();
         for component in calendar.components() {
             let Some(kind) = ["VEVENT", "VTODO", "VJOURNAL"].into_iter().find(|k| component.is(k)) else { continue };
             let uid = component.value("UID").unwrap_or("").trim();
-            match groups.iter_mut().find(|(u, k, _)| u == uid && *k == kind) {
-                Some((_, _, group)) => group.push(component),
-                None => groups.push((uid.to_owned(), kind, vec![component])),
+            let place = *places.entry((uid, kind)).or_insert(groups.len());
+            if place == groups.len() {
+                groups.push(Vec::new());
             }
+            groups[place].push(component);
         }
-        groups.into_iter().map(|(_, _, group)| Self::of(&group, &zones, floating)).collect()
+        groups.iter().map(|group| Self::of(group, &zones, floating)).collect()
     }
 
     /// The series of one component type; see [`Series::all`].

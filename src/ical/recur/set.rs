@@ -18,6 +18,9 @@ use crate::ical::zone::Zones;
 /// Steps to find the end of a series for an index; beyond that it counts as endless.
 const SPAN_STEPS: usize = 20_000;
 
+/// RRULEs of one component that count. RFC 5545 §3.8.5.3 wants no more than one.
+const MAX_RULES: usize = 16;
+
 /// A component without RECURRENCE-ID and what says how it recurs.
 #[derive(Debug)]
 pub(super) struct Master<'a> {
@@ -43,7 +46,7 @@ impl<'a> Master<'a> {
         let event = Event::new(component, zones);
         let dates = component.all("RDATE").flat_map(|p| Period::list(p, zones)).filter_map(Result::ok).collect();
         let mut master = Self {
-            rules: event.rules().collect(),
+            rules: event.rules().take(MAX_RULES).collect(),
             dates,
             excluded: HashSet::new(),
             excluded_days: HashSet::new(),
