@@ -81,7 +81,7 @@ impl Demo {
             .map_err(|e| StartError::engine(format!("mail.folder {}", folder.display()), e))?;
         let limits = ServeLimits::from(&config.server);
         let mut running = start(engines, ports, config, env.clone()).await?;
-        let app = Router::new().nest("/mails", outbox::router(Arc::new(archive))).merge(provider.router());
+        let app = Router::new().merge(outbox::router(Arc::new(archive))).merge(provider.router());
         running.serve(pages, "demo", app, limits, &env);
         Ok(Self { running, provider: provider_address, issuer, data: options.data, accounts: people.accounts })
     }

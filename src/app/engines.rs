@@ -94,13 +94,17 @@ impl Engines {
             .map_err(|e| StartError::engine(database.display().to_string(), e))?
             .with_visibility(Duration::from_secs(config.queue.visibility_s));
         let search = dir.join(SEARCH);
-        let fts = Fts::open(&search).map_err(|e| StartError::engine(search.display().to_string(), e))?;
+        let fts = Fts::open(&search, env.clone()).map_err(|e| StartError::engine(search.display().to_string(), e))?;
         Ok(Self {
             dav: Arc::new(sqlite.clone()),
             directory: Arc::new(sqlite.clone()),
             queue: Arc::new(sqlite.clone()),
             index: Arc::new(fts.clone()),
-            tokens: Arc::new(MemoryTokenCache::new(&config.auth, env.clone())),
+            tokens: Arc::new(MemoryTokenCache::new(
+                Duration::from_secs(config.auth.token_cache_s),
+                config.auth.token_cache_size,
+                env.clone(),
+            )),
             transport: transport(config, env)?,
             sqlite,
             fts,

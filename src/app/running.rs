@@ -15,18 +15,19 @@ use crate::api::{Api, OwnCalendars};
 use crate::auth::{Authenticator, PasswordGate, RequireUser, Surface};
 use crate::clock::Env;
 use crate::config::Config;
+use crate::dav::server::{Server, Settings};
 use crate::dav::{self, Upstream};
 use crate::ids::Email;
 use crate::indexing::Indexing;
 use crate::mail::render::Renderer;
 use crate::net::{Client, ClientLimits, ServeLimits, serve};
 use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, People, Preferences, SharedPeople};
+use crate::proxy;
 use crate::queue::{ConsumerSpec, Delivery, Failure, run as consume};
 use crate::store::StoreError;
 use crate::webadmin::{
     DavAnswers, DeadLettersAbsent, HealthCheck, Metrics, QueueAnswers, SearchAnswers, Started, StoreAnswers, WebAdmin,
 };
-use crate::proxy;
 
 use super::engines::{Engines, StartError};
 
@@ -241,18 +242,26 @@ pub(super) fn accounts(engines: &Engines, config: &Config, env: &Env) -> Account
 
 fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
     if config.upstream.url == "builtin" {
-        return Ok(dav::server::builtin(engines.dav.clone(), engines.directory.clone(), config, env.clone()));
+        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), server_settings(config));
+        return Ok(server.into_upstream());
     }
     let idle = std::time::Duration::from_secs(config.proxy.idle_timeout_s);
     dav::client::remote(&config.upstream, idle, None).map_err(|e| StartError::engine("upstream", e))
 }
 
-fn checks(
-    engines: &Engines,
-    upstream: &Upstream,
-    started: Arc<Started>,
-    config: &Config,
-) -> Vec<Arc<dyn HealthCheck>> {
+fn server_settings(config: &Config) -> Settings {
+    Settings {
+        // Clients see the server where the proxy shows it.
+        base: if config.proxy.at_root { String::new() } else { proxy::MOUNT.to_owned() },
+        limits: config.limits.clone(),
+        zone: config.i18n.default_timezone.parse().unwrap_or_default(),
+        guard_attendee_changes: config.dav.guard_attendee_changes,
+        principal_privacy: config.dav.principal_privacy,
+        reply_propagation: config.dav.reply_propagation,
+    }
+}
+
+fn checks(engines: &Engines, upstream: &Upstream, started: Arc<Started>, config: &Config) -> Vec<Arc<dyn HealthCheck>> {
     vec![
         started,
         Arc::new(StoreAnswers { engine: "SQLite", directory: engines.directory.clone() }),

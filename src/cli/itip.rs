@@ -132,7 +132,7 @@ enum Question {
     Apply {
         #[serde(default)]
         existing: Option<String>,
-        message: MessageFields,
+        message: Box<MessageFields>,
         #[serde(default)]
         user: Option<Users>,
     },

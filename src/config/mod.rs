@@ -25,6 +25,8 @@ pub struct Config {
     pub data: Data,
     /// The DAV server behind the proxy.
     pub upstream: Upstream,
+    /// The built-in DAV server.
+    pub dav: Dav,
     /// `/dav/**`.
     pub proxy: Proxy,
     /// Who may come in.
@@ -173,6 +175,25 @@ impl Default for Upstream {
             connect_timeout_ms: 2_000,
             timeout_ms: 30_000,
         }
+    }
+}
+
+/// The built-in DAV server (dav §17).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dav {
+    /// Attendees may not change what only the organizer may: times, place, title (`SABRE_ENFORCE_RFC_6638`).
+    pub guard_attendee_changes: bool,
+    /// Listings and searches of principals show people nobody but themselves (`PRINCIPAL_PRIVACY`).
+    pub principal_privacy: bool,
+    /// A reply is passed on to the other attendees of events with fewer attendees than this; 0 for always
+    /// (`TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
+    pub reply_propagation: usize,
+}
+
+impl Default for Dav {
+    fn default() -> Self {
+        Self { guard_attendee_changes: true, principal_privacy: true, reply_propagation: 200 }
     }
 }
 

@@ -212,9 +212,7 @@ impl From<ReadError> for DavError {
         let message = error.to_string();
         match error {
             ReadError::TooLarge(_) => Self::too_large(message),
-            ReadError::Collation(_) => {
-                Self::forbidden(message).because(Condition::Empty("cal:supported-collation"))
-            }
+            ReadError::Collation(_) => Self::forbidden(message).because(Condition::Empty("cal:supported-collation")),
             // RFC 4918 §17: the condition that stands for "no external entities here".
             ReadError::Doctype => Self::bad_request(message).because(Condition::Empty("d:no-external-entities")),
             _ => Self::bad_request(message),

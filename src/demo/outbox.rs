@@ -37,6 +37,7 @@ pub fn router(archive: SharedArchive) -> Router {
         .route("/mails/", get(list))
         .route("/mails/{name}/", get(show))
         .route("/mails/{name}/html", get(html))
+        .route("/mails.json", get(list_json))
         .route("/mails/{name}/raw", get(raw))
         .with_state(Outbox { archive })
 }
@@ -107,22 +108,12 @@ struct CalendarView {
 }
 
 async fn list(State(outbox): State<Outbox>, Query(paging): Query<Paging>) -> Result<Response, PageError> {
-    let offset = paging.page.saturating_mul(PER_PAGE);
-    let page = outbox.archive.list(offset, PER_PAGE).await?;
-    let mut mails = Vec::with_capacity(page.names.len());
-    for name in &page.names {
-        // A mail that was deleted a moment ago is left out.
-        if let Some(raw) = outbox.archive.read(name).await? {
-            mails.push(listed(name, MessageParser::default().parse(&raw).as_ref()));
-        }
-    }
-    let view = ListView {
-        mails,
-        total: page.total,
-        newer: paging.page.checked_sub(1),
-        older: (offset.saturating_add(PER_PAGE) < page.total).then_some(paging.page + 1),
-    };
-    render("outbox.html", Value::from(Serde(&view)))
+    render("outbox.html", Value::from(Serde(&outbox.page(paging).await?)))
+}
+
+/// The same list for programs.
+async fn list_json(State(outbox): State<Outbox>, Query(paging): Query<Paging>) -> Result<Response, PageError> {
+    Ok(axum::Json(outbox.page(paging).await?).into_response())
 }
 
 async fn show(State(outbox): State<Outbox>, Path(name): Path<String>) -> Result<Response, PageError> {
@@ -156,6 +147,24 @@ async fn raw(State(outbox): State<Outbox>, Path(name): Path<String>) -> Result<R
 }
 
 impl Outbox {
+    async fn page(&self, paging: Paging) -> Result<ListView, PageError> {
+        let offset = paging.page.saturating_mul(PER_PAGE);
+        let page = self.archive.list(offset, PER_PAGE).await?;
+        let mut mails = Vec::with_capacity(page.names.len());
+        for name in &page.names {
+            // A mail that was deleted a moment ago is left out.
+            if let Some(raw) = self.archive.read(name).await? {
+                mails.push(listed(name, MessageParser::default().parse(&raw).as_ref()));
+            }
+        }
+        Ok(ListView {
+            mails,
+            total: page.total,
+            newer: paging.page.checked_sub(1),
+            older: (offset.saturating_add(PER_PAGE) < page.total).then_some(paging.page + 1),
+        })
+    }
+
     async fn mail(&self, name: &str) -> Result<(MailName, Vec<u8>), PageError> {
         let name: MailName = name.parse().map_err(|_| PageError::NotFound)?;
         let raw = self.archive.read(&name).await?.ok_or(PageError::NotFound)?;

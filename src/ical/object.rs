@@ -67,6 +67,16 @@ pub enum Fault {
     /// DTSTAMP is missing or no time.
     #[error("DTSTAMP MUST appear exactly once in a {0} component")]
     DtStamp(String),
+    /// DTSTART is missing or no time. Nothing can mend that: such an event is kept, but never found by time.
+    #[error("DTSTART MUST appear exactly once in a {0} component")]
+    DtStart(String),
+}
+
+impl Fault {
+    /// Whether [`CalendarObject::repair`] does something about it.
+    pub const fn is_mendable(&self) -> bool {
+        !matches!(self, Self::DtStart(_))
+    }
 }
 
 /// What is written where a property that must be there is missing.
@@ -231,7 +241,8 @@ impl CalendarObject {
         })
     }
 
-    /// The faults that [`CalendarObject::repair`] mends, in order.
+    /// The faults that are forgiven, in order; [`CalendarObject::repair`] mends all that are
+    /// [mendable](Fault::is_mendable).
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if self.root.value("VERSION").map(str::trim) != Some("2.0") {
@@ -248,16 +259,21 @@ impl CalendarObject {
             if event.dtstamp().is_none() && !event.component().is("VAVAILABILITY") {
                 faults.push(Fault::DtStamp(name.to_owned()));
             }
+            if event.component().is("VEVENT") && event.start().is_none() {
+                faults.push(Fault::DtStart(name.to_owned()));
+            }
         }
         faults
     }
 
     /// Mends what [`CalendarObject::faults`] reports, and gives what was mended.
     pub fn repair(&mut self, with: &Repair<'_>) -> Vec<Fault> {
-        let faults = self.faults();
+        let mut faults = self.faults();
+        faults.retain(Fault::is_mendable);
         let now = When::Utc(with.now);
         for fault in &faults {
             match fault {
+                Fault::DtStart(_) => {}
                 Fault::Version => self.put_first(Property::new("VERSION", "2.0")),
                 Fault::ProdId => self.put_first(Property::new("PRODID", with.prodid)),
                 Fault::Uid(_) => {

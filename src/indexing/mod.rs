@@ -10,13 +10,13 @@ use documents::uid;
 pub use documents::{documents, indexed_object};
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
 use crate::config;
 use crate::events::{EventChanged, Topic};
 use crate::ical::{Component, jcal};
-use crate::ids::Uid;
 use crate::queue::{ConsumerSpec, Delivery, Failure};
-use crate::search::SharedEventIndex;
+use crate::search::{SearchError, SharedEventIndex};
 
 /// Consumer of the event topics.
 #[derive(Clone)]
@@ -52,19 +52,33 @@ impl Indexing {
     pub async fn handle(&self, delivery: Delivery) -> Result<(), Failure> {
         let changed: EventChanged = serde_json::from_value(delivery.message.payload)
             .map_err(|e| Failure::Dead(format!("the payload cannot be read: {e}")))?;
-        let calendar = read(&changed)?;
+        let calendar = read(&changed.event)?;
         let gone = delivery.message.topic == Topic::EventDeleted;
-        let version = version(delivery.published, gone);
         let written = if gone {
-            self.index.delete(&changed.event_path.calendar, &uid_of(&calendar)?, version).await
+            let uid = uid(&calendar).ok_or_else(|| Failure::Dead("the event has no UID".to_owned()))?;
+            self.index.delete(&changed.event_path.calendar, &uid, version(delivery.published, true)).await
         } else {
-            match indexed_object(&changed.event_path, &calendar, version) {
-                Some(indexed) => self.index.put(&indexed).await,
-                // Tasks and journals are not searched.
-                None => return Ok(()),
-            }
+            self.put(&changed, &calendar, delivery.published).await
         };
         written.map_err(|e| Failure::Retry(e.to_string()))
+    }
+
+    async fn put(
+        &self,
+        changed: &EventChanged,
+        calendar: &Component,
+        published: DateTime<Utc>,
+    ) -> Result<(), SearchError> {
+        // Overwriting an object with one of another UID takes the old one away.
+        let old = changed.old_event.as_ref().and_then(|old| read(old).ok()).and_then(|old| uid(&old));
+        if let Some(old) = old.filter(|old| uid(calendar).as_ref() != Some(old)) {
+            self.index.delete(&changed.event_path.calendar, &old, version(published, true)).await?;
+        }
+        match indexed_object(&changed.event_path, calendar, version(published, false)) {
+            Some(object) => self.index.put(&object).await,
+            // Tasks and journals are not searched.
+            None => Ok(()),
+        }
     }
 }
 
@@ -75,10 +89,6 @@ fn version(published: DateTime<Utc>, gone: bool) -> i64 {
 
 /// The content as jCal, which is all that the reader of this copy may see: the raw text is not reduced for private events
 /// (messaging §1.3).
-fn read(changed: &EventChanged) -> Result<Component, Failure> {
-    jcal::from_jcal(&changed.event).map_err(|e| Failure::Dead(format!("the event is no jCal: {e}")))
-}
-
-fn uid_of(calendar: &Component) -> Result<Uid, Failure> {
-    uid(calendar).ok_or_else(|| Failure::Dead("the event has no UID".to_owned()))
+fn read(event: &Value) -> Result<Component, Failure> {
+    jcal::from_jcal(event).map_err(|e| Failure::Dead(format!("the event is no jCal: {e}")))
 }

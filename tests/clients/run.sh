@@ -19,6 +19,7 @@ finish() {
 }
 trap finish EXIT
 
+: >"$DATA/log"
 # The demo takes free ports for 0 and prints the addresses it has.
 "$BINARY" demo --data "$DATA/convoke" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --demo-listen 127.0.0.1:0 >"$DATA/log" 2>&1 &
 DEMO=$!

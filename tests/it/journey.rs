@@ -8,11 +8,11 @@ use crate::world::{ALICE, BOB, World};
 async fn an_invitation_goes_all_the_way_and_back() {
     let world = World::start().await;
     let mut told = Vec::new();
-    let outcome =
-        journey(&world.surfaces(), ALICE, BOB, &world.http, &world.env, &mut Narrator::new(&mut told)).await;
+    let outcome = journey(&world.surfaces(), ALICE, BOB, &world.http, &world.env, &mut Narrator::new(&mut told)).await;
     let told = String::from_utf8(told).unwrap();
     assert!(outcome.is_ok(), "{told}\n{:#}", outcome.unwrap_err());
-    for expected in ["NEEDS-ACTION", "[fr]", "[en]", "method=REQUEST", "method=REPLY", "method=CANCEL", "SEQUENCE 0 -> 1"]
+    for expected in
+        ["NEEDS-ACTION", "[fr]", "[en]", "method=REQUEST", "method=REPLY", "method=CANCEL", "SEQUENCE 0 -> 1"]
     {
         assert!(told.contains(expected), "the story lacks {expected}:\n{told}");
     }

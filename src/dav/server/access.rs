@@ -168,7 +168,9 @@ pub(super) fn write_failed(error: WriteError) -> DavError {
     match error {
         WriteError::Store(error) => error.into(),
         WriteError::NoCollection(_) => DavError::not_found("The collection is gone"),
-        WriteError::CollectionExists(_) => DavError::method_not_allowed("The resource you tried to create already exists"),
+        WriteError::CollectionExists(_) => {
+            DavError::method_not_allowed("The resource you tried to create already exists")
+        }
         WriteError::Precondition(_) | WriteError::UidConflict { .. } => {
             DavError::conflict("The resource was changed by somebody else at the same time")
         }

@@ -1,5 +1,7 @@
 //! One request: who, where, what; and which file answers it.
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, LOCATION};
 use http::{Method, Request, Response, StatusCode};
@@ -39,7 +41,8 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
-    body: Body,
+    /// Bodies are not `Sync`, and a call is shared by reference; nobody ever waits for this lock.
+    body: Mutex<Body>,
 }
 
 /// `Depth` (RFC 4918 §10.2).
@@ -85,7 +88,7 @@ impl Call {
             path,
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers,
-            body,
+            body: Mutex::new(body),
         })
     }
 
@@ -168,7 +171,7 @@ impl Call {
 
     /// Reads the body, up to `limit` octets. `too_large` says what to answer to more.
     pub(super) async fn body(&mut self, limit: usize, too_large: DavError) -> Result<Bytes, DavError> {
-        let body = std::mem::take(&mut self.body);
+        let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
         match Limited::new(body, limit).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large),

@@ -9,7 +9,6 @@ use http::{Response, StatusCode};
 use crate::dav::error::{DavError, XML_TYPE};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{PROLOG, Writer};
-use crate::store::StoreError;
 
 const VARY: HeaderValue = HeaderValue::from_static("Brief,Prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -30,7 +29,7 @@ pub(super) trait Pages: Send + 'static {
     ///
     /// A failure of the first page becomes an error answer. Later ones break the answer off, for its head is sent: the
     /// client sees an incomplete body, not a complete one that lacks something.
-    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, StoreError>;
+    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError>;
 }
 
 /// A body of that type, written by `pages` between `head` and `tail`. What fits into one page is sent as a whole, with its
@@ -51,7 +50,7 @@ pub(super) async fn body(
         Progress::More => {
             let first = stream::iter([Ok(Bytes::from(out.take()))]);
             let rest = stream::try_unfold(Some((pages, out)), move |state| async move {
-                let Some((mut pages, mut out)) = state else { return Ok::<_, StoreError>(None) };
+                let Some((mut pages, mut out)) = state else { return Ok::<_, DavError>(None) };
                 let progress = pages.write_page(&mut out).await.inspect_err(|error| {
                     tracing::warn!(%error, "an answer breaks off");
                 })?;
@@ -91,7 +90,7 @@ pub(super) struct Written(pub(super) String);
 
 #[async_trait]
 impl Pages for Written {
-    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, StoreError> {
+    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         out.raw(&self.0);
         Ok(Progress::Done)
     }

@@ -19,11 +19,11 @@ mod export;
 mod filter;
 mod free_busy;
 mod get;
-mod inspect;
 mod itip;
 mod mkcol;
 mod outbox;
 mod plan;
+mod principals;
 mod privileges;
 mod propagate;
 mod properties;
@@ -31,7 +31,6 @@ mod propfind;
 mod proppatch;
 mod publish;
 mod put;
-mod query;
 mod report;
 mod schedule;
 mod store_props;
@@ -142,4 +141,3 @@ impl tower::Service<Request<Body>> for Server {
         Box::pin(self.clone().answer(request))
     }
 }
-

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use super::tenant::{Tenant, principal_of};
 use super::{Inner, expander, privileges};
-use crate::dav::path::{PrincipalKind, Space};
 use crate::dav::precondition::quoted;
 use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Name, SABRE, Writer};
 use crate::ids::{HomeId, UserId};
@@ -19,12 +18,10 @@ pub(super) const DEFAULT_NAME: &str = "#default";
 
 /// A resource whose properties are asked for.
 pub(super) enum Resource<'a> {
-    Root,
-    Principals,
-    PrincipalSet(PrincipalKind),
+    /// A collection that only holds other collections, and belongs to nobody.
+    Branch,
     User(&'a User),
-    Homes(Space),
-    Home(Space, HomeId),
+    Home(HomeId),
     Collection(&'a Collection),
     /// An object; its data where the plan needs it.
     Object(&'a Collection, &'a ObjectMeta, Option<&'a str>),
@@ -41,11 +38,11 @@ pub(super) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    fn href(&self, w: &mut Writer, href: &str) {
+    fn href(&self, w: &mut Writer, href: &str) -> bool {
         w.raw("<d:href>");
         w.raw(&self.server.settings.base);
         w.raw(href);
-        w.raw("</d:href>");
+        raw(w, "</d:href>")
     }
 }
 
@@ -131,17 +128,17 @@ static TABLE: [Row; 43] = [
     usual(APPLE, "calendar-color", |_, r, w| text(calendar(r).and_then(|c| c.props.color.as_deref()), w)),
     row(CARDDAV, "addressbook-description", |_, r, w| text(book(r).and_then(|c| c.props.description.as_deref()), w)),
     row(DAV, "sync-token", sync_token),
-    row(DAV, "current-user-principal", |scene, _, w| written(scene.href(w, &scene.who.principal_href()))),
+    row(DAV, "current-user-principal", |scene, _, w| scene.href(w, &scene.who.principal_href())),
     row(DAV, "current-user-privilege-set", privilege_set),
-    row(DAV, "supported-privilege-set", |_, _, w| written(w.raw(privileges::SUPPORTED))),
+    row(DAV, "supported-privilege-set", |_, _, w| raw(w, privileges::SUPPORTED)),
     row(DAV, "owner", owner),
     row(DAV, "acl", acl),
-    row(DAV, "principal-collection-set", |scene, _, w| written(scene.href(w, "/principals/users/"))),
+    row(DAV, "principal-collection-set", |scene, _, w| scene.href(w, "/principals/users/")),
     row(DAV, "principal-URL", principal_url),
-    row(DAV, "alternate-URI-set", |_, r, w| user(r).is_some_and(|u| written(addresses(u, w)))),
+    row(DAV, "alternate-URI-set", |_, r, w| user(r).is_some_and(|u| addresses(u, w))),
     row(DAV, "group-member-set", |_, r, _| user(r).is_some()),
     row(DAV, "group-membership", |scene, r, w| {
-        user(r).is_some_and(|u| written(scene.href(w, &format!("/principals/domains/{}/", u.domain))))
+        user(r).is_some_and(|u| scene.href(w, &format!("/principals/domains/{}/", u.domain)))
     }),
     row(DAV, "supported-report-set", reports),
     row(SABRE, "email-address", |_, r, w| text(user(r).map(|u| u.email().as_str()), w)),
@@ -152,15 +149,15 @@ static TABLE: [Row; 43] = [
     row(CALDAV, "calendar-user-address-set", |scene, r, w| {
         user(r).is_some_and(|u| {
             addresses(u, w);
-            written(scene.href(w, &principal_of(u.id)))
+            scene.href(w, &principal_of(u.id))
         })
     }),
     row(CALDAV, "schedule-default-calendar-URL", default_calendar),
     row(CALDAV, "calendar-user-type", |_, r, w| text(user(r).map(|_| "INDIVIDUAL"), w)),
-    row(CALDAV, "supported-calendar-data", |_, r, w| calendar(r).is_some() && written(w.raw(CALENDAR_DATA_TYPES))),
-    row(CARDDAV, "supported-address-data", |_, r, w| book(r).is_some() && written(w.raw(ADDRESS_DATA_TYPES))),
-    row(CALDAV, "supported-collation-set", |_, r, w| calendar(r).is_some() && written(w.raw(CALENDAR_COLLATIONS))),
-    row(CARDDAV, "supported-collation-set", |_, r, w| book(r).is_some() && written(w.raw(BOOK_COLLATIONS))),
+    row(CALDAV, "supported-calendar-data", |_, r, w| calendar(r).is_some() && raw(w, CALENDAR_DATA_TYPES)),
+    row(CARDDAV, "supported-address-data", |_, r, w| book(r).is_some() && raw(w, ADDRESS_DATA_TYPES)),
+    row(CALDAV, "supported-collation-set", |_, r, w| calendar(r).is_some() && raw(w, CALENDAR_COLLATIONS)),
+    row(CARDDAV, "supported-collation-set", |_, r, w| book(r).is_some() && raw(w, BOOK_COLLATIONS)),
     row(CALDAV, "max-resource-size", |scene, r, w| calendar(r).is_some() && max_size(scene, w)),
     row(CARDDAV, "max-resource-size", |scene, r, w| book(r).is_some() && max_size(scene, w)),
     of_data(CALDAV, "calendar-data", calendar_data),
@@ -178,13 +175,20 @@ const BOOK_COLLATIONS: &str = "<card:supported-collation>i;ascii-casemap</card:s
     <card:supported-collation>i;octet</card:supported-collation>\
     <card:supported-collation>i;unicode-casemap</card:supported-collation>";
 
-/// Says that a value was written.
-fn written((): ()) -> bool {
+/// Writes XML; true, as a value was written.
+fn raw(w: &mut Writer, xml: &str) -> bool {
+    w.raw(xml);
+    true
+}
+
+/// Writes text; true, as a value was written.
+fn say(w: &mut Writer, text: &str) -> bool {
+    w.text(text);
     true
 }
 
 fn text(value: Option<&str>, w: &mut Writer) -> bool {
-    value.is_some_and(|value| written(w.text(value)))
+    value.is_some_and(|value| say(w, value))
 }
 
 fn user<'a>(resource: &Resource<'a>) -> Option<&'a User> {
@@ -227,15 +231,15 @@ pub(super) fn http_date(time: chrono::DateTime<chrono::Utc>) -> String {
 }
 
 fn last_modified(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    meta(r).is_some_and(|m| written(w.raw(&http_date(m.modified))))
+    meta(r).is_some_and(|m| raw(w, &http_date(m.modified)))
 }
 
 fn content_length(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    meta(r).is_some_and(|m| written(w.raw(&m.size.to_string())))
+    meta(r).is_some_and(|m| raw(w, &m.size.to_string()))
 }
 
 fn resource_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    w.raw(match r {
+    let types = match r {
         Resource::Object(..) => "",
         Resource::User(_) => "<d:collection/><d:principal/>",
         Resource::Collection(c) => match c.kind {
@@ -245,12 +249,12 @@ fn resource_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
             CollectionKind::AddressBook => "<d:collection/><card:addressbook/>",
         },
         _ => "<d:collection/>",
-    });
-    true
+    };
+    raw(w, types)
 }
 
 fn etag(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    meta(r).is_some_and(|m| written(w.text(&quoted(&m.etag))))
+    meta(r).is_some_and(|m| say(w, &quoted(&m.etag)))
 }
 
 /// The media type of an object.
@@ -263,7 +267,7 @@ pub(super) fn media_type(collection: &Collection, meta: &ObjectMeta) -> String {
 
 fn content_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
-        Resource::Object(collection, meta, _) => written(w.text(&media_type(collection, meta))),
+        Resource::Object(collection, meta, _) => say(w, &media_type(collection, meta)),
         _ => false,
     }
 }
@@ -273,17 +277,17 @@ fn ctag(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     if c.kind == CollectionKind::Calendar {
         w.raw(SYNC_PREFIX);
     }
-    written(w.raw(&c.sync_token.to_string()))
+    raw(w, &c.sync_token.to_string())
 }
 
 fn raw_sync_token(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    synced(r).is_some_and(|c| written(w.raw(&c.sync_token.to_string())))
+    synced(r).is_some_and(|c| raw(w, &c.sync_token.to_string()))
 }
 
 fn sync_token(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     synced(r).is_some_and(|c| {
         w.raw(SYNC_PREFIX);
-        written(w.raw(&c.sync_token.to_string()))
+        raw(w, &c.sync_token.to_string())
     })
 }
 
@@ -300,15 +304,18 @@ fn components(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 }
 
 fn transparency(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    calendar(r).is_some_and(|c| written(w.empty(if c.props.transparent { "cal:transparent" } else { "cal:opaque" })))
+    calendar(r).is_some_and(|c| {
+        w.empty(if c.props.transparent { "cal:transparent" } else { "cal:opaque" });
+        true
+    })
 }
 
 fn display_name(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
-        Resource::User(user) => written(w.text(&user.display_name())),
+        Resource::User(user) => say(w, &user.display_name()),
         Resource::Collection(c) => match (&c.props.displayname, c.kind) {
-            (Some(name), _) => written(w.text(name)),
-            (None, CollectionKind::Calendar) => written(w.raw(DEFAULT_NAME)),
+            (Some(name), _) => say(w, name),
+            (None, CollectionKind::Calendar) => raw(w, DEFAULT_NAME),
             (None, CollectionKind::AddressBook) => true,
             (None, CollectionKind::Inbox | CollectionKind::Outbox) => false,
         },
@@ -319,11 +326,11 @@ fn display_name(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 fn owner(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     let home = match r {
         Resource::User(user) => HomeId::from(user.id),
-        Resource::Home(_, home) => *home,
+        Resource::Home(home) => *home,
         Resource::Collection(c) | Resource::Object(c, ..) => c.home,
         _ => return false,
     };
-    written(scene.href(w, &principal_of(UserId(home.0))))
+    scene.href(w, &principal_of(UserId(home.0)))
 }
 
 fn privilege_set(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
@@ -335,7 +342,7 @@ fn privilege_set(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 
 fn acl(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     let home = match r {
-        Resource::Home(_, home) => *home,
+        Resource::Home(home) => *home,
         Resource::Collection(c) | Resource::Object(c, ..) => c.home,
         _ => return false,
     };
@@ -344,7 +351,9 @@ fn acl(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
         w.empty("d:protected");
     };
     w.within("d:ace", |w| {
-        w.within("d:principal", |w| scene.href(w, &principal_of(UserId(home.0))));
+        w.within("d:principal", |w| {
+            scene.href(w, &principal_of(UserId(home.0)));
+        });
         grant(w, "d:all");
     });
     if calendar(r).is_some() {
@@ -357,17 +366,18 @@ fn acl(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 }
 
 fn principal_url(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    user(r).is_some_and(|u| written(scene.href(w, &principal_of(u.id))))
+    user(r).is_some_and(|u| scene.href(w, &principal_of(u.id)))
 }
 
-fn addresses(user: &User, w: &mut Writer) {
+fn addresses(user: &User, w: &mut Writer) -> bool {
     for email in &user.emails {
         w.href(&email.to_calendar_address());
     }
+    true
 }
 
 fn of_user(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer, href: fn(UserId) -> String) -> bool {
-    user(r).is_some_and(|u| written(scene.href(w, &href(u.id))))
+    user(r).is_some_and(|u| scene.href(w, &href(u.id)))
 }
 
 fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
@@ -377,11 +387,12 @@ fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool
         Resource::Collection(c) if c.kind == CollectionKind::Inbox => c.home,
         _ => return false,
     };
-    written(scene.href(w, &format!("/calendars/{home}/{home}/")))
+    scene.href(w, &format!("/calendars/{home}/{home}/"))
 }
 
 fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    const EVERYWHERE: [&str; 3] = ["d:expand-property", "d:principal-property-search", "d:principal-search-property-set"];
+    const EVERYWHERE: [&str; 3] =
+        ["d:expand-property", "d:principal-property-search", "d:principal-search-property-set"];
     let more: &[&str] = match collection(r).map(|c| c.kind) {
         Some(CollectionKind::Calendar) => {
             &["cal:calendar-multiget", "cal:calendar-query", "cal:free-busy-query", "d:sync-collection"]
@@ -399,15 +410,21 @@ fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 }
 
 fn max_size(scene: &Scene<'_>, w: &mut Writer) -> bool {
-    written(w.raw(&scene.server.settings.limits.object_bytes.to_string()))
+    raw(w, &scene.server.settings.limits.object_bytes.to_string())
 }
 
 fn calendar_data(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
         Resource::Object(c, _, Some(data)) if c.kind != CollectionKind::AddressBook => {
             match scene.data.filter(|d| !d.is_plain() || d.content_type.is_some()) {
-                None => written(w.calendar_text(data)),
-                Some(request) => written(expander::write_data(scene, c, data, request, w)),
+                None => {
+                    w.calendar_text(data);
+                    true
+                }
+                Some(request) => {
+                    expander::write_data(scene, c, data, request, w);
+                    true
+                }
             }
         }
         _ => false,
@@ -418,8 +435,8 @@ fn address_data(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
         Resource::Object(c, _, Some(data)) if c.kind == CollectionKind::AddressBook => {
             match scene.data.and_then(|d| d.card_props.as_deref()) {
-                None => written(w.text(data)),
-                Some(names) => written(w.text(&expander::card_with(data, names))),
+                None => say(w, data),
+                Some(names) => say(w, &expander::card_with(data, names)),
             }
         }
         _ => false,

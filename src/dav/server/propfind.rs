@@ -15,7 +15,7 @@ use crate::dav::path::{Location, PrincipalKind, Space, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DataRequest, PropRequest, Writer};
 use crate::ids::{HomeId, UserId};
-use crate::store::{Collection, Object, StoreError, User};
+use crate::store::{Collection, Object, User};
 
 /// Objects or users that are read at once.
 const PAGE: usize = 500;
@@ -31,21 +31,20 @@ impl Call {
         let plan = Plan::for_request(&request, minimal);
         let with_children = self.depth() != Some(Depth::Zero);
         let (target, is_owner) = self.target().await?;
-        let listing = Listing {
-            server: self.server,
-            who: self.who,
-            is_owner,
-            plan,
-            data: request.data,
-            steps: steps(target, with_children),
-        };
+        let steps = steps(target, with_children, self.who.home());
+        let listing = Listing { server: self.server, who: self.who, is_owner, plan, data: request.data, steps };
         chunked::multistatus(listing, minimal).await
     }
 
     /// What is at the location of the request, and whether the actor owns it.
     pub(super) async fn target(&self) -> Result<(Target, bool), DavError> {
+        self.resolve(&self.location).await
+    }
+
+    /// What is at a location, and whether the actor owns it.
+    pub(super) async fn resolve(&self, location: &Location) -> Result<(Target, bool), DavError> {
         let server = &self.server;
-        Ok(match &self.location {
+        Ok(match location {
             Location::Root => (Target::Root, false),
             Location::Principals => (Target::Principals, false),
             Location::PrincipalSet(kind) => (Target::PrincipalSet(*kind), false),
@@ -65,14 +64,14 @@ impl Call {
                 (Target::Home(*space, *home), relation == Relation::Owner)
             }
             Location::Collection { space, home, uri } => {
-                server.require_owner(&self.who, &self.location, "d:read").await?;
+                server.require_owner(&self.who, location, "d:read").await?;
                 (Target::Collection(server.collection(*space, *home, uri).await?), true)
             }
             Location::Member { .. } => {
-                let (collection, object) = server.object(&self.who, &self.location, "d:read").await?;
+                let (collection, object) = server.object(&self.who, location, "d:read").await?;
                 (Target::Object(collection, object), true)
             }
-            Location::Itip | Location::WellKnown(_) => return Err(DavError::no_node(&self.path)),
+            Location::Itip | Location::WellKnown(_) => return Err(DavError::no_node(&location.href())),
         })
     }
 }
@@ -89,6 +88,26 @@ pub(super) enum Target {
     Object(Collection, Object),
 }
 
+impl Target {
+    /// The resource as the table of properties sees it, and its href without the base.
+    pub(super) fn as_resource(&self) -> (Resource<'_>, String) {
+        match self {
+            Self::Root => (Resource::Branch, Location::Root.href()),
+            Self::Principals => (Resource::Branch, Location::Principals.href()),
+            Self::PrincipalSet(kind) => (Resource::Branch, Location::PrincipalSet(*kind).href()),
+            Self::User(user) => (Resource::User(user), principal_of(user.id)),
+            Self::Homes(space) => (Resource::Branch, Location::Homes(*space).href()),
+            Self::Home(space, home) => (Resource::Home(*home), Location::Home(*space, *home).href()),
+            Self::Collection(c) => (Resource::Collection(c), location_of(c).href()),
+            Self::Object(c, object) => {
+                let mut href = location_of(c).href();
+                push_segment(&mut href, &object.meta.name);
+                (Resource::Object(c, &object.meta, Some(&object.data)), href)
+            }
+        }
+    }
+}
+
 /// What is still to be written, last first.
 enum Step {
     One(Target),
@@ -100,22 +119,24 @@ enum Step {
     Objects(Collection, Option<String>),
 }
 
-fn steps(target: Target, with_children: bool) -> Vec<Step> {
+fn steps(target: Target, with_children: bool, own_home: Option<HomeId>) -> Vec<Step> {
     let mut steps = Vec::new();
     if with_children {
-        // The actor's own home is the only child that is listed of the roots of homes.
         match &target {
             Target::Root => steps.extend(
-                [Target::Homes(Space::AddressBooks), Target::Homes(Space::Calendars), Target::Principals].map(Step::One),
+                [Target::Homes(Space::AddressBooks), Target::Homes(Space::Calendars), Target::Principals]
+                    .map(Step::One),
             ),
             Target::Principals => {
                 let sets = PrincipalKind::ALL.into_iter().rev();
                 steps.extend(sets.map(|kind| Step::One(Target::PrincipalSet(kind))));
             }
             Target::PrincipalSet(PrincipalKind::User) => steps.push(Step::Users(None)),
+            // Nobody is told who else has a home here.
+            Target::Homes(space) => steps.extend(own_home.map(|home| Step::One(Target::Home(*space, home)))),
             Target::Home(space, home) => steps.push(Step::Collections(*space, *home)),
             Target::Collection(collection) => steps.push(Step::Objects(collection.clone(), None)),
-            Target::Homes(_) | Target::PrincipalSet(_) | Target::User(_) | Target::Object(..) => {}
+            Target::PrincipalSet(_) | Target::User(_) | Target::Object(..) => {}
         }
     }
     steps.push(Step::One(target));
@@ -133,7 +154,7 @@ struct Listing {
 
 #[async_trait]
 impl Pages for Listing {
-    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, StoreError> {
+    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         while let Some(step) = self.steps.pop() {
             match step {
                 Step::One(target) => self.write(&target, out),
@@ -154,25 +175,12 @@ impl Listing {
         Scene { server: &self.server.0, who: &self.who, is_owner: self.is_owner, data: self.data.as_ref() }
     }
 
-    fn write(&mut self, target: &Target, out: &mut Writer) {
-        let (resource, href) = match target {
-            Target::Root => (Resource::Root, Location::Root.href()),
-            Target::Principals => (Resource::Principals, Location::Principals.href()),
-            Target::PrincipalSet(kind) => (Resource::PrincipalSet(*kind), Location::PrincipalSet(*kind).href()),
-            Target::User(user) => (Resource::User(user), principal_of(user.id)),
-            Target::Homes(space) => (Resource::Homes(*space), Location::Homes(*space).href()),
-            Target::Home(space, home) => (Resource::Home(*space, *home), Location::Home(*space, *home).href()),
-            Target::Collection(c) => (Resource::Collection(c), location_of(c).href()),
-            Target::Object(c, object) => {
-                let mut href = location_of(c).href();
-                push_segment(&mut href, &object.meta.name);
-                (Resource::Object(c, &object.meta, Some(&object.data)), href)
-            }
-        };
+    fn write(&self, target: &Target, out: &mut Writer) {
+        let (resource, href) = target.as_resource();
         self.plan.write(&self.scene(), &resource, &href, out);
     }
 
-    async fn write_users(&mut self, after: Option<UserId>, out: &mut Writer) -> Result<(), StoreError> {
+    async fn write_users(&mut self, after: Option<UserId>, out: &mut Writer) -> Result<(), DavError> {
         if self.server.0.settings.principal_privacy {
             if let Tenant::User(user) = &self.who {
                 let user = (**user).clone();
@@ -190,7 +198,7 @@ impl Listing {
         Ok(())
     }
 
-    async fn write_collections(&mut self, space: Space, home: HomeId, out: &mut Writer) -> Result<(), StoreError> {
+    async fn write_collections(&mut self, space: Space, home: HomeId, out: &mut Writer) -> Result<(), DavError> {
         if !self.is_owner {
             return Ok(());
         }
@@ -205,7 +213,7 @@ impl Listing {
         collection: Collection,
         after: Option<String>,
         out: &mut Writer,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), DavError> {
         let store = &self.server.0.store;
         let limit = if self.plan.needs_data() { DATA_PAGE } else { PAGE };
         let metas = store.list(collection.id, after.as_deref(), limit).await?;

@@ -50,11 +50,6 @@ impl Tenant {
         }
     }
 
-    /// Whether one of the actor's addresses is this one.
-    pub(super) fn is(&self, email: &Email) -> bool {
-        self.emails().contains(email)
-    }
-
     /// The principal as messages name it, without slashes around (messaging §1.1).
     pub(super) fn principal(&self) -> String {
         match self {

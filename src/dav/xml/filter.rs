@@ -321,8 +321,9 @@ mod tests {
     use crate::dav::xml::{XmlLimits, parse};
 
     fn query(filter: &str) -> Result<Filter, ReadError> {
-        let body =
-            format!(r#"<calendar-query xmlns="urn:ietf:params:xml:ns:caldav"><filter>{filter}</filter></calendar-query>"#);
+        let body = format!(
+            r#"<calendar-query xmlns="urn:ietf:params:xml:ns:caldav"><filter>{filter}</filter></calendar-query>"#
+        );
         Filter::read_calendar(&parse(body.as_bytes(), XmlLimits { bytes: 4096, depth: 16 }).unwrap().unwrap())
     }
 

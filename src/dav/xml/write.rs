@@ -1,6 +1,10 @@
 //! The writer of answers.
 
 use super::name::Name;
+use super::read::{Element, Node};
+
+/// Namespace of `xml:lang`.
+const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// The start of every multistatus answer, up to the first response.
 pub const PROLOG: &str = concat!(
@@ -183,6 +187,40 @@ impl Writer {
         self.close_name(name);
     }
 
+    /// An element as it was read, with every namespace declared that [`PROLOG`] does not.
+    pub fn tree(&mut self, element: &Element) {
+        self.out.push('<');
+        self.tag(&element.name);
+        for (index, (name, value)) in element.attributes.iter().enumerate() {
+            self.out.push(' ');
+            match name.prefix() {
+                Some(prefix) => self.out.push_str(&format!("{prefix}:")),
+                None if name.ns.is_empty() => {}
+                None if name.ns == XML => self.out.push_str("xml:"),
+                None => {
+                    self.out.push_str(&format!("xmlns:a{index}=\""));
+                    escape_into(&mut self.out, &name.ns);
+                    self.out.push_str(&format!("\" a{index}:"));
+                }
+            }
+            self.out.push_str(&name.local);
+            self.out.push_str("=\"");
+            escape_into(&mut self.out, value);
+            self.out.push('"');
+        }
+        if element.content.is_empty() {
+            return self.out.push_str("/>");
+        }
+        self.out.push('>');
+        for node in &element.content {
+            match node {
+                Node::Text(text) => self.text(text),
+                Node::Element(inner) => self.tree(inner),
+            }
+        }
+        self.close_name(&element.name);
+    }
+
     /// `<d:href>…</d:href>` with an address that is percent-encoded already.
     pub fn href(&mut self, href: &str) {
         self.element("d:href", href);
@@ -223,6 +261,18 @@ mod tests {
             w.take(),
             "<d:getetag/><x1:calendar-color xmlns:x1=\"http://apple.com/ns/ical/\">#ff0000</x1:calendar-color><bare/>"
         );
+    }
+
+    #[test]
+    fn an_element_comes_back_as_it_was_read() {
+        let text =
+            r#"<x1:a xmlns:x1="urn:x" xml:lang="fr" b="1 &lt; 2">t<d:href>h</d:href><x1:c xmlns:x1="urn:y"/></x1:a>"#;
+        let body = format!(r#"<r xmlns:d="DAV:">{text}</r>"#);
+        let limits = crate::dav::xml::XmlLimits { bytes: 4096, depth: 8 };
+        let root = crate::dav::xml::parse(body.as_bytes(), limits).unwrap().unwrap();
+        let mut w = Writer::default();
+        w.tree(root.elements().next().unwrap());
+        assert_eq!(w.take(), text);
     }
 
     #[test]

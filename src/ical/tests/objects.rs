@@ -74,13 +74,15 @@ fn what_is_no_calendar_object() {
 
 #[test]
 fn missing_properties_are_mended() {
-    let text = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:x\nEND:VEVENT\nBEGIN:VEVENT\nDTSTAMP:bad\nRECURRENCE-ID:20260302T090000Z\nEND:VEVENT\nEND:VCALENDAR";
+    let text = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20260301T090000Z\nEND:VEVENT\nBEGIN:VEVENT\nDTSTAMP:bad\nRECURRENCE-ID:20260302T090000Z\nDTSTART:20260302T100000Z\nEND:VEVENT\nEND:VCALENDAR";
     let mut object = CalendarObject::parse(text).unwrap();
     let now = utc("2026-03-01T00:00:00Z");
     let mended = object.repair(&Repair { prodid: "-//convoke//EN", uid: "made", now });
     assert_eq!(mended.len(), 6);
     assert!(mended.contains(&Fault::DtStamp("VEVENT".into())));
     assert_eq!(object.faults(), []);
+    let timeless = CalendarObject::from_root(event("SUMMARY:x")).unwrap();
+    assert_eq!(timeless.faults(), [Fault::DtStart("VEVENT".into())]);
     assert_eq!(object.uid(), "made");
     assert!(object.events().all(|e| e.dtstamp() == Some(now)));
     assert!(object.root().to_text().starts_with("BEGIN:VCALENDAR\nPRODID:-//convoke//EN\nVERSION:2.0\nBEGIN:VEVENT\n"));

@@ -220,6 +220,43 @@ fn a_period_brings_its_own_end() {
     assert_eq!(occurrences(&object, late, PARIS, Bounds::default()).unwrap().len(), 1);
 }
 
+#[test]
+fn the_period_of_an_instance_replaces_its_length() {
+    let object = event(
+        "DTSTART:20260302T090000Z\nDURATION:PT1H\n\
+         RDATE;VALUE=PERIOD:20260304T090000Z/20260304T120000Z,20260305T090000Z/PT1H",
+    );
+    let at = |text: &str| instance(&object, &When::Utc(utc(text))).unwrap();
+    let longer = at("2026-03-04T09:00:00Z");
+    assert_eq!((longer.value("DTEND"), longer.value("DURATION")), (Some("20260304T120000Z"), None));
+    let same = at("2026-03-05T09:00:00Z");
+    assert_eq!((same.value("DTEND"), same.value("DURATION")), (None, Some("PT1H")));
+}
+
+#[test]
+fn what_was_moved_earlier_comes_earlier() {
+    let object = calendar(
+        "BEGIN:VEVENT
+         UID:u
+         DTSTART:20260302T090000Z
+         RRULE:FREQ=DAILY;COUNT=10
+         END:VEVENT
+         BEGIN:VEVENT
+         UID:u
+         RECURRENCE-ID;RANGE=THISANDFUTURE:20260306T090000Z
+         DTSTART:20260303T080000Z
+         END:VEVENT",
+    );
+    let next = |after: &str| {
+        let found = next_occurrence_after(&object, utc(after), PARIS, Bounds::default()).unwrap();
+        found.map(|o| o.start)
+    };
+    assert_eq!(next("2026-03-02T10:00:00Z"), Some(utc("2026-03-03T08:00:00Z")));
+    assert_eq!(next("2026-03-04T07:00:00Z"), Some(utc("2026-03-04T08:00:00Z")));
+    assert_eq!(next("2026-03-08T07:00:00Z"), Some(utc("2026-03-08T08:00:00Z")));
+    assert_eq!(next("2026-03-08T08:00:00Z"), None);
+}
+
 fn moved_series() -> Component {
     calendar(
         "BEGIN:VEVENT

@@ -54,7 +54,7 @@ fn folded(line: &str, cuts: &[(usize, bool)], newline: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn every_byte_comes_back(
