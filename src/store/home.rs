@@ -1,0 +1,64 @@
+//! What a home holds before anybody put anything into it (dav §2, §5).
+
+use super::{Collection, CollectionKind, CollectionProps};
+use crate::clock::Env;
+use crate::ids::{CollectionId, HomeId};
+
+/// Segment of the scheduling inbox.
+pub const INBOX: &str = "inbox";
+/// Segment of the scheduling outbox.
+pub const OUTBOX: &str = "outbox";
+/// Segment of the address book that people write to. Cannot be deleted.
+pub const CONTACTS: &str = "contacts";
+/// Segment of the address book that clients fill with people one has written to. Cannot be deleted.
+pub const COLLECTED: &str = "collected";
+
+/// Component types of a new calendar that names none.
+pub const DEFAULT_COMPONENTS: [&str; 3] = ["VEVENT", "VTODO", "VJOURNAL"];
+
+/// The collections every home has: the default calendar, whose segment is the home's id and whose display name is unset,
+/// the scheduling inbox and outbox, and the two address books.
+pub fn home_collections(home: HomeId, env: &Env) -> Vec<Collection> {
+    let calendar = home.to_string();
+    [
+        (CollectionKind::Calendar, calendar.as_str()),
+        (CollectionKind::Inbox, INBOX),
+        (CollectionKind::Outbox, OUTBOX),
+        (CollectionKind::AddressBook, CONTACTS),
+        (CollectionKind::AddressBook, COLLECTED),
+    ]
+    .into_iter()
+    .map(|(kind, uri)| new_collection(home, kind, uri, env))
+    .collect()
+}
+
+/// An empty collection with a fresh id; a calendar takes [`DEFAULT_COMPONENTS`].
+pub fn new_collection(home: HomeId, kind: CollectionKind, uri: &str, env: &Env) -> Collection {
+    let components = match kind {
+        CollectionKind::Calendar => DEFAULT_COMPONENTS.map(str::to_owned).to_vec(),
+        _ => Vec::new(),
+    };
+    Collection {
+        id: CollectionId(env.object_id()),
+        home,
+        kind,
+        uri: uri.to_owned(),
+        props: CollectionProps { components, ..CollectionProps::default() },
+        sync_token: 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_starts_with_one_calendar_the_scheduling_boxes_and_two_books() {
+        let home: HomeId = "6650c0ffee0123456789abcd".parse().unwrap();
+        let made = home_collections(home, &Env::system());
+        let uris: Vec<_> = made.iter().map(|c| c.uri.as_str()).collect();
+        assert_eq!(uris, ["6650c0ffee0123456789abcd", "inbox", "outbox", "contacts", "collected"]);
+        assert!(made[0].is_default());
+        assert_eq!(made.iter().filter(|c| c.is_default()).count(), 1);
+    }
+}
