@@ -25,6 +25,8 @@ pub struct Config {
     pub data: Data,
     /// The DAV server behind the proxy.
     pub upstream: Upstream,
+    /// The built-in DAV server.
+    pub dav: Dav,
     /// `/dav/**`.
     pub proxy: Proxy,
     /// Who may come in.
@@ -43,6 +45,23 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// Replaces every secret by `***`, so that the rest may be shown.
+    pub fn hide_secrets(&mut self) {
+        let hide = |secret: &mut Option<String>| {
+            if secret.is_some() {
+                *secret = Some("***".to_owned());
+            }
+        };
+        hide(&mut self.webadmin.password);
+        hide(&mut self.mail.smtp.password);
+        self.auth.oidc.iter_mut().for_each(|p| hide(&mut p.client_secret));
+        if !self.upstream.admin_password.is_empty() {
+            self.upstream.admin_password = "***".to_owned();
+        }
+    }
+}
+
 /// The public port: REST, `/dav/**`, and DAV at the root for CalDAV clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,6 +74,12 @@ pub struct Server {
     pub head_timeout_s: u64,
     /// Octets of a request's head.
     pub head_bytes: usize,
+    /// Fields of a request's head.
+    pub head_fields: usize,
+    /// Time in which a client must take at least one octet of an answer, in seconds.
+    pub stall_timeout_s: u64,
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
     /// Time to finish what is under way at shutdown, in seconds.
     pub shutdown_grace_s: u64,
 }
@@ -66,6 +91,9 @@ impl Default for Server {
             public_url: "http://127.0.0.1:8080".to_owned(),
             head_timeout_s: 15,
             head_bytes: 32 << 10,
+            head_fields: 100,
+            stall_timeout_s: 60,
+            connections: 10_000,
             shutdown_grace_s: 20,
         }
     }
@@ -147,6 +175,25 @@ impl Default for Upstream {
             connect_timeout_ms: 2_000,
             timeout_ms: 30_000,
         }
+    }
+}
+
+/// The built-in DAV server (dav §17).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dav {
+    /// Attendees may not change what only the organizer may: times, place, title (`SABRE_ENFORCE_RFC_6638`).
+    pub guard_attendee_changes: bool,
+    /// Listings and searches of principals show people nobody but themselves (`PRINCIPAL_PRIVACY`).
+    pub principal_privacy: bool,
+    /// A reply is passed on to the other attendees of events with fewer attendees than this; 0 for always
+    /// (`TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
+    pub reply_propagation: usize,
+}
+
+impl Default for Dav {
+    fn default() -> Self {
+        Self { guard_attendee_changes: true, principal_privacy: true, reply_propagation: 200 }
     }
 }
 
@@ -297,6 +344,8 @@ pub struct Mail {
     pub sender: Email,
     /// Folder of `transport = "folder"`, below `data.dir` unless absolute.
     pub folder: PathBuf,
+    /// Addresses that may be mailed to; empty for anyone.
+    pub recipients: Vec<Email>,
     /// The server of `transport = "smtp"`.
     pub smtp: Smtp,
 }
@@ -308,6 +357,7 @@ impl Default for Mail {
             transport: MailTransport::Folder,
             sender: "no-reply@localhost".parse().expect("a valid address"),
             folder: PathBuf::from("outbox"),
+            recipients: Vec::new(),
             smtp: Smtp::default(),
         }
     }
@@ -333,6 +383,8 @@ pub struct Smtp {
     pub port: u16,
     /// How the connection is protected.
     pub security: SmtpSecurity,
+    /// Name to greet the server with; our address in brackets when there is none.
+    pub helo: Option<String>,
     /// User name, where the server asks for one.
     pub username: Option<String>,
     /// Password.
@@ -351,6 +403,7 @@ impl Default for Smtp {
             host: "localhost".to_owned(),
             port: 25,
             security: SmtpSecurity::Starttls,
+            helo: None,
             username: None,
             password: None,
             ca_file: None,
@@ -420,6 +473,8 @@ pub struct Limits {
     pub xml_bytes: usize,
     /// Nested XML elements.
     pub xml_depth: usize,
+    /// Octets of a JSON request body of the REST API.
+    pub json_bytes: usize,
     /// Attendees that one event invites at most.
     pub attendees: usize,
 }
@@ -433,6 +488,7 @@ impl Default for Limits {
             occurrences: 10_000,
             xml_bytes: 2 << 20,
             xml_depth: 64,
+            json_bytes: 1 << 20,
             attendees: 10_000,
         }
     }

@@ -1,6 +1,12 @@
 //! The DAV protocol, once: XML, paths, properties, preconditions, and the upstream that both the remote client and the
 //! built-in server are.
 
+pub mod client;
+pub mod error;
+pub mod path;
+pub mod precondition;
+pub mod server;
 pub mod upstream;
+pub mod xml;
 
 pub use upstream::{Actor, Body, BoxError, Upstream, UpstreamError};

@@ -4,10 +4,28 @@
 //! In comes text; out goes the same text, byte for byte, except where an edit was asked for. This room does no I/O, knows
 //! no clock and no network; whatever depends on "now" takes it as an argument.
 
+pub mod edit;
+pub mod event;
+pub mod jcal;
+pub mod object;
 mod parse;
+pub mod recur;
+pub mod strict;
 mod tree;
+pub mod when;
+pub mod words;
 mod write;
+pub mod zone;
 
+pub use event::{Attendee, CalendarUser, Event};
+pub use object::{CalendarObject, ObjectError};
 pub use parse::{Limits, ParseError, ParseErrorKind};
+pub use recur::{Bounds, Occurrence, RecurError};
 pub use tree::{Component, Item, Param, Property};
+pub use when::{Duration, Period, TimeError, When, parse_duration};
+pub use words::{Class, CuType, Method, PartStat, Role, ScheduleAgent, ScheduleForceSend, Status, Transp};
 pub use write::fold_into;
+pub use zone::{Zone, Zones};
+
+#[cfg(test)]
+mod tests;

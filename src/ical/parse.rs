@@ -226,7 +226,7 @@ fn excerpt(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     // `.` is the group separator of vCard; `_` and `/` occur in the wild.
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
 }

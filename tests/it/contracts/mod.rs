@@ -8,6 +8,7 @@ mod queue;
 mod search;
 mod store;
 mod store_sync;
+mod transport;
 
 /// Makes one test of each case for an engine.
 macro_rules! suite {

@@ -1,0 +1,185 @@
+//! From a place to what is there: loads resources and checks that the actor may have them. Nothing reaches a store but
+//! through here.
+
+use super::call::Call;
+use super::tenant::Tenant;
+use super::{Inner, Server};
+use crate::dav::error::DavError;
+use crate::dav::path::{Location, Space};
+use crate::ids::{HomeId, UserId};
+use crate::store::home::{INBOX, OUTBOX, home_collections};
+use crate::store::{Batch, Collection, CollectionKind, Object, Op, WriteError};
+
+/// What an actor is to a home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// It is the actor's own, or the actor is the program on behalf of the home's domain.
+    Owner,
+    /// It belongs to somebody else of the same domain.
+    Colleague,
+}
+
+impl Server {
+    /// What the tenant is to a home.
+    ///
+    /// # Errors
+    /// 404 when nobody has the home; 403 when it belongs to another domain (dav §3).
+    pub(super) async fn relation(&self, who: &Tenant, space: Space, home: HomeId) -> Result<Relation, DavError> {
+        if who.home() == Some(home) {
+            return Ok(Relation::Owner);
+        }
+        let user = self.0.directory.user(UserId(home.0)).await?;
+        let owner = user.ok_or_else(|| DavError::not_found(format!("Principal with name {home} not found")))?;
+        if owner.domain != who.domain() {
+            let what = if space == Space::Calendars { "calendar" } else { "address book" };
+            return Err(DavError::forbidden(format!("Cross-domain {what} access is not allowed")));
+        }
+        Ok(if matches!(who, Tenant::Technical(_)) { Relation::Owner } else { Relation::Colleague })
+    }
+
+    /// Refuses whoever is not the owner of a home.
+    pub(super) async fn require_owner(
+        &self,
+        who: &Tenant,
+        location: &Location,
+        privilege: &'static str,
+    ) -> Result<(), DavError> {
+        let (space, home) = match location {
+            Location::Home(space, home)
+            | Location::Collection { space, home, .. }
+            | Location::Member { space, home, .. } => (*space, *home),
+            _ => return Err(DavError::no_node(&location.href())),
+        };
+        match self.relation(who, space, home).await? {
+            Relation::Owner => Ok(()),
+            Relation::Colleague => Err(self.needs(location, privilege)),
+        }
+    }
+
+    /// 403 for want of a privilege.
+    pub(super) fn needs(&self, location: &Location, privilege: &'static str) -> DavError {
+        DavError::need_privileges(&format!("{}{}", self.0.settings.base, location.href()), privilege)
+    }
+
+    /// A collection of a home, made on first access where every home has it (dav §1.2, §2).
+    ///
+    /// # Errors
+    /// 404 when there is none.
+    pub(super) async fn collection(&self, space: Space, home: HomeId, uri: &str) -> Result<Collection, DavError> {
+        if let Some(found) = self.find_collection(space, home, uri).await? {
+            return Ok(found);
+        }
+        if home_collections(home, &self.0.env).iter().any(|c| space_of(c.kind) == space && c.uri == uri) {
+            self.furnish(home).await?;
+            if let Some(found) = self.find_collection(space, home, uri).await? {
+                return Ok(found);
+            }
+        }
+        Err(DavError::not_found(format!("Node with name '{uri}' could not be found")))
+    }
+
+    /// A collection of a home, if it is there.
+    pub(super) async fn find_collection(
+        &self,
+        space: Space,
+        home: HomeId,
+        uri: &str,
+    ) -> Result<Option<Collection>, DavError> {
+        // Calendars and scheduling collections share a name space in which the names of the latter are fixed.
+        let kind = match (space, uri) {
+            (Space::AddressBooks, _) => CollectionKind::AddressBook,
+            (Space::Calendars, INBOX) => CollectionKind::Inbox,
+            (Space::Calendars, OUTBOX) => CollectionKind::Outbox,
+            (Space::Calendars, _) => CollectionKind::Calendar,
+        };
+        Ok(self.0.store.collection(home, kind, uri).await?)
+    }
+
+    /// The collections of a home in one tree: calendars in the order of the store, then the scheduling collections.
+    pub(super) async fn collections(&self, space: Space, home: HomeId) -> Result<Vec<Collection>, DavError> {
+        let mut all = self.0.store.collections(home).await?;
+        if !all.iter().any(Collection::is_default) {
+            self.furnish(home).await?;
+            all = self.0.store.collections(home).await?;
+        }
+        all.retain(|c| space_of(c.kind) == space);
+        all.sort_by_key(|c| match c.kind {
+            CollectionKind::Calendar | CollectionKind::AddressBook => 0,
+            CollectionKind::Inbox => 1,
+            CollectionKind::Outbox => 2,
+        });
+        Ok(all)
+    }
+
+    /// Makes what is missing of what every home has. Doing it twice, or at the same time, does no harm.
+    async fn furnish(&self, home: HomeId) -> Result<(), DavError> {
+        for wanted in home_collections(home, &self.0.env) {
+            let made = self.0.store.write(Batch { ops: vec![Op::CreateCollection(wanted)], publish: Vec::new() }).await;
+            match made {
+                Ok(_) | Err(WriteError::CollectionExists(_)) => {}
+                Err(error) => return Err(write_failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// An object with its collection, for an actor who may read it.
+    ///
+    /// # Errors
+    /// 404 when there is none, 403 when the home is somebody else's.
+    pub(super) async fn object(
+        &self,
+        who: &Tenant,
+        location: &Location,
+        privilege: &'static str,
+    ) -> Result<(Collection, Object), DavError> {
+        let Location::Member { space, home, uri, name } = location else {
+            return Err(DavError::no_node(&location.href()));
+        };
+        self.require_owner(who, location, privilege).await?;
+        let collection = self.collection(*space, *home, uri).await?;
+        match self.0.store.object(collection.id, name).await? {
+            Some(object) => Ok((collection, object)),
+            None => Err(no_object(*space)),
+        }
+    }
+}
+
+/// 404 for an object.
+pub(super) fn no_object(space: Space) -> DavError {
+    DavError::not_found(if space == Space::Calendars { "Calendar object not found" } else { "Card not found" })
+}
+
+/// The tree a kind of collection is in.
+pub(super) fn space_of(kind: CollectionKind) -> Space {
+    match kind {
+        CollectionKind::AddressBook => Space::AddressBooks,
+        CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => Space::Calendars,
+    }
+}
+
+/// Where a collection is.
+pub(super) fn location_of(collection: &Collection) -> Location {
+    Location::Collection { space: space_of(collection.kind), home: collection.home, uri: collection.uri.clone() }
+}
+
+/// The answer to a write that failed for a reason that no client can do anything about.
+pub(super) fn write_failed(error: WriteError) -> DavError {
+    match error {
+        WriteError::Store(error) => error.into(),
+        WriteError::NoCollection(_) => DavError::not_found("The collection is gone"),
+        WriteError::CollectionExists(_) => {
+            DavError::method_not_allowed("The resource you tried to create already exists")
+        }
+        WriteError::Precondition(_) | WriteError::UidConflict { .. } => {
+            DavError::conflict("The resource was changed by somebody else at the same time")
+        }
+    }
+}
+
+impl Call {
+    /// The `Inner` of the server.
+    pub(super) fn inner(&self) -> &Inner {
+        &self.server.0
+    }
+}

@@ -1,0 +1,190 @@
+//! One request: who, where, what; and which file answers it.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, LOCATION};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::tenant::Tenant;
+use super::{Server, answer};
+use crate::dav::error::DavError;
+use crate::dav::path::Location;
+use crate::dav::upstream::{Actor, Body};
+use crate::dav::xml::{Element, XmlLimits, parse};
+
+const X_HTTP_METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+
+/// Why there is no [`Call`].
+pub(super) enum Refusal {
+    /// The request names nobody to act as.
+    NoActor,
+    /// The request is answered with this.
+    Answer(DavError),
+}
+
+impl From<DavError> for Refusal {
+    fn from(error: DavError) -> Self {
+        Self::Answer(error)
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct Call {
+    pub(super) server: Server,
+    pub(super) who: Tenant,
+    pub(super) method: Method,
+    /// Where the request points.
+    pub(super) location: Location,
+    /// The path as the client wrote it, for answers that repeat it.
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    /// Bodies are not `Sync`, and a call is shared by reference; nobody ever waits for this lock.
+    body: Mutex<Body>,
+}
+
+/// `Depth` (RFC 4918 §10.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    Zero,
+    One,
+    Infinity,
+}
+
+impl Call {
+    pub(super) async fn read(server: &Server, actor: Option<Actor>, request: Request<Body>) -> Result<Self, Refusal> {
+        let (head, body) = request.into_parts();
+        let location = Location::parse(head.uri.path());
+        if let Some(Location::WellKnown(_)) = location {
+            // Public by nature: clients ask it before they know how to log in (RFC 6764 §5).
+            let who = Tenant::Technical(crate::ids::DomainId(crate::ids::ObjectId::from_bytes([0; 12])));
+            return Ok(Self::new(server, who, location, head, body)?);
+        }
+        let who = server.0.tenants.resolve(&actor.ok_or(Refusal::NoActor)?).await?;
+        Ok(Self::new(server, who, location, head, body)?)
+    }
+
+    fn new(
+        server: &Server,
+        who: Tenant,
+        location: Option<Location>,
+        head: http::request::Parts,
+        body: Body,
+    ) -> Result<Self, DavError> {
+        let path = head.uri.path().to_owned();
+        let overridden = head.headers.get(X_HTTP_METHOD_OVERRIDE).filter(|_| head.method == Method::POST);
+        let method = match overridden {
+            Some(name) => Method::from_bytes(name.as_bytes().to_ascii_uppercase().as_slice())
+                .map_err(|_| DavError::bad_request("X-Http-Method-Override names no method"))?,
+            None => head.method,
+        };
+        Ok(Self {
+            server: server.clone(),
+            who,
+            method,
+            location: location.ok_or_else(|| DavError::no_node(&path))?,
+            path,
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers,
+            body: Mutex::new(body),
+        })
+    }
+
+    /// The answer: one arm per method.
+    pub(super) async fn answer(self) -> Result<Response<Body>, DavError> {
+        if let Location::WellKnown(space) = self.location {
+            return Ok(self.moved_to(&Location::Homes(space).href()));
+        }
+        match self.method.as_str() {
+            "GET" | "HEAD" => self.get().await,
+            "PROPFIND" => self.propfind().await,
+            "REPORT" => self.report().await,
+            "PUT" => self.put().await,
+            "DELETE" => self.delete().await,
+            "PROPPATCH" => self.proppatch().await,
+            "MKCALENDAR" | "MKCOL" => self.make_collection().await,
+            "COPY" | "MOVE" => self.copy_or_move().await,
+            "POST" => self.post().await,
+            "ITIP" => self.deliver().await,
+            _ => Err(DavError::not_implemented(&self.method)),
+        }
+    }
+
+    async fn post(self) -> Result<Response<Body>, DavError> {
+        match &self.location {
+            Location::Itip => self.deliver().await,
+            Location::Collection { .. } => self.post_to_outbox().await,
+            _ => Err(DavError::not_implemented(&self.method)),
+        }
+    }
+
+    fn moved_to(&self, href: &str) -> Response<Body> {
+        let mut response = answer::empty(StatusCode::MOVED_PERMANENTLY);
+        let target = format!("{}{}", self.server.0.settings.base, href.trim_end_matches('/'));
+        if let Ok(value) = target.parse() {
+            response.headers_mut().insert(LOCATION, value);
+        }
+        response
+    }
+
+    /// The `Depth` of the request; `infinity` where it is not a value of RFC 4918.
+    pub(super) fn depth(&self) -> Option<Depth> {
+        let value = self.headers.get("depth")?.to_str().ok()?;
+        Some(match value.trim() {
+            "0" => Depth::Zero,
+            "1" => Depth::One,
+            _ => Depth::Infinity,
+        })
+    }
+
+    /// Whether the query string has this parameter, with any value or none.
+    pub(super) fn has_parameter(&self, name: &str) -> bool {
+        self.query.split('&').any(|p| p.split('=').next() == Some(name))
+    }
+
+    /// The value of a parameter of the query string, as written.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.split('&').filter_map(|p| p.split_once('=')).find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// Whether `Prefer` holds this preference (RFC 7240).
+    pub(super) fn prefers(&self, preference: &str) -> bool {
+        let values = self.headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok());
+        values.flat_map(|v| v.split([',', ';'])).any(|p| p.trim().eq_ignore_ascii_case(preference))
+    }
+
+    /// Whether `Accept` names this media type.
+    pub(super) fn accepts(&self, media_type: &str) -> bool {
+        let values = self.headers.get_all(http::header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
+        values.flat_map(|v| v.split(',')).any(|t| {
+            let bare = t.split(';').next().unwrap_or(t);
+            bare.trim().eq_ignore_ascii_case(media_type)
+        })
+    }
+
+    /// The href of a location as clients see it.
+    pub(super) fn href(&self, location: &Location) -> String {
+        format!("{}{}", self.server.0.settings.base, location.href())
+    }
+
+    /// Reads the body, up to `limit` octets. `too_large` says what to answer to more.
+    pub(super) async fn body(&mut self, limit: usize, too_large: DavError) -> Result<Bytes, DavError> {
+        let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
+        match Limited::new(body, limit).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large),
+            Err(error) => Err(DavError::bad_request(format!("The body broke off: {error}"))),
+        }
+    }
+
+    /// Reads the body as XML.
+    pub(super) async fn xml(&mut self) -> Result<Option<Element>, DavError> {
+        let limits = &self.server.0.settings.limits;
+        let limits = XmlLimits { bytes: limits.xml_bytes, depth: limits.xml_depth };
+        let too_large = DavError::too_large(format!("The XML body is larger than {} octets", limits.bytes));
+        let body = self.body(limits.bytes, too_large).await?;
+        Ok(parse(&body, limits)?)
+    }
+}

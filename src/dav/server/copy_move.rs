@@ -1,0 +1,148 @@
+//! COPY and MOVE of objects (RFC 4918 §9.8, §9.9). Nobody is invited or cancelled by either (dav §11.3).
+
+use http::header::HeaderName;
+use http::{Response, StatusCode};
+
+use super::access::{no_object, space_of, write_failed};
+use super::call::Call;
+use super::put::{ATTEMPTS, Conditions};
+use super::{answer, publish};
+use crate::dav::error::{Condition, DavError};
+use crate::dav::path::Location;
+use crate::dav::upstream::Body;
+use crate::events::Message;
+use crate::ical::Component;
+use crate::store::{Batch, Collection, CollectionKind, Expect, Object, Op, WriteError};
+
+const DESTINATION: HeaderName = HeaderName::from_static("destination");
+const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
+
+/// Where it goes, checked.
+struct Destination {
+    collection: Collection,
+    name: String,
+    /// What is there.
+    taken_by: Option<Object>,
+}
+
+impl Call {
+    /// Copies or moves an object.
+    pub(super) async fn copy_or_move(self) -> Result<Response<Body>, DavError> {
+        let is_move = self.method.as_str() == "MOVE";
+        let to = self.destination()?;
+        let overwrite = !self.headers.get(OVERWRITE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"F"));
+        let Location::Member { space, .. } = self.location else {
+            self.target().await?;
+            return Err(DavError::forbidden("Collections cannot be copied or moved"));
+        };
+        if to == self.location {
+            return Err(DavError::forbidden("Source and destination uri are identical."));
+        }
+        let conditions = Conditions::read(&self)?;
+        for _ in 0..ATTEMPTS {
+            let privilege = if is_move { "d:unbind" } else { "d:read" };
+            let (from, object) = self.server.object(&self.who, &self.location, privilege).await?;
+            conditions.check(&self, Some(&object.meta.etag))?;
+            let destination = self.check_destination(&to, &from, &object).await?;
+            if destination.taken_by.is_some() && !overwrite {
+                let message = "The destination node already exists, and the overwrite header is set to false";
+                let exception = "Sabre\\DAV\\Exception\\PreconditionFailed";
+                return Err(DavError::new(StatusCode::PRECONDITION_FAILED, exception, message)
+                    .because(Condition::Header("Overwrite")));
+            }
+            let replaces = destination.taken_by.is_some();
+            let batch = self.relocation(&from, object, &destination, is_move);
+            match self.inner().store.write(batch).await {
+                Ok(_) if replaces => return Ok(answer::empty(StatusCode::NO_CONTENT)),
+                Ok(_) => return Ok(answer::empty(StatusCode::CREATED)),
+                Err(WriteError::Precondition(_)) => {}
+                Err(WriteError::UidConflict { name, .. }) => {
+                    return Err(self.uid_conflict(&destination.collection, &name));
+                }
+                Err(error) => return Err(write_failed(error)),
+            }
+        }
+        Err(no_object(space))
+    }
+
+    fn destination(&self) -> Result<Location, DavError> {
+        let header = self.headers.get(DESTINATION).and_then(|v| v.to_str().ok());
+        let header = header.ok_or_else(|| DavError::bad_request("The destination header was not supplied"))?;
+        Location::parse_href(header, &self.inner().settings.base)
+            .ok_or_else(|| DavError::conflict("The destination node is not found"))
+    }
+
+    async fn check_destination(
+        &self,
+        to: &Location,
+        from: &Collection,
+        object: &Object,
+    ) -> Result<Destination, DavError> {
+        let Location::Member { space, home, uri, name } = to else {
+            return Err(DavError::forbidden("An object can only be put into a calendar or an address book"));
+        };
+        self.server.require_owner(&self.who, to, "d:bind").await?;
+        // RFC 4918 §9.8.5: 409 where the collection that shall hold it is missing.
+        let collection = match self.server.collection(*space, *home, uri).await {
+            Err(error) if error.status == StatusCode::NOT_FOUND => {
+                return Err(DavError::conflict("The destination node is not found"));
+            }
+            found => found?,
+        };
+        if *space != space_of(from.kind) || matches!(collection.kind, CollectionKind::Inbox | CollectionKind::Outbox) {
+            return Err(self.server.needs(to, "d:bind"));
+        }
+        let components = &collection.props.components;
+        if !components.is_empty() && !components.contains(&object.meta.component) {
+            return Err(DavError::forbidden(format!("This calendar does not hold {}", object.meta.component))
+                .because(Condition::Empty("cal:supported-calendar-component")));
+        }
+        let taken_by = self.inner().store.object(collection.id, name).await?;
+        Ok(Destination { collection, name: name.clone(), taken_by })
+    }
+
+    /// The operations and messages: what is replaced goes first, then the source, then the object appears anew (observed
+    /// §1.5).
+    fn relocation(&self, from: &Collection, object: Object, to: &Destination, is_move: bool) -> Batch {
+        let mut batch = Batch::default();
+        if let Some(old) = &to.taken_by {
+            batch.ops.push(deletion(&to.collection, old));
+            batch.publish.extend(self.told_of(&to.collection, old, Told::Deleted));
+        }
+        if is_move {
+            batch.ops.push(deletion(from, &object));
+            batch.publish.extend(self.told_of(from, &object, Told::Deleted));
+        }
+        let mut arrived = object;
+        arrived.meta.name.clone_from(&to.name);
+        arrived.meta.modified = self.inner().env.now();
+        batch.publish.extend(self.told_of(&to.collection, &arrived, Told::Created));
+        let collection = to.collection.id;
+        batch.ops.push(Op::PutObject { collection, object: arrived, expect: Expect::Absent });
+        batch
+    }
+
+    fn told_of(&self, collection: &Collection, object: &Object, what: Told) -> Vec<Message> {
+        if collection.kind != CollectionKind::Calendar {
+            return Vec::new();
+        }
+        let Ok(calendar) = Component::parse(&object.data) else { return Vec::new() };
+        let by = self.who.principal();
+        let subject = publish::Subject::stored(collection, object, &calendar, &by);
+        match what {
+            Told::Created => subject.created(None),
+            Told::Deleted => subject.deleted(None),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Told {
+    Created,
+    Deleted,
+}
+
+fn deletion(collection: &Collection, object: &Object) -> Op {
+    let expect = Expect::Etag(object.meta.etag.clone());
+    Op::DeleteObject { collection: collection.id, name: object.meta.name.clone(), expect }
+}

@@ -1,0 +1,126 @@
+//! DELETE of objects and collections.
+
+use http::{Response, StatusCode};
+
+use super::access::{no_object, write_failed};
+use super::call::Call;
+use super::propfind::Target;
+use super::put::{ATTEMPTS, Conditions};
+use super::{answer, publish, schedule};
+use crate::dav::error::DavError;
+use crate::dav::path::Location;
+use crate::dav::upstream::Body;
+use crate::ical::Component;
+use crate::store::home::{COLLECTED, CONTACTS};
+use crate::store::{Batch, Collection, CollectionKind, Expect, ObjectFilter, Op, WriteError};
+
+/// Objects of a deleted calendar that are told of in one batch.
+const PAGE: usize = 200;
+
+impl Call {
+    /// Deletes what is at the location of the request.
+    pub(super) async fn delete(self) -> Result<Response<Body>, DavError> {
+        match &self.location {
+            Location::Member { .. } => self.delete_object().await,
+            Location::Collection { .. } => self.delete_collection().await,
+            _ => {
+                self.target().await?;
+                Err(DavError::forbidden("This resource cannot be deleted"))
+            }
+        }
+    }
+
+    async fn delete_object(self) -> Result<Response<Body>, DavError> {
+        let Location::Member { space, ref name, .. } = self.location else {
+            return Err(DavError::no_node(&self.path));
+        };
+        let conditions = Conditions::read(&self)?;
+        for _ in 0..ATTEMPTS {
+            let (collection, object) = match self.server.object(&self.who, &self.location, "d:unbind").await {
+                Ok(found) => found,
+                Err(error) if error.status == StatusCode::NOT_FOUND => {
+                    // A condition that cannot hold without the object comes first (dav §6.3).
+                    conditions.check(&self, None)?;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+            };
+            conditions.check(&self, Some(&object.meta.etag))?;
+            let mut batch = Batch::default();
+            let expect = Expect::Etag(object.meta.etag.clone());
+            batch.ops.push(Op::DeleteObject { collection: collection.id, name: name.clone(), expect });
+            if collection.kind == CollectionKind::Calendar
+                && let Ok(calendar) = Component::parse(&object.data)
+            {
+                let by = self.who.principal();
+                let subject = publish::Subject::stored(&collection, &object, &calendar, &by);
+                batch.publish = subject.deleted(Some(false));
+                if schedule::wanted(&self) {
+                    batch.publish.extend(schedule::of_deletion(&self, &collection, &calendar).await?);
+                }
+            }
+            match self.inner().store.write(batch).await {
+                Ok(_) => return Ok(answer::empty(StatusCode::NO_CONTENT)),
+                // Changed since it was read: look again.
+                Err(WriteError::Precondition(_)) => {}
+                Err(error) => return Err(write_failed(error)),
+            }
+        }
+        Err(no_object(space))
+    }
+
+    async fn delete_collection(self) -> Result<Response<Body>, DavError> {
+        self.server.require_owner(&self.who, &self.location, "d:unbind").await?;
+        let (Target::Collection(collection), _) = self.target().await? else {
+            return Err(DavError::no_node(&self.path));
+        };
+        refuse_protected(&collection)?;
+        let mut batch = Batch::default();
+        if collection.kind == CollectionKind::Calendar {
+            self.tell_of_contents(&collection).await?;
+            batch.publish.push(publish::calendar_deleted(&collection, &self.who.principal()));
+        }
+        batch.ops.push(Op::DeleteCollection(collection.id));
+        self.inner().store.write(batch).await.map_err(write_failed)?;
+        Ok(answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Deletes the objects of a calendar page by page, each page with its messages, so that search and alarms forget
+    /// them (observed §1.2) and memory does not grow with the calendar. A break-off in the middle leaves a calendar that
+    /// can be deleted again.
+    async fn tell_of_contents(&self, collection: &Collection) -> Result<(), DavError> {
+        let by = self.who.principal();
+        loop {
+            let store = &self.inner().store;
+            let objects = store.query(collection.id, &ObjectFilter::default(), None, PAGE).await?;
+            let mut batch = Batch::default();
+            for object in &objects {
+                let name = object.meta.name.clone();
+                batch.ops.push(Op::DeleteObject { collection: collection.id, name, expect: Expect::Any });
+                if let Ok(calendar) = Component::parse(&object.data) {
+                    let subject = publish::Subject::stored(collection, object, &calendar, &by);
+                    batch.publish.extend(subject.deleted(Some(false)));
+                }
+            }
+            if batch.ops.is_empty() {
+                return Ok(());
+            }
+            store.write(batch).await.map_err(write_failed)?;
+        }
+    }
+}
+
+/// What every home has stays (dav §6.3).
+fn refuse_protected(collection: &Collection) -> Result<(), DavError> {
+    let is_book = collection.kind == CollectionKind::AddressBook;
+    if collection.is_default() {
+        return Err(DavError::forbidden("Forbidden: You can not delete your main calendar"));
+    }
+    if is_book && [CONTACTS, COLLECTED].contains(&collection.uri.as_str()) {
+        return Err(DavError::forbidden(format!("Forbidden: You can not delete {} address book", collection.uri)));
+    }
+    if matches!(collection.kind, CollectionKind::Inbox | CollectionKind::Outbox) {
+        return Err(DavError::forbidden("Forbidden: The scheduling collections cannot be deleted"));
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The data of an object as a client asked for it: expanded, limited, in part, or in another notation (RFC 4791 §9.6).
+
+use std::ops::Range;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use super::Inner;
+use super::properties::Scene;
+use crate::dav::xml::{CompSelection, DataRequest, Occurrences, TimeRange, Writer};
+use crate::ical::recur::{self, Bounds};
+use crate::ical::{CalendarObject, Component, Item, Property, jcal};
+use crate::store::Collection;
+
+/// Media type of jCal (RFC 7265).
+pub(super) const JCAL: &str = "application/calendar+json";
+
+/// Properties of a card that no selection leaves out (dav §6.5).
+const ALWAYS_IN_CARD: [&str; 3] = ["VERSION", "FN", "UID"];
+
+impl Inner {
+    /// How far recurrences are followed.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { max_occurrences: self.settings.limits.occurrences, ..Bounds::default() }
+    }
+
+    /// The zone of dates and floating times in a calendar (RFC 4791 §5.2.2).
+    pub(super) fn zone_of(&self, collection: &Collection) -> Tz {
+        let Some(text) = &collection.props.timezone else { return self.settings.zone };
+        zone_named_in(text).unwrap_or(self.settings.zone)
+    }
+}
+
+/// The zone that a VCALENDAR with one VTIMEZONE stands for, where it has an IANA equivalent.
+pub(super) fn zone_named_in(text: &str) -> Option<Tz> {
+    let calendar = Component::parse(text).ok()?;
+    let id = calendar.components().find(|c| c.is("VTIMEZONE"))?.value("TZID")?.to_owned();
+    crate::ical::Zones::of(&calendar).get(&id)?.tz()
+}
+
+/// An instant of unix seconds, as far away as chrono goes where it is out of reach.
+pub(super) fn instant(seconds: i64) -> DateTime<Utc> {
+    let far = if seconds < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::from_timestamp(seconds, 0).unwrap_or(far)
+}
+
+/// A range of unix seconds as one of instants.
+pub(super) fn instants(range: TimeRange) -> Range<DateTime<Utc>> {
+    let (start, end) = range.bounds();
+    instant(start)..instant(end)
+}
+
+/// Writes `calendar-data` in the form asked for. What cannot be parsed or expanded is written as it is stored: one
+/// object that we cannot read must not make a whole calendar unreadable (dav §6.4).
+pub(super) fn write_data(
+    scene: &Scene<'_>,
+    collection: &Collection,
+    data: &str,
+    request: &DataRequest,
+    w: &mut Writer,
+) {
+    let Ok(object) = CalendarObject::parse(data) else { return w.calendar_text(data) };
+    let zone = scene.server.zone_of(collection);
+    let wants_json = request.content_type.as_deref().is_some_and(|t| t.eq_ignore_ascii_case(JCAL));
+    if request.is_plain() && !wants_json {
+        return w.calendar_text(data);
+    }
+    let mut root = match request.occurrences {
+        Occurrences::AsStored => object.into_root(),
+        Occurrences::Expand(range) => {
+            match recur::expand(object.root(), instants(range), zone, scene.server.bounds()) {
+                Ok(expanded) if expanded.components().next().is_some() => expanded,
+                _ => recur::with_utc_times(object.root(), zone),
+            }
+        }
+        Occurrences::Limit(range) => limited(&object, instants(range), zone, scene.server.bounds()),
+    };
+    if let Some(selection) = &request.comp {
+        select(&mut root, selection);
+    }
+    if wants_json {
+        w.text(&jcal::to_jcal(&root).to_string());
+    } else {
+        w.text(&root.to_wire());
+    }
+}
+
+/// The master, and the overrides that lie in the range or replace an occurrence in it (RFC 4791 §9.6.6).
+fn limited(object: &CalendarObject, range: Range<DateTime<Utc>>, zone: Tz, bounds: Bounds) -> Component {
+    let Ok(within) = recur::occurrences(object.root(), range.clone(), zone, bounds) else {
+        return object.root().clone();
+    };
+    let matters = |component: &Component| {
+        let replaced = crate::ical::Event::new(component, object.zones()).recurrence_id().map(|id| id.instant(zone));
+        replaced.is_none_or(|id| range.contains(&id)) || within.iter().any(|o| std::ptr::eq(o.component, component))
+    };
+    let keep: Vec<bool> = object.root().components().map(matters).collect();
+    let mut root = object.root().clone();
+    let mut keep = keep.into_iter();
+    root.items.retain(|item| !matches!(item, Item::Component(_)) || keep.next().unwrap_or(true));
+    root
+}
+
+/// Leaves of a component only what was asked for.
+fn select(component: &mut Component, selection: &CompSelection) {
+    component.items.retain(|item| match item {
+        Item::Property(p) => selection.props.as_ref().is_none_or(|names| names.iter().any(|n| p.is(n))),
+        Item::Component(c) => selection.comps.as_ref().is_none_or(|comps| comps.iter().any(|s| c.is(&s.name))),
+        Item::Blank(_) => false,
+    });
+    for inner in component.components_mut() {
+        if let Some(selection) = selection.comps.iter().flatten().find(|s| inner.is(&s.name)) {
+            select(inner, selection);
+        }
+    }
+}
+
+/// A card with only these properties, and those that make it a card.
+pub(super) fn card_with(data: &str, names: &[String]) -> String {
+    let Ok(mut card) = Component::parse(data) else { return data.to_owned() };
+    // `item1.EMAIL` is an EMAIL with a group (RFC 6350 §3.3).
+    let bare = |p: &Property| p.name().rsplit('.').next().unwrap_or_default().to_ascii_uppercase();
+    card.items.retain(|item| match item {
+        Item::Property(p) => {
+            let name = bare(p);
+            ALWAYS_IN_CARD.contains(&name.as_str()) || names.iter().any(|n| n.eq_ignore_ascii_case(&name))
+        }
+        _ => true,
+    });
+    card.to_wire()
+}

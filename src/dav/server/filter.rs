@@ -1,0 +1,243 @@
+//! Whether an object passes the filter of a query (RFC 4791 §9.7, RFC 6352 §10.5).
+
+use std::ops::Range;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use super::expander::instants;
+use crate::dav::xml::{
+    CompFilter, CompTest, Filter, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier, TimeRange,
+};
+use crate::ical::recur::{self, Bounds};
+use crate::ical::{CalendarObject, Component, Event, Property, When, Zones};
+use crate::store::{ObjectFilter, ObjectMeta};
+
+/// How far apart the index, which takes floating times for UTC, and the zone of a calendar can be.
+const ZONES_APART: i64 = 15 * 3600;
+
+/// A filter made ready for many objects of one calendar.
+pub(super) struct Matcher {
+    filter: Filter,
+    zone: Tz,
+    bounds: Bounds,
+}
+
+/// What a filter is when it asks for nothing but a component type and a time, as clients do to fill a screen.
+struct Screenful<'a> {
+    component: &'a str,
+    range: Option<TimeRange>,
+}
+
+impl Matcher {
+    pub(super) fn new(filter: Filter, zone: Tz, bounds: Bounds) -> Self {
+        Self { filter, zone, bounds }
+    }
+
+    /// What the index can leave out. It never leaves out what passes.
+    pub(super) fn prefilter(&self) -> ObjectFilter {
+        let Filter::Calendar(CompFilter { test: CompTest::Defined { comps, .. }, .. }) = &self.filter else {
+            return ObjectFilter::default();
+        };
+        let [CompFilter { name, test: CompTest::Defined { range, comps, .. } }] = comps.as_slice() else {
+            return ObjectFilter::default();
+        };
+        if name.eq_ignore_ascii_case("VTIMEZONE") {
+            return ObjectFilter::default();
+        }
+        let component = Some(name.to_ascii_uppercase());
+        // Ranges on VALARM reach beyond the event; those on the component itself don't. A VTODO may match by COMPLETED or
+        // CREATED, which the index does not know.
+        let range = range.filter(|_| comps.is_empty() && name.eq_ignore_ascii_case("VEVENT"));
+        let around = if self.zone == Tz::UTC { 1 } else { ZONES_APART };
+        ObjectFilter {
+            component,
+            uid: None,
+            start: range.and_then(|r| r.start).map(|t| t.saturating_sub(around)),
+            end: range.and_then(|r| r.end).map(|t| t.saturating_add(around)),
+        }
+    }
+
+    /// Whether an object passes. What cannot be parsed passes no filter; what cannot be followed to its end passes every
+    /// time range, for it might be in it (dav §6.4).
+    pub(super) fn passes(&self, meta: &ObjectMeta, data: &str) -> bool {
+        match &self.filter {
+            Filter::Calendar(filter) => {
+                if let Some(decided) = self.by_index(filter, meta, data) {
+                    return decided;
+                }
+                match CalendarObject::parse(data) {
+                    Ok(object) => {
+                        let scope = Scope { object: object.root(), zones: object.zones(), matcher: self };
+                        filter.name.eq_ignore_ascii_case(object.root().name())
+                            && matches!(&filter.test, CompTest::Defined { .. })
+                            && scope.component(object.root(), &filter.test)
+                    }
+                    Err(_) => false,
+                }
+            }
+            Filter::Card { props, quantifier, .. } => match Component::parse(data) {
+                Ok(card) => {
+                    let zones = Zones::default();
+                    let scope = Scope { object: &card, zones: &zones, matcher: self };
+                    props.is_empty() || combine(*quantifier, props.iter().map(|p| scope.property(&card, p)))
+                }
+                Err(_) => false,
+            },
+        }
+    }
+
+    /// The answer for events that do not recur, from what the index knows of them, without parsing.
+    fn by_index(&self, filter: &CompFilter, meta: &ObjectMeta, data: &str) -> Option<bool> {
+        let screenful = screenful(filter)?;
+        if !meta.component.eq_ignore_ascii_case(screenful.component) {
+            return Some(false);
+        }
+        let Some(range) = screenful.range else { return Some(true) };
+        if meta.component != "VEVENT" || !happens_once_at_a_fixed_time(data, self.zone) {
+            return None;
+        }
+        let (start, end) = range.bounds();
+        let (first, last) = (meta.first_occurrence?, meta.last_occurrence?);
+        Some(if first == last { start <= first && end > first } else { start < last && end > first })
+    }
+}
+
+/// Reads a filter as a component type and a range, where it is no more than that.
+fn screenful(filter: &CompFilter) -> Option<Screenful<'_>> {
+    if !filter.name.eq_ignore_ascii_case("VCALENDAR") {
+        return None;
+    }
+    let CompTest::Defined { range: None, props, comps } = &filter.test else { return None };
+    let [CompFilter { name, test: CompTest::Defined { range, props: inner, comps: nested } }] = comps.as_slice() else {
+        return None;
+    };
+    let plain = props.is_empty() && inner.is_empty() && nested.is_empty();
+    plain.then_some(Screenful { component: name, range: *range })
+}
+
+/// Whether the text is of one event that takes place once, at times whose instant does not depend on the reader's zone. A
+/// no may be wrong, a yes is not: the text is searched from its first VEVENT on for anything that could make it so.
+fn happens_once_at_a_fixed_time(data: &str, zone: Tz) -> bool {
+    let Some(at) = data.find("BEGIN:VEVENT") else { return false };
+    let event = &data[at..];
+    if ["RRULE", "RDATE", "RECURRENCE-ID", "EXRULE"].iter().any(|word| event.contains(word)) {
+        return false;
+    }
+    zone == Tz::UTC || ["\nDTSTART", "\nDTEND"].iter().all(|name| is_absolute(event, name))
+}
+
+/// Whether every property of this name says which instant it means.
+fn is_absolute(event: &str, name: &str) -> bool {
+    event.match_indices(name).all(|(at, _)| {
+        let line = &event[at + 1..];
+        let line = line[..line.find('\n').unwrap_or(line.len())].trim_end();
+        line.contains(";TZID=") || line.ends_with('Z')
+    })
+}
+
+fn combine(quantifier: Quantifier, mut results: impl Iterator<Item = bool>) -> bool {
+    match quantifier {
+        Quantifier::AnyOf => results.any(|held| held),
+        Quantifier::AllOf => results.all(|held| held),
+    }
+}
+
+/// The object in which a filter is evaluated.
+struct Scope<'a> {
+    object: &'a Component,
+    zones: &'a Zones,
+    matcher: &'a Matcher,
+}
+
+impl Scope<'_> {
+    /// Whether some component of the name in `parent` passes, or none is there where that is asked for.
+    fn components(&self, parent: &Component, filter: &CompFilter) -> bool {
+        let mut named = parent.components().filter(|c| c.is(&filter.name));
+        match &filter.test {
+            CompTest::IsNotDefined => named.next().is_none(),
+            CompTest::Defined { .. } => {
+                let is_alarm = filter.name.eq_ignore_ascii_case("VALARM");
+                named.any(|c| self.component(c, &filter.test) && self.in_range(parent, c, filter, is_alarm))
+            }
+        }
+    }
+
+    /// Whether a component passes all but the time range.
+    fn component(&self, component: &Component, test: &CompTest) -> bool {
+        let CompTest::Defined { props, comps, .. } = test else { return false };
+        props.iter().all(|p| self.property(component, p)) && comps.iter().all(|c| self.components(component, c))
+    }
+
+    fn in_range(&self, parent: &Component, component: &Component, filter: &CompFilter, is_alarm: bool) -> bool {
+        let CompTest::Defined { range: Some(range), .. } = &filter.test else { return true };
+        let (range, zone, bounds) = (instants(*range), self.matcher.zone, self.matcher.bounds);
+        if is_alarm {
+            return self.alarm_in_range(parent, component, &range);
+        }
+        // The occurrences of a series belong to master and overrides together.
+        recur::overlaps(self.object, &filter.name, &range, zone, bounds).unwrap_or(true)
+    }
+
+    /// Whether the alarm goes off within the range for some occurrence of its event (RFC 4791 §9.9). Repetitions count.
+    fn alarm_in_range(&self, event: &Component, alarm: &Component, range: &Range<DateTime<Utc>>) -> bool {
+        let Some(trigger) = alarm.get("TRIGGER") else { return false };
+        if let Ok(at @ When::Utc(_)) = When::read(trigger, self.zones) {
+            return range.contains(&at.instant(self.matcher.zone));
+        }
+        let Ok(offset) = crate::ical::parse_duration(trigger.value()) else { return false };
+        let from_end = trigger.get_param("RELATED").is_some_and(|r| r.eq_ignore_ascii_case("END"));
+        let repeats = alarm.value("REPEAT").and_then(|r| r.trim().parse::<i32>().ok()).unwrap_or(0).clamp(0, 1000);
+        let gap = alarm.value("DURATION").and_then(|d| crate::ical::parse_duration(d).ok());
+        let gap = gap.map_or_else(TimeDelta::zero, |d| d.exact());
+        let offset = offset.exact();
+        let reach = offset.abs() + gap * repeats + TimeDelta::days(1);
+        let edge = |t: DateTime<Utc>, by: TimeDelta| t.checked_add_signed(by).unwrap_or(t);
+        let around = edge(range.start, -reach)..edge(range.end, reach);
+        let Ok(found) = recur::occurrences(self.object, around, self.matcher.zone, self.matcher.bounds) else {
+            return true;
+        };
+        found.iter().filter(|o| std::ptr::eq(o.component, event)).any(|o| {
+            let first = edge(if from_end { o.end } else { o.start }, offset);
+            (0..=repeats).any(|n| range.contains(&edge(first, gap * n)))
+        })
+    }
+
+    fn property(&self, component: &Component, filter: &PropFilter) -> bool {
+        // `item1.EMAIL` is an EMAIL with a group (RFC 6350 §3.3).
+        let is_named = |p: &&Property| {
+            let name = p.name();
+            name.eq_ignore_ascii_case(&filter.name)
+                || name.split_once('.').is_some_and(|(_, bare)| bare.eq_ignore_ascii_case(&filter.name))
+        };
+        let mut named = component.properties().filter(is_named);
+        match &filter.test {
+            PropTest::IsNotDefined => named.next().is_none(),
+            PropTest::Defined { range, texts, params, quantifier } => named.any(|p| {
+                let text = p.text();
+                let conditions = texts.iter().map(|t| t.matches(&text)).chain(params.iter().map(|f| parameter(p, f)));
+                let conditions: Vec<bool> = conditions.collect();
+                range.is_none_or(|range| self.property_in_range(component, p, range))
+                    && (conditions.is_empty() || combine(*quantifier, conditions.into_iter()))
+            }),
+        }
+    }
+
+    fn property_in_range(&self, component: &Component, property: &Property, range: TimeRange) -> bool {
+        let range = instants(range);
+        let when = match property.is("DTEND") || property.is("DUE") {
+            true => Event::new(component, self.zones).end(),
+            false => When::read(property, self.zones).ok(),
+        };
+        when.is_some_and(|when| range.contains(&when.instant(self.matcher.zone)))
+    }
+}
+
+fn parameter(property: &Property, filter: &ParamFilter) -> bool {
+    let mut values = property.params().iter().filter(|p| p.is(&filter.name));
+    match &filter.test {
+        ParamTest::IsNotDefined => values.next().is_none(),
+        ParamTest::Defined(None) => values.next().is_some(),
+        ParamTest::Defined(Some(text)) => values.flat_map(|p| &p.values).any(|value| text.matches(value)),
+    }
+}

@@ -1,0 +1,282 @@
+//! `POST /itip` and the ITIP verb: an iTIP message reaches its recipient's calendar (dav §11.1, mail-itip-alarms §5.8–§5.9).
+//! Delivering the same message again changes nothing and tells nobody.
+
+use http::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::access::{location_of, write_failed};
+use super::call::Call;
+use super::put::{ATTEMPTS, object_of};
+use super::tenant::Tenant;
+use super::{answer, publish};
+use crate::dav::error::DavError;
+use crate::dav::path::{Location, Space};
+use crate::dav::upstream::Body;
+use crate::events::{Message, Topic};
+use crate::ical::Component;
+use crate::ids::{Email, HomeId, Uid};
+use crate::itip::{self, Address, ItipMessage, Method, Outcome};
+use crate::store::home::INBOX;
+use crate::store::{Batch, Collection, Expect, Object, Op, User, WriteError};
+
+/// The JSON body (dav §11.1). `recurrence-id`, `dtstamp` and what else clients add is not looked at.
+#[derive(Debug, Deserialize)]
+struct Envelope {
+    uid: String,
+    sender: String,
+    recipient: String,
+    ical: String,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    sequence: Option<Sequence>,
+    #[serde(default, rename = "replyTo")]
+    reply_to: Option<String>,
+}
+
+/// SEQUENCE, which some clients write as a text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Sequence {
+    Number(i64),
+    Text(String),
+}
+
+/// A message whose envelope was read.
+struct Delivery {
+    message: ItipMessage,
+    recipient: Email,
+}
+
+impl Envelope {
+    /// Reads the body; `None` is answered with 400.
+    fn open(body: &[u8]) -> Option<Delivery> {
+        let envelope: Self = serde_json::from_slice(body).ok()?;
+        let method: Method = envelope.method.as_deref().unwrap_or("REQUEST").parse().ok()?;
+        let sender = envelope.reply_to.filter(|a| !a.is_empty()).unwrap_or(envelope.sender);
+        let recipient = Email::from_calendar_address(&envelope.recipient).ok()?;
+        if envelope.uid.is_empty() || sender.is_empty() {
+            return None;
+        }
+        let calendar = Component::parse(&envelope.ical).ok()?;
+        let mut message = ItipMessage::read_as(calendar, method).ok()?;
+        if message.uid.0 != envelope.uid {
+            return None;
+        }
+        message.sender = Address::read(&sender).as_str().to_owned();
+        message.recipient = recipient.to_calendar_address();
+        message.sequence = match envelope.sequence {
+            Some(Sequence::Number(number)) => message.sequence.max(number),
+            Some(Sequence::Text(text)) => message.sequence.max(text.trim().parse().unwrap_or(0)),
+            None => message.sequence,
+        };
+        Some(Delivery { message, recipient })
+    }
+}
+
+impl Call {
+    /// Delivers a message to the actor, or files the actor's counter-proposal with the organizer. 204 whatever became of
+    /// it; 400 and 403 without body, as callers of the reference know them (observed §1.13).
+    pub(super) async fn deliver(mut self) -> Result<Response<Body>, DavError> {
+        if self.location != Location::Itip {
+            // The path must be one the actor may use; where it leads makes no difference (dav §11.1).
+            self.reachable().await?;
+        }
+        let limit = self.inner().settings.limits.object_bytes;
+        let too_large = DavError::too_large(format!("The message is larger than {limit} octets"));
+        let body = self.body(limit, too_large).await?;
+        let Some(delivery) = Envelope::open(&body) else { return Ok(answer::empty(StatusCode::BAD_REQUEST)) };
+        if delivery.message.method == Method::Counter {
+            return self.file_counter_proposal(&delivery).await;
+        }
+        match &self.who {
+            Tenant::User(user) if user.emails.contains(&delivery.recipient) => {
+                let user = user.clone();
+                self.apply(&user, &delivery.message).await
+            }
+            _ => Ok(answer::empty(StatusCode::FORBIDDEN)),
+        }
+    }
+
+    async fn reachable(&self) -> Result<(), DavError> {
+        match &self.location {
+            // The object itself need not be there: a message may be about one that is still to come.
+            Location::Member { space, home, uri, .. } => {
+                self.server.require_owner(&self.who, &self.location, "d:read").await?;
+                self.server.collection(*space, *home, uri).await.map(|_| ())
+            }
+            _ => self.target().await.map(|_| ()),
+        }
+    }
+
+    /// Merges the message into the recipient's copy, and stores it with everything that follows in one write.
+    async fn apply(&self, recipient: &User, message: &ItipMessage) -> Result<Response<Body>, DavError> {
+        let done = Ok(answer::empty(StatusCode::NO_CONTENT));
+        for _ in 0..ATTEMPTS {
+            let Some(batch) = self.batch_for(recipient, message).await? else { return done };
+            match self.inner().store.write(batch).await {
+                Ok(_) => return done,
+                // Somebody wrote one of the copies at the same time, or made one: look again.
+                Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => {}
+                Err(error) => return Err(write_failed(error)),
+            }
+        }
+        // Not a failure of the message: whoever delivers it tries again later.
+        Err(DavError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Sabre\\DAV\\Exception\\ServiceUnavailable",
+            "The calendar object keeps being changed by somebody else",
+        ))
+    }
+
+    /// What is to be written for a message; `None` when there is nothing to do.
+    async fn batch_for(&self, recipient: &User, message: &ItipMessage) -> Result<Option<Batch>, DavError> {
+        let inner = self.inner();
+        let copy = self.copy_of(recipient.id.into(), &message.uid).await?;
+        let now = inner.env.now();
+        let existing = copy.as_ref().map(|c| &c.calendar);
+        let applied = itip::apply(existing, message, &recipient.emails, now)
+            .map_err(|error| DavError::bad_request(format!("The message cannot be applied: {error}")))?;
+        let result = match (applied.outcome, applied.result) {
+            (Outcome::Created | Outcome::Updated, Some(result)) => result,
+            (outcome, _) => {
+                tracing::debug!(uid = %message.uid, ?outcome, "an iTIP message changes nothing");
+                return Ok(None);
+            }
+        };
+        let name = format!("sabredav-{}.ics", inner.env.uuid());
+        let mut batch = Batch::default();
+        let mut result = result;
+        if let (Method::Reply, Some(copy)) = (message.method, &copy) {
+            let replier = Address::read(&message.sender);
+            self.propagate(recipient, &copy.calendar, &mut result, &replier, &mut batch).await?;
+        }
+        let (collection, object) = match copy {
+            Some(copy) => {
+                let object = object_of(&copy.object.meta.name, result.to_text(), &result, "VEVENT", now);
+                let expect = Expect::Etag(copy.object.meta.etag);
+                batch.ops.push(Op::PutObject { collection: copy.collection.id, object: object.clone(), expect });
+                (copy.collection, object)
+            }
+            None => {
+                let home = HomeId::from(recipient.id);
+                let collection = self.server.collection(Space::Calendars, home, &home.to_string()).await?;
+                let object = object_of(&name, result.to_wire(), &result, "VEVENT", now);
+                let (collection_id, expect) = (collection.id, Expect::Absent);
+                batch.ops.push(Op::PutObject { collection: collection_id, object: object.clone(), expect });
+                (collection, object)
+            }
+        };
+        batch.ops.push(self.inbox_item(recipient, &name, message).await?);
+        let by = self.who.principal();
+        let subject = publish::Subject::stored(&collection, &object, &result, &by);
+        let topics = topics(message, &result, &recipient.emails);
+        batch.publish.extend(subject.delivered(&topics));
+        Ok(Some(batch))
+    }
+
+    /// The recipient's object with that UID, in whichever of their calendars it is.
+    pub(super) async fn copy_of(&self, home: HomeId, uid: &Uid) -> Result<Option<Copy>, DavError> {
+        for (collection, object) in self.inner().store.find_uid(home, uid).await? {
+            // What cannot be parsed cannot be changed by a message; it stays as it is.
+            if let Ok(calendar) = Component::parse(&object.data) {
+                return Ok(Some(Copy { collection, object, calendar }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The message as it lies in the recipient's inbox (RFC 6638 §2.2).
+    async fn inbox_item(&self, recipient: &User, name: &str, message: &ItipMessage) -> Result<Op, DavError> {
+        let inbox = self.server.collection(Space::Calendars, recipient.id.into(), INBOX).await?;
+        let mut calendar = (*message.calendar).clone();
+        calendar.set(crate::ical::Property::new("METHOD", message.method.as_str()));
+        let component = calendar.components().find(|c| !c.is("VTIMEZONE")).map_or("VEVENT", Component::name).to_owned();
+        let object = object_of(name, calendar.to_wire(), &calendar, &component, self.inner().env.now());
+        Ok(Op::PutObject { collection: inbox.id, object, expect: Expect::Any })
+    }
+
+    /// A proposal changes no calendar: it lies in the organizer's inbox, and the organizer is told (mail-itip-alarms §5.9).
+    async fn file_counter_proposal(&self, delivery: &Delivery) -> Result<Response<Body>, DavError> {
+        let message = &delivery.message;
+        let is_sender = Address::read(&message.sender).is_one_of(self.who.emails());
+        if !is_sender {
+            return Ok(answer::empty(StatusCode::FORBIDDEN));
+        }
+        let organizer = self.inner().directory.user_by_email(&delivery.recipient).await?;
+        let mut batch = Batch::default();
+        let mut current = None;
+        if let Some(organizer) = organizer.filter(|user| user.domain == self.who.domain()) {
+            let name = format!("sabredav-{}.ics", self.inner().env.uuid());
+            batch.ops.push(self.inbox_item(&organizer, &name, message).await?);
+            current = self.copy_of(organizer.id.into(), &message.uid).await?.map(|copy| copy.object.data);
+        }
+        let mut calendar_id = None;
+        if let Location::Member { ref uri, .. } = self.location {
+            calendar_id = Some(uri.as_str());
+            if current.is_none()
+                && let Ok((_, own)) = self.server.object(&self.who, &self.location, "d:read").await
+            {
+                current = Some(own.data);
+            }
+        }
+        batch.publish.push(publish::local_delivery(message, current.as_deref(), calendar_id, &self.who.principal()));
+        self.inner().store.write(batch).await.map_err(write_failed)?;
+        Ok(answer::empty(StatusCode::NO_CONTENT))
+    }
+}
+
+/// A person's copy of an event.
+pub(super) struct Copy {
+    pub(super) collection: Collection,
+    pub(super) object: Object,
+    pub(super) calendar: Component,
+}
+
+impl Copy {
+    /// The copy as it is to be written, with what tells of it.
+    pub(super) fn rewrite(
+        &self,
+        after: &Component,
+        now: chrono::DateTime<chrono::Utc>,
+        by: &str,
+    ) -> (Op, Vec<Message>) {
+        let object = object_of(&self.object.meta.name, after.to_text(), after, "VEVENT", now);
+        let messages = publish::Subject::stored(&self.collection, &object, after, by)
+            .delivered(&[Topic::EventRequest, Topic::EventUpdated]);
+        let expect = Expect::Etag(self.object.meta.etag.clone());
+        (Op::PutObject { collection: self.collection.id, object, expect }, messages)
+    }
+
+    /// Its place, for logs.
+    pub(super) fn place(&self) -> String {
+        location_of(&self.collection).href()
+    }
+}
+
+/// Who is told of a delivered message, in this order (messaging §1.4).
+fn topics(message: &ItipMessage, result: &Component, recipient: &[Email]) -> Vec<Topic> {
+    match message.method {
+        Method::Request => {
+            let mut topics = vec![Topic::EventRequest];
+            if message.significant_change && has_accepted(result, recipient) {
+                topics.push(Topic::AlarmUpdated);
+            }
+            topics.push(Topic::EventUpdated);
+            topics
+        }
+        Method::Cancel => vec![Topic::EventCancel, Topic::AlarmCancel, Topic::EventDeleted],
+        Method::Reply => vec![Topic::EventReply],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the recipient has accepted the series.
+fn has_accepted(calendar: &Component, recipient: &[Email]) -> bool {
+    let master = calendar.components().find(|c| c.is("VEVENT") && c.get("RECURRENCE-ID").is_none());
+    let mut attendees = master.into_iter().flat_map(|m| m.all("ATTENDEE"));
+    attendees.any(|a| {
+        let accepted = a.get_param("PARTSTAT").is_some_and(|p| p.eq_ignore_ascii_case("ACCEPTED"));
+        accepted && Address::read(a.value()).is_one_of(recipient)
+    })
+}

@@ -1,0 +1,143 @@
+//! The built-in CalDAV and CardDAV server, called in process.
+//!
+//! In come HTTP requests with an [`Actor`] among their extensions; out go the answers of dav §1–§7 and §11, and, in the same
+//! transaction as each write, the messages of messaging §1. It trusts the actor and nothing in the headers; it never
+//! authenticates, never sends anything, and never shows one tenant what belongs to another.
+//!
+//! A request is read into a [`Call`], which knows who acts and where; one file per method answers it. Resources are loaded
+//! and checked against the actor in [`access`]; their properties are one table in [`properties`]; objects are written by
+//! the steps of [`put`]; messages are built in [`publish`].
+
+mod access;
+mod answer;
+mod call;
+mod chunked;
+mod copy_move;
+mod delete;
+mod expander;
+mod export;
+mod filter;
+mod free_busy;
+mod get;
+mod itip;
+mod mkcol;
+mod outbox;
+mod plan;
+mod principals;
+mod privileges;
+mod propagate;
+mod properties;
+mod propfind;
+mod proppatch;
+mod publish;
+mod put;
+mod report;
+mod schedule;
+mod store_props;
+mod sync;
+mod tenant;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use chrono_tz::Tz;
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response};
+use tower::util::BoxCloneSyncService;
+
+use self::call::Call;
+use self::tenant::Tenants;
+use super::upstream::{Actor, Body, Upstream, UpstreamError};
+use crate::clock::Env;
+use crate::config::Limits;
+use crate::store::{SharedDavStore, SharedDirectory};
+
+/// How the server behaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Path under which clients see the root, without a trailing `/`; put before every href.
+    pub base: String,
+    /// What objects and requests may cost.
+    pub limits: Limits,
+    /// Zone of dates and floating times in calendars that name none.
+    pub zone: Tz,
+    /// Attendees may not change what only the organizer may (dav §10.7, `SABRE_ENFORCE_RFC_6638`).
+    pub guard_attendee_changes: bool,
+    /// Listings and searches of principals show a user nobody but themselves (dav §4, `PRINCIPAL_PRIVACY`).
+    pub principal_privacy: bool,
+    /// A reply is passed on to the other attendees of an event with fewer attendees than this; 0 for always (dav §11.1.6,
+    /// `TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
+    pub reply_propagation: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            base: String::new(),
+            limits: Limits::default(),
+            zone: Tz::UTC,
+            guard_attendee_changes: true,
+            principal_privacy: true,
+            reply_propagation: 200,
+        }
+    }
+}
+
+/// The server. Clones share everything.
+#[derive(Clone)]
+pub struct Server(Arc<Inner>);
+
+struct Inner {
+    store: SharedDavStore,
+    directory: SharedDirectory,
+    env: Env,
+    settings: Settings,
+    tenants: Tenants,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("settings", &self.0.settings).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server over this store, for the people of this directory.
+    pub fn new(store: SharedDavStore, directory: SharedDirectory, env: Env, settings: Settings) -> Self {
+        let tenants = Tenants::new(directory.clone());
+        Self(Arc::new(Inner { store, directory, env, settings, tenants }))
+    }
+
+    /// The server as what stands behind the proxy.
+    pub fn into_upstream(self) -> Upstream {
+        BoxCloneSyncService::new(self)
+    }
+
+    async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
+        let is_head = request.method() == Method::HEAD;
+        let response = match request.extensions_mut().remove::<Actor>() {
+            _ if request.method() == Method::OPTIONS => answer::options(),
+            actor => match Call::read(&self, actor, request).await {
+                Ok(call) => call.answer().await.unwrap_or_else(super::error::DavError::into_response),
+                Err(call::Refusal::NoActor) => return Err(UpstreamError::NoActor),
+                Err(call::Refusal::Answer(error)) => error.into_response(),
+            },
+        };
+        let response = answer::with_server_headers(response);
+        Ok(if is_head { answer::without_body(response) } else { response })
+    }
+}
+
+impl tower::Service<Request<Body>> for Server {
+    type Response = Response<Body>;
+    type Error = UpstreamError;
+    type Future = BoxFuture<'static, Result<Response<Body>, UpstreamError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), UpstreamError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.clone().answer(request))
+    }
+}

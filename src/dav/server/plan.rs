@@ -1,0 +1,154 @@
+//! Which properties an answer holds, decided once per request and written for every resource.
+
+use http::StatusCode;
+
+use super::properties::{self, Resource, Row, Scene};
+use crate::dav::xml::{Name, PropRequest, Wanted, Writer};
+use crate::store::Collection;
+
+/// One property asked for.
+enum Column {
+    /// One of the table.
+    Live(&'static Row),
+    /// One that a client may have left on a collection.
+    Dead(Name),
+}
+
+/// What is written for each resource.
+pub(super) struct Plan {
+    columns: Vec<Column>,
+    /// How absent properties and dead ones nobody named are treated.
+    mode: Mode,
+    /// Absent properties are not mentioned (RFC 8144 `return=minimal`).
+    minimal: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    These,
+    All,
+    Names,
+}
+
+impl Plan {
+    /// The plan for a request.
+    pub(super) fn new(wanted: &Wanted, minimal: bool) -> Self {
+        let column = |name: &Name| match properties::find(name) {
+            Some(row) => Column::Live(row),
+            None => Column::Dead(name.clone()),
+        };
+        let (columns, mode) = match wanted {
+            Wanted::These(names) => (names.iter().map(column).collect(), Mode::These),
+            Wanted::Names => (properties::all().map(Column::Live).collect(), Mode::Names),
+            Wanted::All(include) => {
+                let usual = properties::all().filter(|row| row.in_allprop).map(Column::Live);
+                let more = include.iter().map(column);
+                let more = more.filter(|c| !matches!(c, Column::Live(row) if row.in_allprop));
+                (usual.chain(more).collect(), Mode::All)
+            }
+        };
+        Self { columns, mode, minimal }
+    }
+
+    /// The plan for a report, whose properties clients name.
+    pub(super) fn for_request(request: &PropRequest, minimal: bool) -> Self {
+        Self::new(&request.wanted, minimal)
+    }
+
+    /// Whether absent properties are passed over in silence.
+    pub(super) fn is_minimal(&self) -> bool {
+        self.minimal
+    }
+
+    /// Whether the data of objects is needed.
+    pub(super) fn needs_data(&self) -> bool {
+        self.columns.iter().any(|c| matches!(c, Column::Live(row) if row.needs_data))
+    }
+
+    /// Writes a `d:response` for a resource.
+    pub(super) fn write(&self, scene: &Scene<'_>, resource: &Resource<'_>, href: &str, w: &mut Writer) {
+        w.raw("<d:response><d:href>");
+        w.raw(&scene.server.settings.base);
+        w.raw(href);
+        w.raw("</d:href>");
+        let before = w.len();
+        w.raw("<d:propstat><d:prop>");
+        let mut found = 0;
+        let mut missing = Vec::new();
+        for (index, column) in self.columns.iter().enumerate() {
+            let start = w.len();
+            let written = match column {
+                Column::Live(row) => row.write(scene, resource, w),
+                Column::Dead(name) => dead(resource, name).is_some_and(|xml| {
+                    w.raw(xml);
+                    true
+                }),
+            };
+            if written && self.mode == Mode::Names {
+                w.truncate(start);
+                w.empty_name(self.name(index));
+            }
+            match written {
+                true => found += 1,
+                false if self.mode == Mode::These && !self.minimal => missing.push(index),
+                false => {}
+            }
+        }
+        if let (Resource::Collection(c), Mode::All | Mode::Names) = (resource, self.mode) {
+            found += self.write_all_dead(c, w);
+        }
+        // A response needs a propstat even when there is nothing to say.
+        if found > 0 || missing.is_empty() {
+            if found == 0 {
+                w.truncate(before);
+                w.raw("<d:propstat><d:prop/>");
+            } else {
+                w.raw("</d:prop>");
+            }
+            w.status(StatusCode::OK);
+            w.raw("</d:propstat>");
+        } else {
+            w.truncate(before);
+        }
+        if !missing.is_empty() {
+            w.raw("<d:propstat><d:prop>");
+            missing.into_iter().for_each(|index| w.empty_name(self.name(index)));
+            w.raw("</d:prop>");
+            w.status(StatusCode::NOT_FOUND);
+            w.raw("</d:propstat>");
+        }
+        w.raw("</d:response>");
+    }
+
+    fn name(&self, index: usize) -> &Name {
+        match &self.columns[index] {
+            Column::Live(row) => &row.name,
+            Column::Dead(name) => name,
+        }
+    }
+
+    fn write_all_dead(&self, collection: &Collection, w: &mut Writer) -> usize {
+        for (clark, xml) in &collection.props.dead {
+            match (self.mode, clark.strip_prefix('{').and_then(|c| c.split_once('}'))) {
+                (Mode::Names, Some((ns, local))) => w.empty_name(&Name::read(ns, local)),
+                _ => w.raw(xml),
+            }
+        }
+        collection.props.dead.len()
+    }
+}
+
+/// Writes a `d:response` that says only how it went with this address.
+pub(super) fn write_status(href: &str, status: StatusCode, w: &mut Writer) {
+    w.raw("<d:response>");
+    w.href(href);
+    w.status(status);
+    w.raw("</d:response>");
+}
+
+fn dead<'a>(resource: &'a Resource<'_>, name: &Name) -> Option<&'a str> {
+    match resource {
+        Resource::Collection(c) => c.props.dead.get(&name.to_string()).map(String::as_str),
+        _ => None,
+    }
+}

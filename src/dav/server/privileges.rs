@@ -1,0 +1,102 @@
+//! What the actor may do with a resource, as clients read it (RFC 3744 §5.4, dav §7). The order is the reference's.
+
+use super::properties::Resource;
+use crate::store::CollectionKind;
+
+const CALENDAR: &[&str] = &[
+    "cal:read-free-busy",
+    "d:read",
+    "d:read-acl",
+    "d:read-current-user-privilege-set",
+    "d:write-properties",
+    "d:write",
+    "d:write-content",
+    "d:unlock",
+    "d:bind",
+    "d:unbind",
+    "d:write-acl",
+    "d:share",
+];
+const HOME: &[&str] = &[
+    "d:write",
+    "d:write-properties",
+    "d:write-content",
+    "d:unlock",
+    "d:bind",
+    "d:unbind",
+    "d:write-acl",
+    "d:read",
+    "d:read-acl",
+    "d:read-current-user-privilege-set",
+];
+const BOOK: &[&str] = &[
+    "d:all",
+    "d:read",
+    "d:write",
+    "d:share",
+    "d:write-properties",
+    "d:write-content",
+    "d:unlock",
+    "d:bind",
+    "d:unbind",
+    "d:write-acl",
+    "d:read-acl",
+    "d:read-current-user-privilege-set",
+];
+const INBOX: &[&str] = &[
+    "cal:schedule-deliver",
+    "cal:schedule-deliver-invite",
+    "cal:schedule-deliver-reply",
+    "cal:schedule-query-freebusy",
+    "d:unbind",
+    "d:write-properties",
+    "d:read",
+    "d:read-acl",
+    "d:read-current-user-privilege-set",
+];
+const OUTBOX: &[&str] = &[
+    "d:read",
+    "d:read-acl",
+    "d:read-current-user-privilege-set",
+    "cal:schedule-send",
+    "cal:schedule-send-invite",
+    "cal:schedule-send-reply",
+    "cal:schedule-send-freebusy",
+    "cal:schedule-post-vevent",
+];
+const READ: &[&str] = &["d:read", "d:read-acl", "d:read-current-user-privilege-set"];
+
+/// What the owner may do with a resource; everybody who comes as far as reading its properties is its owner, or the
+/// resource is one that all may read and nobody may write.
+pub(super) fn of(resource: &Resource<'_>, is_owner: bool) -> &'static [&'static str] {
+    match resource {
+        Resource::Home(_) if is_owner => HOME,
+        Resource::Collection(c) | Resource::Object(c, ..) if is_owner => match c.kind {
+            CollectionKind::Calendar => CALENDAR,
+            CollectionKind::AddressBook => BOOK,
+            CollectionKind::Inbox => INBOX,
+            CollectionKind::Outbox => OUTBOX,
+        },
+        _ => READ,
+    }
+}
+
+/// All privileges and how they contain each other, as the value of `supported-privilege-set` (RFC 3744 §5.3).
+pub(super) const SUPPORTED: &str = concat!(
+    "<d:supported-privilege><d:privilege><d:all/></d:privilege>",
+    "<d:supported-privilege><d:privilege><d:read/></d:privilege>",
+    "<d:supported-privilege><d:privilege><d:read-acl/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><d:read-current-user-privilege-set/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><cal:read-free-busy/></d:privilege></d:supported-privilege>",
+    "</d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><d:write/></d:privilege>",
+    "<d:supported-privilege><d:privilege><d:write-properties/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><d:write-content/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><d:unlock/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><d:bind/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><d:unbind/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><d:write-acl/></d:privilege></d:supported-privilege>",
+    "</d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><d:share/></d:privilege></d:supported-privilege>",
+    "</d:supported-privilege>"
+);

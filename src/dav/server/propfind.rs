@@ -1,0 +1,238 @@
+//! PROPFIND (RFC 4918 §9.1).
+
+use async_trait::async_trait;
+use http::Response;
+
+use super::Server;
+use super::access::{Relation, location_of};
+use super::call::{Call, Depth};
+use super::chunked::{self, Pages, Progress};
+use super::plan::Plan;
+use super::properties::{Resource, Scene};
+use super::tenant::{Tenant, principal_of};
+use crate::dav::error::DavError;
+use crate::dav::path::{Location, PrincipalKind, Space, push_segment};
+use crate::dav::upstream::Body;
+use crate::dav::xml::{DataRequest, PropRequest, Writer};
+use crate::ids::{HomeId, UserId};
+use crate::store::{Collection, Object, User};
+
+/// Objects or users that are read at once.
+const PAGE: usize = 500;
+/// Objects that are read at once when their data is wanted.
+const DATA_PAGE: usize = 64;
+
+impl Call {
+    /// Answers a PROPFIND. Without `Depth` it is 1, and `infinity` is taken for 1 (dav §6.1).
+    pub(super) async fn propfind(mut self) -> Result<Response<Body>, DavError> {
+        let root = self.xml().await?;
+        let request = PropRequest::read_propfind(root.as_ref())?;
+        let minimal = self.prefers("return=minimal");
+        let plan = Plan::for_request(&request, minimal);
+        let with_children = self.depth() != Some(Depth::Zero);
+        let (target, is_owner) = self.target().await?;
+        let steps = steps(target, with_children, self.who.home());
+        let listing = Listing { server: self.server, who: self.who, is_owner, plan, data: request.data, steps };
+        chunked::multistatus(listing, minimal).await
+    }
+
+    /// What is at the location of the request, and whether the actor owns it.
+    pub(super) async fn target(&self) -> Result<(Target, bool), DavError> {
+        self.resolve(&self.location).await
+    }
+
+    /// What is at a location, and whether the actor owns it.
+    pub(super) async fn resolve(&self, location: &Location) -> Result<(Target, bool), DavError> {
+        let server = &self.server;
+        Ok(match location {
+            Location::Root => (Target::Root, false),
+            Location::Principals => (Target::Principals, false),
+            Location::PrincipalSet(kind) => (Target::PrincipalSet(*kind), false),
+            Location::Principal(kind, id) => {
+                let user = match kind {
+                    PrincipalKind::User => server.0.directory.user(UserId(*id)).await?,
+                    PrincipalKind::Resource | PrincipalKind::TeamCalendar | PrincipalKind::Domain => None,
+                };
+                let user = user.filter(|u| u.domain == self.who.domain());
+                let user = user.ok_or_else(|| DavError::not_found(format!("Principal with name {id} not found")))?;
+                let is_self = self.who.home() == Some(user.id.into());
+                (Target::User(user), is_self)
+            }
+            Location::Homes(space) => (Target::Homes(*space), false),
+            Location::Home(space, home) => {
+                let relation = server.relation(&self.who, *space, *home).await?;
+                (Target::Home(*space, *home), relation == Relation::Owner)
+            }
+            Location::Collection { space, home, uri } => {
+                server.require_owner(&self.who, location, "d:read").await?;
+                (Target::Collection(server.collection(*space, *home, uri).await?), true)
+            }
+            Location::Member { .. } => {
+                let (collection, object) = server.object(&self.who, location, "d:read").await?;
+                (Target::Object(collection, object), true)
+            }
+            Location::Itip | Location::WellKnown(_) => return Err(DavError::no_node(&location.href())),
+        })
+    }
+}
+
+/// What a PROPFIND is about.
+pub(super) enum Target {
+    Root,
+    Principals,
+    PrincipalSet(PrincipalKind),
+    User(User),
+    Homes(Space),
+    Home(Space, HomeId),
+    Collection(Collection),
+    Object(Collection, Object),
+}
+
+impl Target {
+    /// The resource as the table of properties sees it, and its href without the base.
+    pub(super) fn as_resource(&self) -> (Resource<'_>, String) {
+        match self {
+            Self::Root => (Resource::Branch, Location::Root.href()),
+            Self::Principals => (Resource::Branch, Location::Principals.href()),
+            Self::PrincipalSet(kind) => (Resource::Branch, Location::PrincipalSet(*kind).href()),
+            Self::User(user) => (Resource::User(user), principal_of(user.id)),
+            Self::Homes(space) => (Resource::Branch, Location::Homes(*space).href()),
+            Self::Home(space, home) => (Resource::Home(*home), Location::Home(*space, *home).href()),
+            Self::Collection(c) => (Resource::Collection(c), location_of(c).href()),
+            Self::Object(c, object) => {
+                let mut href = location_of(c).href();
+                push_segment(&mut href, &object.meta.name);
+                (Resource::Object(c, &object.meta, Some(&object.data)), href)
+            }
+        }
+    }
+}
+
+/// What is still to be written, last first.
+enum Step {
+    One(Target),
+    /// The users of the domain, after this one.
+    Users(Option<UserId>),
+    /// The collections of a home.
+    Collections(Space, HomeId),
+    /// The objects of a collection, after this name.
+    Objects(Collection, Option<String>),
+}
+
+fn steps(target: Target, with_children: bool, own_home: Option<HomeId>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if with_children {
+        match &target {
+            Target::Root => steps.extend(
+                [Target::Homes(Space::AddressBooks), Target::Homes(Space::Calendars), Target::Principals]
+                    .map(Step::One),
+            ),
+            Target::Principals => {
+                let sets = PrincipalKind::ALL.into_iter().rev();
+                steps.extend(sets.map(|kind| Step::One(Target::PrincipalSet(kind))));
+            }
+            Target::PrincipalSet(PrincipalKind::User) => steps.push(Step::Users(None)),
+            // Nobody is told who else has a home here.
+            Target::Homes(space) => steps.extend(own_home.map(|home| Step::One(Target::Home(*space, home)))),
+            Target::Home(space, home) => steps.push(Step::Collections(*space, *home)),
+            Target::Collection(collection) => steps.push(Step::Objects(collection.clone(), None)),
+            Target::PrincipalSet(_) | Target::User(_) | Target::Object(..) => {}
+        }
+    }
+    steps.push(Step::One(target));
+    steps
+}
+
+struct Listing {
+    server: Server,
+    who: Tenant,
+    is_owner: bool,
+    plan: Plan,
+    data: Option<DataRequest>,
+    steps: Vec<Step>,
+}
+
+#[async_trait]
+impl Pages for Listing {
+    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
+        while let Some(step) = self.steps.pop() {
+            match step {
+                Step::One(target) => self.write(&target, out),
+                Step::Users(after) => self.write_users(after, out).await?,
+                Step::Collections(space, home) => self.write_collections(space, home, out).await?,
+                Step::Objects(collection, after) => self.write_objects(collection, after, out).await?,
+            }
+            if matches!(self.steps.last(), Some(Step::Objects(_, Some(_)) | Step::Users(Some(_)))) {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
+    }
+}
+
+impl Listing {
+    fn scene(&self) -> Scene<'_> {
+        Scene { server: &self.server.0, who: &self.who, is_owner: self.is_owner, data: self.data.as_ref() }
+    }
+
+    fn write(&self, target: &Target, out: &mut Writer) {
+        let (resource, href) = target.as_resource();
+        self.plan.write(&self.scene(), &resource, &href, out);
+    }
+
+    async fn write_users(&mut self, after: Option<UserId>, out: &mut Writer) -> Result<(), DavError> {
+        if self.server.0.settings.principal_privacy {
+            if let Tenant::User(user) = &self.who {
+                let user = (**user).clone();
+                self.write(&Target::User(user), out);
+            }
+            return Ok(());
+        }
+        let users = self.server.0.directory.users(Some(self.who.domain()), after, PAGE).await?;
+        if users.len() == PAGE {
+            self.steps.push(Step::Users(users.last().map(|u| u.id)));
+        }
+        for user in users {
+            self.write(&Target::User(user), out);
+        }
+        Ok(())
+    }
+
+    async fn write_collections(&mut self, space: Space, home: HomeId, out: &mut Writer) -> Result<(), DavError> {
+        if !self.is_owner {
+            return Ok(());
+        }
+        for collection in self.server.collections(space, home).await? {
+            self.write(&Target::Collection(collection), out);
+        }
+        Ok(())
+    }
+
+    async fn write_objects(
+        &mut self,
+        collection: Collection,
+        after: Option<String>,
+        out: &mut Writer,
+    ) -> Result<(), DavError> {
+        let store = &self.server.0.store;
+        let limit = if self.plan.needs_data() { DATA_PAGE } else { PAGE };
+        let metas = store.list(collection.id, after.as_deref(), limit).await?;
+        let base = location_of(&collection).href();
+        let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
+        let mut objects = Vec::new();
+        if self.plan.needs_data() {
+            objects = store.objects(collection.id, &names).await?;
+        }
+        let scene = self.scene();
+        for (index, meta) in metas.iter().enumerate() {
+            let data = objects.get(index).and_then(|o| o.as_ref()).map(|o| o.data.as_str());
+            let mut href = base.clone();
+            push_segment(&mut href, &meta.name);
+            self.plan.write(&scene, &Resource::Object(&collection, meta, data), &href, out);
+        }
+        if metas.len() == limit {
+            self.steps.push(Step::Objects(collection, names.into_iter().next_back()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! What the rest of the program is told of a write (messaging §1.3–§1.8). Messages are built here and published in the
+//! same batch as the write, by whoever writes.
+
+use serde_json::{Map, Value, json};
+
+use super::properties::{DEFAULT_NAME, SYNC_PREFIX};
+use crate::dav::precondition::quoted;
+use crate::events::{CalendarChanged, EventChanged, LocalDelivery, Message, Topic};
+use crate::ical::{Component, jcal};
+use crate::ids::{CalendarPath, ObjectPath};
+use crate::itip::ItipMessage;
+use crate::store::{Collection, Object};
+
+/// The path of a calendar.
+pub(super) fn path_of(collection: &Collection) -> CalendarPath {
+    CalendarPath { home: collection.home, calendar: collection.uri.clone() }
+}
+
+/// A calendar object whose change is told.
+pub(super) struct Subject<'a> {
+    pub(super) path: ObjectPath,
+    pub(super) calendar: &'a Component,
+    /// The text, where it is told.
+    pub(super) text: Option<&'a str>,
+    /// ETag without quotes, where the object still exists.
+    pub(super) etag: Option<&'a str>,
+    /// Principal who wrote.
+    pub(super) by: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    /// An object that is, or was, in a calendar.
+    pub(super) fn stored(collection: &Collection, object: &'a Object, calendar: &'a Component, by: &'a str) -> Self {
+        let path = path_of(collection).object(&object.meta.name);
+        Self { path, calendar, text: Some(&object.data), etag: Some(&object.meta.etag), by }
+    }
+
+    fn payload(&self) -> EventChanged {
+        EventChanged {
+            event_path: self.path.clone(),
+            event: jcal::to_jcal(self.calendar),
+            raw_event: self.text.map(str::to_owned),
+            import: None,
+            old_event: None,
+            event_source_path: None,
+            etag: self.etag.map(quoted),
+            connected_user: Some(self.by.to_owned()),
+        }
+    }
+
+    fn message(&self, topic: Topic, payload: &EventChanged) -> Message {
+        Message::new(topic, self.path.to_string(), payload)
+    }
+
+    /// One payload on several topics, in order.
+    fn on(&self, topics: &[Topic], payload: &EventChanged) -> Vec<Message> {
+        topics.iter().map(|topic| self.message(*topic, payload)).collect()
+    }
+
+    /// The object was created.
+    pub(super) fn created(&self, import: Option<bool>) -> Vec<Message> {
+        let payload = EventChanged { import, ..self.payload() };
+        self.on(&[Topic::AlarmCreated, Topic::EventCreated], &payload)
+    }
+
+    /// The object was overwritten. One with another UID takes the alarms of the old one with it.
+    pub(super) fn updated(&self, old: &Subject<'_>, import: Option<bool>) -> Vec<Message> {
+        let old_payload = old.payload();
+        let mut messages = Vec::new();
+        if uid(old.calendar) != uid(self.calendar) {
+            messages.push(self.message(Topic::AlarmCancel, &EventChanged { etag: None, ..old_payload.clone() }));
+        }
+        let payload = EventChanged { import, old_event: Some(old_payload.event), ..self.payload() };
+        messages.extend(self.on(&[Topic::AlarmUpdated, Topic::EventUpdated], &payload));
+        messages
+    }
+
+    /// The object was deleted.
+    pub(super) fn deleted(&self, import: Option<bool>) -> Vec<Message> {
+        let payload = EventChanged { import, etag: None, ..self.payload() };
+        self.on(&[Topic::AlarmDeleted, Topic::EventDeleted], &payload)
+    }
+
+    /// An iTIP message was delivered to the object (messaging §1.4).
+    pub(super) fn delivered(&self, topics: &[Topic]) -> Vec<Message> {
+        self.on(topics, &self.payload())
+    }
+}
+
+fn uid(calendar: &Component) -> Option<&str> {
+    calendar.components().find_map(|c| c.value("UID"))
+}
+
+/// An iTIP message on its way to its recipient (messaging §1.7).
+pub(super) fn local_delivery(message: &ItipMessage, old: Option<&str>, calendar_id: Option<&str>, by: &str) -> Message {
+    let delivery = LocalDelivery {
+        sender: message.sender.clone(),
+        method: message.method.to_string(),
+        uid: message.uid.clone(),
+        message: message.to_ics(),
+        has_change: message.has_change,
+        recipients: vec![message.recipient.clone()],
+        old_message: old.map(str::to_owned),
+        calendar_id: calendar_id.map(str::to_owned),
+        connected_user: Some(by.to_owned()),
+    };
+    Message::new(Topic::ItipLocalDelivery, format!("{} {}", message.uid, message.recipient), &delivery)
+}
+
+/// A calendar was created.
+pub(super) fn calendar_created(collection: &Collection, by: &str) -> Message {
+    calendar(Topic::CalendarCreated, collection, properties(collection), by)
+}
+
+/// A calendar's properties are about to change: the message holds those from before (observed §1.14).
+pub(super) fn calendar_updated(before: &Collection, by: &str) -> Message {
+    calendar(Topic::CalendarUpdated, before, properties(before), by)
+}
+
+/// A calendar was deleted.
+pub(super) fn calendar_deleted(collection: &Collection, by: &str) -> Message {
+    calendar(Topic::CalendarDeleted, collection, Value::Null, by)
+}
+
+fn calendar(topic: Topic, collection: &Collection, calendar_props: Value, by: &str) -> Message {
+    let calendar_path = path_of(collection);
+    let key = calendar_path.to_string();
+    Message::new(topic, key, &CalendarChanged { calendar_path, calendar_props, connected_user: Some(by.to_owned()) })
+}
+
+/// The properties as the reference's serialiser leaves them: two structured ones come out as empty objects.
+fn properties(collection: &Collection) -> Value {
+    let props = &collection.props;
+    let mut map = Map::new();
+    let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
+    put("{http://calendarserver.org/ns/}getctag", json!(format!("{SYNC_PREFIX}{}", collection.sync_token)));
+    put("{http://sabredav.org/ns}sync-token", json!(collection.sync_token));
+    put("{urn:ietf:params:xml:ns:caldav}supported-calendar-component-set", json!({}));
+    put("{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp", json!({}));
+    put("{DAV:}displayname", json!(props.displayname.as_deref().unwrap_or(DEFAULT_NAME)));
+    if let Some(description) = &props.description {
+        put("{urn:ietf:params:xml:ns:caldav}calendar-description", json!(description));
+    }
+    if let Some(order) = props.order {
+        put("{http://apple.com/ns/ical/}calendar-order", json!(order));
+    }
+    if let Some(color) = &props.color {
+        put("{http://apple.com/ns/ical/}calendar-color", json!(color));
+    }
+    Value::Object(map)
+}

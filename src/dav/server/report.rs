@@ -1,0 +1,239 @@
+//! REPORT: which report it is, and the two that fetch members: queries and multiget (RFC 4791 §7, RFC 6352 §8).
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use http::{Response, StatusCode};
+
+use super::access::location_of;
+use super::call::{Call, Depth};
+use super::chunked::{self, Pages, Progress};
+use super::filter::Matcher;
+use super::plan::{Plan, write_status};
+use super::properties::{Resource, Scene};
+use super::propfind::Target;
+use super::tenant::Tenant;
+use super::{Server, expander};
+use crate::dav::error::{Condition, DavError};
+use crate::dav::path::{Location, push_segment};
+use crate::dav::upstream::Body;
+use crate::dav::xml::{CALDAV, CARDDAV, DAV, DataRequest, Element, Filter, PropRequest, Writer};
+use crate::ids::CollectionId;
+use crate::store::{Collection, CollectionKind, Object, ObjectFilter};
+
+/// Objects that are read at once.
+const PAGE: usize = 100;
+
+impl Call {
+    /// Answers a REPORT.
+    pub(super) async fn report(mut self) -> Result<Response<Body>, DavError> {
+        let root = self.xml().await?.ok_or_else(|| DavError::bad_request("A REPORT needs a body"))?;
+        match (root.name.ns.as_ref(), root.name.local.as_ref()) {
+            (CALDAV, "calendar-query") => self.query(&root, Filter::read_calendar(&root)?, "cal:calendar-query").await,
+            (CARDDAV, "addressbook-query") => {
+                self.query(&root, Filter::read_card(&root)?, "card:addressbook-query").await
+            }
+            (CALDAV, "calendar-multiget") | (CARDDAV, "addressbook-multiget") => self.multiget(&root).await,
+            (CALDAV, "free-busy-query") => self.free_busy_query(&root).await,
+            (DAV, "sync-collection") => self.sync_collection(&root).await,
+            (DAV, "principal-property-search") => self.principal_search(&root).await,
+            (DAV, "principal-search-property-set") => Ok(super::principals::search_properties()),
+            (DAV, "principal-match") => self.principal_match(&root).await,
+            (DAV, "expand-property") => self.expand_property(&root).await,
+            _ => Err(unsupported(&root.name.to_string())),
+        }
+    }
+
+    async fn query(self, root: &Element, filter: Filter, name: &str) -> Result<Response<Body>, DavError> {
+        let request = PropRequest::read_report(root)?;
+        let minimal = self.prefers("return=minimal");
+        let plan = Plan::for_request(&request, minimal);
+        let limit = match filter {
+            Filter::Card { limit, .. } => limit,
+            Filter::Calendar(_) => None,
+        };
+        let (target, _) = self.target().await?;
+        let (collection, only) = match target {
+            Target::Collection(collection) => (collection, None),
+            Target::Object(collection, object) => (collection, Some(object)),
+            _ => return Err(unsupported(name)),
+        };
+        let is_book = collection.kind == CollectionKind::AddressBook;
+        if is_book != matches!(filter, Filter::Card { .. }) || collection.kind == CollectionKind::Outbox {
+            return Err(unsupported(name));
+        }
+        if only.is_none() && self.depth() == Some(Depth::Zero) {
+            return Err(DavError::bad_request("A calendar-query on a collection needs Depth 1"));
+        }
+        let zone = self.zone_for(root, &collection);
+        let matcher = Matcher::new(filter, zone, self.inner().bounds());
+        let prefilter = matcher.prefilter();
+        let members = Members { server: self.server, who: self.who, plan, data: request.data };
+        chunked::multistatus(Query { members, collection, matcher, prefilter, only, limit, after: None }, minimal).await
+    }
+
+    /// The zone of floating times: that of the query, else of the calendar (RFC 4791 §7.3).
+    fn zone_for(&self, root: &Element, collection: &Collection) -> chrono_tz::Tz {
+        let named = root.child(CALDAV, "timezone").and_then(|t| expander::zone_named_in(&t.text()));
+        let by_id = || root.child(CALDAV, "timezone-id").and_then(|t| t.text().trim().parse().ok());
+        named.or_else(by_id).unwrap_or_else(|| self.inner().zone_of(collection))
+    }
+
+    async fn multiget(self, root: &Element) -> Result<Response<Body>, DavError> {
+        let request = PropRequest::read_report(root)?;
+        let minimal = self.prefers("return=minimal");
+        let plan = Plan::for_request(&request, minimal);
+        // The actor must be able to see where they ask; each address is checked again on its own.
+        self.target().await?;
+        let base = self.inner().settings.base.clone();
+        let hrefs = root.children(DAV, "href").map(|e| {
+            let href = e.text();
+            let location = Location::parse_href(&href, &base);
+            (href, location)
+        });
+        let mut hrefs: Vec<_> = hrefs.collect();
+        hrefs.reverse();
+        let members = Members { server: self.server, who: self.who, plan, data: request.data };
+        chunked::multistatus(Multiget { members, hrefs, collections: HashMap::new() }, minimal).await
+    }
+}
+
+/// 403: the resource has no such report (RFC 3253 §3.6).
+pub(super) fn unsupported(report: &str) -> DavError {
+    let exception = "Sabre\\DAV\\Exception\\ReportNotSupported";
+    DavError::new(StatusCode::FORBIDDEN, exception, format!("The {report} report is not supported here"))
+        .because(Condition::Empty("d:supported-report"))
+}
+
+/// What every report on members needs to write one.
+pub(super) struct Members {
+    pub(super) server: Server,
+    pub(super) who: Tenant,
+    pub(super) plan: Plan,
+    pub(super) data: Option<DataRequest>,
+}
+
+impl Members {
+    /// Writes the member `name` of the collection at `base`.
+    pub(super) fn write(&self, base: &str, resource: &Resource<'_>, name: &str, w: &mut Writer) {
+        let scene = Scene { server: &self.server.0, who: &self.who, is_owner: true, data: self.data.as_ref() };
+        let mut href = base.to_owned();
+        push_segment(&mut href, name);
+        self.plan.write(&scene, resource, &href, w);
+    }
+
+    fn write_object(&self, collection: &Collection, base: &str, object: &Object, w: &mut Writer) {
+        let resource = Resource::Object(collection, &object.meta, Some(&object.data));
+        self.write(base, &resource, &object.meta.name, w);
+    }
+}
+
+struct Query {
+    members: Members,
+    collection: Collection,
+    matcher: Matcher,
+    prefilter: ObjectFilter,
+    /// The one object that is asked about, where the query is not about a collection.
+    only: Option<Object>,
+    /// Results that may still be written.
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+#[async_trait]
+impl Pages for Query {
+    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
+        let (objects, is_last) = match self.only.take() {
+            Some(object) => (vec![object], true),
+            None => {
+                let store = &self.members.server.0.store;
+                let page = store.query(self.collection.id, &self.prefilter, self.after.as_deref(), PAGE).await?;
+                let is_last = page.len() < PAGE;
+                (page, is_last)
+            }
+        };
+        let base = location_of(&self.collection).href();
+        for object in &objects {
+            if !self.matcher.passes(&object.meta, &object.data) {
+                continue;
+            }
+            if self.limit == Some(0) {
+                // RFC 6352 §8.6.2: a truncated answer says so about the collection itself.
+                let href = format!("{}{base}", self.members.server.0.settings.base);
+                write_status(&href, StatusCode::INSUFFICIENT_STORAGE, out);
+                return Ok(Progress::Done);
+            }
+            self.limit = self.limit.map(|left| left - 1);
+            self.members.write_object(&self.collection, &base, object, out);
+        }
+        self.after = objects.into_iter().next_back().map(|o| o.meta.name);
+        Ok(if is_last { Progress::Done } else { Progress::More })
+    }
+}
+
+struct Multiget {
+    members: Members,
+    /// What is still to be fetched, last first.
+    hrefs: Vec<(String, Option<Location>)>,
+    /// Collections that were looked at: the collection, or the status for everything in it.
+    collections: HashMap<Location, Result<Collection, StatusCode>>,
+}
+
+#[async_trait]
+impl Pages for Multiget {
+    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
+        let from = self.hrefs.len().saturating_sub(PAGE);
+        let page: Vec<_> = self.hrefs.drain(from..).rev().collect();
+        let mut wanted: HashMap<CollectionId, Vec<String>> = HashMap::new();
+        for (_, location) in &page {
+            if let Some((Ok(collection), name)) = self.look_at(location.as_ref()).await? {
+                wanted.entry(collection.id).or_default().push(name);
+            }
+        }
+        let mut found: HashMap<(CollectionId, String), Object> = HashMap::new();
+        for (collection, names) in wanted {
+            let objects = self.members.server.0.store.objects(collection, &names).await?;
+            found.extend(objects.into_iter().flatten().map(|o| ((collection, o.meta.name.clone()), o)));
+        }
+        for (href, location) in &page {
+            match self.look_at(location.as_ref()).await? {
+                Some((Ok(collection), name)) => match found.get(&(collection.id, name)) {
+                    Some(object) => {
+                        let base = location_of(&collection).href();
+                        self.members.write_object(&collection, &base, object, out);
+                    }
+                    None => write_status(href, StatusCode::NOT_FOUND, out),
+                },
+                Some((Err(status), _)) => write_status(href, status, out),
+                None => write_status(href, StatusCode::NOT_FOUND, out),
+            }
+        }
+        Ok(if self.hrefs.is_empty() { Progress::Done } else { Progress::More })
+    }
+}
+
+impl Multiget {
+    /// The collection of an address, or why the actor does not get it, and the name in it; `None` for what is no member.
+    async fn look_at(
+        &mut self,
+        location: Option<&Location>,
+    ) -> Result<Option<(Result<Collection, StatusCode>, String)>, DavError> {
+        let Some(Location::Member { space, home, uri, name }) = location else { return Ok(None) };
+        let place = Location::Collection { space: *space, home: *home, uri: uri.clone() };
+        if let Some(known) = self.collections.get(&place) {
+            return Ok(Some((known.clone(), name.clone())));
+        }
+        let server = &self.members.server;
+        let checked = match server.require_owner(&self.members.who, &place, "d:read").await {
+            Ok(()) => server.collection(*space, *home, uri).await,
+            Err(error) => Err(error),
+        };
+        let checked = match checked {
+            Ok(collection) => Ok(collection),
+            Err(error) if error.status.is_server_error() => return Err(error),
+            Err(error) => Err(error.status),
+        };
+        self.collections.insert(place, checked.clone());
+        Ok(Some((checked, name.clone())))
+    }
+}

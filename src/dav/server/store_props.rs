@@ -1,0 +1,132 @@
+//! Property changes that clients ask for, applied to what the store keeps of a collection.
+
+use http::StatusCode;
+
+use super::expander::zone_named_in;
+use super::properties;
+use crate::dav::error::Condition;
+use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, Name, PropChange, Writer};
+use crate::store::{CollectionKind, CollectionProps};
+
+/// Component types that a calendar can hold.
+const COMPONENT_TYPES: [&str; 5] = ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY"];
+
+/// Why a property was not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) condition: Option<Condition>,
+}
+
+impl Refused {
+    fn because(condition: &'static str) -> Self {
+        Self { status: StatusCode::FORBIDDEN, condition: Some(Condition::Empty(condition)) }
+    }
+
+    fn protected() -> Self {
+        Self::because("d:cannot-modify-protected-property")
+    }
+}
+
+/// Whether the collection is being made, when some properties can be set that are protected later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    Creation,
+    Later,
+}
+
+/// Applies one change. `room` is the number of octets that dead properties may take in all.
+pub(super) fn apply(
+    props: &mut CollectionProps,
+    kind: CollectionKind,
+    change: &PropChange,
+    moment: Moment,
+    room: usize,
+) -> Result<(), Refused> {
+    let name = change.name();
+    let (calendar, book) = (kind == CollectionKind::Calendar, kind == CollectionKind::AddressBook);
+    match (name.ns.as_ref(), name.local.as_ref()) {
+        (DAV, "displayname") if calendar || book => props.displayname = text(change).filter(|t| !t.is_empty()),
+        (CALDAV, "calendar-description") if calendar => props.description = text(change),
+        (CARDDAV, "addressbook-description") if book => props.description = text(change),
+        (CALDAV, "calendar-timezone") if calendar => props.timezone = zone(change)?,
+        (APPLE, "calendar-color") if calendar => props.color = text(change),
+        (APPLE, "calendar-order") if calendar => props.order = order(change)?,
+        (CALDAV, "schedule-calendar-transp") if calendar => props.transparent = transparent(change),
+        (CALDAV, "supported-calendar-component-set") if calendar && moment == Moment::Creation => {
+            props.components = components(change)?;
+        }
+        // Decided by the method and the place.
+        (DAV, "resourcetype") if moment == Moment::Creation => {}
+        _ if properties::find(name).is_some() => return Err(Refused::protected()),
+        _ => set_dead(props, name, change, room)?,
+    }
+    Ok(())
+}
+
+fn text(change: &PropChange) -> Option<String> {
+    match change {
+        PropChange::Set(element) => Some(element.text()),
+        PropChange::Remove(_) => None,
+    }
+}
+
+fn order(change: &PropChange) -> Result<Option<i64>, Refused> {
+    let Some(text) = text(change) else { return Ok(None) };
+    // Apple's clients send whole numbers, some others an empty element.
+    match text.trim() {
+        "" => Ok(None),
+        number => match number.parse() {
+            Ok(order) => Ok(Some(order)),
+            Err(_) => Err(Refused { status: StatusCode::CONFLICT, condition: None }),
+        },
+    }
+}
+
+fn zone(change: &PropChange) -> Result<Option<String>, Refused> {
+    match text(change) {
+        // RFC 4791 §5.2.2: the value must be an iCalendar object with one VTIMEZONE.
+        Some(text) if zone_named_in(&text).is_none() && !has_definition(&text) => {
+            Err(Refused::because("cal:valid-calendar-data"))
+        }
+        other => Ok(other),
+    }
+}
+
+/// A zone of somebody's own making, which stands for no IANA zone.
+fn has_definition(text: &str) -> bool {
+    crate::ical::Component::parse(text).is_ok_and(|c| c.components().any(|c| c.is("VTIMEZONE")))
+}
+
+fn transparent(change: &PropChange) -> bool {
+    matches!(change, PropChange::Set(element) if element.child(CALDAV, "transparent").is_some())
+}
+
+fn components(change: &PropChange) -> Result<Vec<String>, Refused> {
+    let PropChange::Set(element) = change else { return Ok(Vec::new()) };
+    let named = |e: &Element| e.attribute("name").map(str::to_ascii_uppercase);
+    let components: Vec<_> = element.children(CALDAV, "comp").filter_map(named).collect();
+    let known = |name: &String| COMPONENT_TYPES.contains(&name.as_str());
+    if components.is_empty() || !components.iter().all(known) {
+        return Err(Refused::because("cal:supported-calendar-component"));
+    }
+    Ok(components)
+}
+
+fn set_dead(props: &mut CollectionProps, name: &Name, change: &PropChange, room: usize) -> Result<(), Refused> {
+    match change {
+        PropChange::Remove(_) => {
+            props.dead.remove(&name.to_string());
+        }
+        PropChange::Set(element) => {
+            let mut w = Writer::default();
+            w.tree(element);
+            props.dead.insert(name.to_string(), w.take());
+            let used: usize = props.dead.iter().map(|(name, xml)| name.len() + xml.len()).sum();
+            if used > room {
+                return Err(Refused { status: StatusCode::INSUFFICIENT_STORAGE, condition: None });
+            }
+        }
+    }
+    Ok(())
+}

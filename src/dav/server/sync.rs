@@ -1,0 +1,166 @@
+//! The sync-collection report (RFC 6578 §3.2).
+
+use async_trait::async_trait;
+use http::{Response, StatusCode};
+
+use super::access::location_of;
+use super::call::{Call, Depth};
+use super::chunked::{self, Pages, Progress};
+use super::plan::{Plan, write_status};
+use super::properties::{Resource, SYNC_PREFIX};
+use super::propfind::Target;
+use super::report::{Members, unsupported};
+use crate::dav::error::{Condition, DavError};
+use crate::dav::path::push_segment;
+use crate::dav::upstream::Body;
+use crate::dav::xml::{DAV, Element, PropRequest, Writer, read_limit};
+use crate::store::{Change, Changes, Collection, CollectionKind, ObjectMeta};
+
+/// Changes that are read at once.
+const PAGE: usize = 500;
+/// Objects that are read at once when their data is wanted.
+const DATA_PAGE: usize = 64;
+
+impl Call {
+    /// Answers with what changed since the client's token.
+    pub(super) async fn sync_collection(self, root: &Element) -> Result<Response<Body>, DavError> {
+        let request = PropRequest::read_report(root)?;
+        let token = root.child(DAV, "sync-token").map(Element::text).unwrap_or_default();
+        let limit = read_limit(root)?;
+        // RFC 6578 §3.3: members of members are never looked at, for calendars have none.
+        let level = root.child(DAV, "sync-level").map(Element::text);
+        let is_infinite = level.as_deref().map(str::trim) == Some("infinite");
+        if is_infinite || self.depth() == Some(Depth::Infinity) {
+            return Err(DavError::forbidden("Only sync-level 1 is supported")
+                .because(Condition::Empty("d:sync-traversal-supported")));
+        }
+        let (target, _) = self.target().await?;
+        let Target::Collection(collection) = target else { return Err(unsupported("{DAV:}sync-collection")) };
+        if matches!(collection.kind, CollectionKind::Inbox | CollectionKind::Outbox) {
+            return Err(unsupported("{DAV:}sync-collection"));
+        }
+        let minimal = self.prefers("return=minimal");
+        let plan = Plan::for_request(&request, minimal);
+        let since = match token.trim() {
+            "" => None,
+            token => Some(token.strip_prefix(SYNC_PREFIX).and_then(|n| n.parse().ok()).ok_or_else(invalid_token)?),
+        };
+        let store = &self.inner().store;
+        let position = match (since, limit) {
+            // Without a limit the order does not matter, and reading by name leaves no gap.
+            (None, None) => Position::All { after: None, token: collection.sync_token },
+            (None, Some(limit)) => Position::Since { token: 0, left: Some(limit), first: None },
+            (Some(token), limit) => {
+                // A token that was never issued must be found out before anything is sent.
+                let page = limit.unwrap_or(PAGE).min(PAGE);
+                let first = store.changes(collection.id, token, page).await?.ok_or_else(invalid_token)?;
+                Position::Since { token, left: limit, first: Some(first) }
+            }
+        };
+        let members = Members { server: self.server, who: self.who, plan, data: request.data };
+        chunked::multistatus(Sync { members, collection, position }, minimal).await
+    }
+}
+
+fn invalid_token() -> DavError {
+    let exception = "Sabre\\DAV\\Exception\\InvalidSyncToken";
+    DavError::new(StatusCode::FORBIDDEN, exception, "Invalid or unknown sync token")
+        .because(Condition::Empty("d:valid-sync-token"))
+}
+
+/// How far the answer is.
+enum Position {
+    /// Every object, by name; the token is the one from before the first was read, so that what changes meanwhile is told
+    /// next time.
+    All { after: Option<String>, token: u64 },
+    /// What changed after a token.
+    Since {
+        token: u64,
+        /// Changes that may still be written.
+        left: Option<usize>,
+        /// Changes that were read already.
+        first: Option<Changes>,
+    },
+}
+
+struct Sync {
+    members: Members,
+    collection: Collection,
+    position: Position,
+}
+
+#[async_trait]
+impl Pages for Sync {
+    async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
+        let size = if self.members.plan.needs_data() { DATA_PAGE } else { PAGE };
+        let base = location_of(&self.collection).href();
+        let store = self.members.server.0.store.clone();
+        let token = match &mut self.position {
+            Position::All { after, token } => {
+                let metas = store.list(self.collection.id, after.as_deref(), size).await?;
+                let (token, is_last) = (*token, metas.len() < size);
+                *after = metas.last().map(|m| m.name.clone());
+                self.write_written(&metas.iter().collect::<Vec<_>>(), &base, out).await?;
+                is_last.then_some(token)
+            }
+            Position::Since { token, left, first } => {
+                let most = left.unwrap_or(size).min(size);
+                let page = match first.take() {
+                    Some(page) => page,
+                    // The collection went away while the answer was being sent.
+                    None => store.changes(self.collection.id, *token, most).await?.ok_or_else(invalid_token)?,
+                };
+                *token = page.token;
+                *left = left.map(|left| left.saturating_sub(page.changes.len()));
+                let (token, is_cut_short) = (page.token, page.truncated && *left == Some(0));
+                self.write_changes(&page, &base, out).await?;
+                if is_cut_short {
+                    let href = format!("{}{base}", self.members.server.0.settings.base);
+                    write_status(&href, StatusCode::INSUFFICIENT_STORAGE, out);
+                }
+                (!page.truncated || is_cut_short).then_some(token)
+            }
+        };
+        let Some(token) = token else { return Ok(Progress::More) };
+        out.element("d:sync-token", &format!("{SYNC_PREFIX}{token}"));
+        Ok(Progress::Done)
+    }
+}
+
+impl Sync {
+    async fn write_changes(&self, page: &Changes, base: &str, out: &mut Writer) -> Result<(), DavError> {
+        let written: Vec<&ObjectMeta> = page
+            .changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Written(meta) => Some(meta),
+                Change::Deleted(_) => None,
+            })
+            .collect();
+        self.write_written(&written, base, out).await?;
+        for change in &page.changes {
+            if let Change::Deleted(name) = change {
+                let mut href = format!("{}{base}", self.members.server.0.settings.base);
+                push_segment(&mut href, name);
+                write_status(&href, StatusCode::NOT_FOUND, out);
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_written(&self, metas: &[&ObjectMeta], base: &str, out: &mut Writer) -> Result<(), DavError> {
+        let mut objects = Vec::new();
+        if self.members.plan.needs_data() {
+            let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
+            objects = self.members.server.0.store.objects(self.collection.id, &names).await?;
+        }
+        for (index, meta) in metas.iter().enumerate() {
+            let object = objects.get(index).and_then(Option::as_ref);
+            // Data and ETag must be of one state: what was written since is answered as it is now.
+            let meta = object.map_or(*meta, |o| &o.meta);
+            let resource = Resource::Object(&self.collection, meta, object.map(|o| o.data.as_str()));
+            self.members.write(base, &resource, &meta.name, out);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! `calendar-data` and `address-data` in requests: which part of an object, and in which form (RFC 4791 §9.6, RFC 6352
+//! §10.4).
+
+use super::filter::TimeRange;
+use super::name::{CALDAV, CARDDAV};
+use super::read::{Element, ReadError};
+
+/// How recurring objects shall look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occurrences {
+    /// As stored.
+    AsStored,
+    /// One component per occurrence in the range, in UTC (RFC 4791 §9.6.5).
+    Expand(TimeRange),
+    /// The master, and only those overrides that matter for the range (RFC 4791 §9.6.6).
+    Limit(TimeRange),
+}
+
+/// Which parts of a component (RFC 4791 §9.6.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompSelection {
+    /// Name of the component.
+    pub name: String,
+    /// Names of its properties; `None` for all.
+    pub props: Option<Vec<String>>,
+    /// Its components; `None` for all.
+    pub comps: Option<Vec<CompSelection>>,
+}
+
+/// What the data of an object shall look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataRequest {
+    /// Media type; `text/calendar` or `text/vcard` where none was given.
+    pub content_type: Option<String>,
+    /// Version, where one was given.
+    pub version: Option<String>,
+    /// Recurrences.
+    pub occurrences: Occurrences,
+    /// Times of free-busy components outside this range may be left out (RFC 4791 §9.6.7).
+    pub freebusy: Option<TimeRange>,
+    /// Parts of a calendar object; `None` for all.
+    pub comp: Option<CompSelection>,
+    /// Properties of a card; `None` for all.
+    pub card_props: Option<Vec<String>>,
+}
+
+impl DataRequest {
+    /// Whether the data is wanted byte for byte as stored.
+    pub fn is_plain(&self) -> bool {
+        self.occurrences == Occurrences::AsStored
+            && self.freebusy.is_none()
+            && self.comp.is_none()
+            && self.card_props.is_none()
+    }
+
+    pub(super) fn read(element: &Element) -> Result<Self, ReadError> {
+        let range = |local| element.child(CALDAV, local).map(TimeRange::read_closed).transpose();
+        let occurrences = match (range("expand")?, range("limit-recurrence-set")?) {
+            (Some(range), None) => Occurrences::Expand(range),
+            (None, Some(range)) => Occurrences::Limit(range),
+            (None, None) => Occurrences::AsStored,
+            (Some(_), Some(_)) => {
+                return Err(ReadError::unexpected("expand and limit-recurrence-set exclude each other"));
+            }
+        };
+        let card_props: Vec<_> =
+            element.children(CARDDAV, "prop").filter_map(|p| p.attribute("name").map(str::to_owned)).collect();
+        let all_card = card_props.is_empty() || element.child(CARDDAV, "allprop").is_some();
+        Ok(Self {
+            content_type: element.attribute("content-type").map(str::to_owned),
+            version: element.attribute("version").map(str::to_owned),
+            occurrences,
+            freebusy: range("limit-freebusy-set")?,
+            comp: element.child(CALDAV, "comp").map(CompSelection::read).transpose()?,
+            card_props: (!all_card).then_some(card_props),
+        })
+    }
+}
+
+impl CompSelection {
+    fn read(element: &Element) -> Result<Self, ReadError> {
+        let name = element.attribute("name").ok_or_else(|| ReadError::unexpected("comp needs a name"))?;
+        let all = |local| element.child(CALDAV, local).is_some();
+        let props = element.children(CALDAV, "prop").filter_map(|p| p.attribute("name").map(str::to_owned));
+        let comps = element.children(CALDAV, "comp").map(Self::read);
+        Ok(Self {
+            name: name.to_owned(),
+            props: (!all("allprop")).then(|| props.collect()),
+            comps: if all("allcomp") { None } else { Some(comps.collect::<Result<_, _>>()?) },
+        })
+    }
+}

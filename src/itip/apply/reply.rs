@@ -1,0 +1,185 @@
+//! REPLY reaches the organizer (RFC 5546 §3.2.3).
+
+use chrono::{DateTime, Utc};
+
+use super::super::VEVENT;
+use super::super::address::Address;
+use super::super::edit::REPLY_DTSTAMP;
+use super::super::error::ItipError;
+use super::super::moment::{InstanceId, Moment, occurrence, read};
+use super::super::object::{partstat_of, sequence_of};
+use super::fresh::Stamp;
+use super::{Applied, Delivery, Reason, events};
+use crate::ical::{Component, Event, Property, When, Zones};
+
+/// Delivered and acted on (RFC 6638 §3.2.9).
+const SUCCESS: &str = "2.0";
+
+/// Writes the answers of the message into the organizer's object. The series and its occurrences are independent: an
+/// answer about the one says nothing about the others.
+pub(super) fn reply(object: &Component, delivery: &Delivery) -> Result<Applied, ItipError> {
+    let is_mine = |p: &Property| Address::read(p.value()).is_one_of(delivery.recipient);
+    let organized = events(object).filter_map(|e| e.get("ORGANIZER")).any(is_mine);
+    if !organized && events(object).flat_map(|e| e.all("ATTENDEE")).any(is_mine) {
+        return Ok(Applied::ignored(Reason::NotOrganizer));
+    }
+    let zones = Zones::of(object);
+    let sender = Address::read(&delivery.message.sender);
+    let mut result = object.clone();
+    let (mut done, mut reason) = (false, Reason::NoAnswer);
+    for event in delivery.events() {
+        let Some(answer) = Answer::read(event, &sender, delivery) else { continue };
+        match record(&mut result, &zones, &answer)? {
+            None => done = true,
+            Some(why) => reason = why,
+        }
+    }
+    Ok(if done { Applied::replaced(object, result) } else { Applied::ignored(reason) })
+}
+
+/// What one VEVENT of the message says.
+struct Answer<'a> {
+    sender: &'a Address,
+    event: &'a Component,
+    /// The sender's ATTENDEE line.
+    line: &'a Property,
+    partstat: String,
+    /// First part of REQUEST-STATUS (RFC 5545 §3.8.8.3).
+    status: String,
+    dtstamp: Option<DateTime<Utc>>,
+    zones: &'a Zones,
+}
+
+impl<'a> Answer<'a> {
+    fn read(event: &'a Component, sender: &'a Address, delivery: &'a Delivery) -> Option<Self> {
+        let lines = || event.all("ATTENDEE");
+        let own = lines().find(|a| Address::read(a.value()) == *sender);
+        // Who writes under an alias is the only one on the message.
+        let line = own.or_else(|| lines().next().filter(|_| lines().count() == 1))?;
+        let status = event.value("REQUEST-STATUS").and_then(|s| s.split(';').next()).map(str::trim);
+        Some(Self {
+            sender,
+            event,
+            line,
+            partstat: partstat_of(line),
+            status: status.filter(|s| !s.is_empty()).unwrap_or(SUCCESS).to_owned(),
+            // A time in the future would shut out every later answer.
+            dtstamp: Stamp::of(event).dtstamp.filter(|d| *d <= delivery.now),
+            zones: &delivery.zones,
+        })
+    }
+
+    /// Whether the object knows better: a later answer of the same person came before, or the answer is to a revision
+    /// that took place at another time (RFC 5546 §2.1.5).
+    fn is_stale(&self, held: &Component, zones: &Zones) -> bool {
+        let recorded = find_line(held, self.sender).and_then(|l| l.get_param(REPLY_DTSTAMP)).and_then(|stamp| {
+            match When::parse(stamp, None, zones) {
+                Ok(When::Utc(instant)) => Some(instant),
+                _ => None,
+            }
+        });
+        if self.dtstamp.zip(recorded).is_some_and(|(mine, recorded)| mine < recorded) {
+            return true;
+        }
+        let start = |e, zones| Event::new(e, zones).start().map(|w| Moment::from(&w));
+        let moved = start(self.event, self.zones).zip(start(held, zones)).is_some_and(|(a, b)| a != b);
+        moved && sequence_of(self.event).unwrap_or(0) < sequence_of(held).unwrap_or(0)
+    }
+
+    /// Whether the line holds this very answer already, from an earlier delivery of the same message.
+    fn is_in(&self, line: &Property) -> bool {
+        let stamp = self.dtstamp.map(|d| When::Utc(d).value());
+        partstat_of(line) == self.partstat
+            && line.get_param("PARTSTAT").is_some()
+            && line.get_param(REPLY_DTSTAMP) == stamp.as_deref()
+    }
+
+    /// Writes the answer into an ATTENDEE line.
+    fn write_to(&self, line: &mut Property) {
+        line.set_param("PARTSTAT", &self.partstat);
+        for name in ["DELEGATED-TO", "DELEGATED-FROM"] {
+            if let Some(param) = self.line.params().iter().find(|p| p.is(name)) {
+                line.remove_param(name);
+                line.push_param(param.clone());
+            }
+        }
+        match self.dtstamp {
+            Some(dtstamp) => line.set_param(REPLY_DTSTAMP, &When::Utc(dtstamp).value()),
+            None => {
+                line.remove_param(REPLY_DTSTAMP);
+            }
+        }
+    }
+
+    /// Writes the answer into the sender's line of a VEVENT and gives that line, or adds one and gives none.
+    fn record_in<'e>(&self, event: &'e mut Component) -> Option<&'e mut Property> {
+        if find_line(event, self.sender).is_none() {
+            event.push(self.new_line());
+            return None;
+        }
+        let line = event.properties_mut().find(|p| p.is("ATTENDEE") && Address::read(p.value()) == *self.sender)?;
+        self.write_to(line);
+        Some(line)
+    }
+
+    /// The line of somebody who was not invited, known as a party crasher (RFC 5546 §3.2.3).
+    fn new_line(&self) -> Property {
+        let mut line = Property::new("ATTENDEE", self.line.value()).param("PARTSTAT", &self.partstat);
+        for param in self.line.params().iter().filter(|p| ["CN", "CUTYPE"].iter().any(|n| p.is(n))) {
+            line.push_param(param.clone());
+        }
+        self.write_to(&mut line);
+        line
+    }
+}
+
+fn find_line<'a>(event: &'a Component, who: &Address) -> Option<&'a Property> {
+    event.all("ATTENDEE").find(|a| Address::read(a.value()) == *who)
+}
+
+/// Writes one answer into the object; the reason when it does not apply.
+fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Option<Reason>, ItipError> {
+    let id = InstanceId::of(answer.event, answer.zones)?;
+    let target = events_mut(object).position(|e| InstanceId::of(e, zones).is_ok_and(|i| i == id));
+    // Some clients take the time an occurrence was moved to for its recurrence id.
+    let moved = || {
+        let moment = id.moment()?;
+        let starts = |e: &Component| Event::new(e, zones).start().is_some_and(|s| Moment::from(&s) == moment);
+        events(object).position(|e| e.get("RECURRENCE-ID").is_some() && starts(e))
+    };
+    if let Some(at) = target.or_else(moved) {
+        let Some(held) = events_mut(object).nth(at) else { return Ok(Some(Reason::UnknownOccurrence)) };
+        if answer.is_stale(held, zones) {
+            return Ok(Some(Reason::Stale));
+        }
+        if find_line(held, answer.sender).is_some_and(|line| answer.is_in(line)) {
+            return Ok(None);
+        }
+        if let Some(line) = answer.record_in(held) {
+            line.set_param("SCHEDULE-STATUS", &answer.status);
+            line.remove_param("RSVP");
+        }
+        return Ok(None);
+    }
+    let master = events(object).find(|e| e.get("RECURRENCE-ID").is_none());
+    let Some((master, recurrence_id)) = master.zip(answer.event.get("RECURRENCE-ID")) else {
+        return Ok(Some(Reason::UnknownOccurrence));
+    };
+    let Some(mut new) = occurrence(master, zones, &read(recurrence_id, answer.zones)?) else {
+        return Ok(Some(Reason::UnknownOccurrence));
+    };
+    // What people answered to the series, and when, says nothing about when they answered to this occurrence.
+    new.all_mut("ATTENDEE").for_each(|line| {
+        line.remove_param(REPLY_DTSTAMP);
+    });
+    if answer.is_stale(&new, zones) {
+        return Ok(Some(Reason::Stale));
+    }
+    answer.record_in(&mut new);
+    object.push_component(new);
+    Ok(None)
+}
+
+fn events_mut(calendar: &mut Component) -> impl Iterator<Item = &mut Component> {
+    calendar.components_mut().filter(|c| c.is(VEVENT))
+}

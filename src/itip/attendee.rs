@@ -1,0 +1,241 @@
+//! An attendee wrote: what they answer the organizer, and what they may change (RFC 6638 §3.2.2, mail-itip-alarms
+//! §5.5–5.7).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::VEVENT;
+use super::address::Address;
+use super::edit::{self, common_name};
+use super::message::{ItipMessage, Method};
+use super::moment::{InstanceId, Moment};
+use super::object::{Invitee, Object, Seat, has_param, is_scheduled_by_server, partstat_of};
+use super::request::{envelope, metadata, occurrence_sequence};
+use crate::ical::edit::exdates;
+use crate::ical::{Component, Property, When, Zones};
+use crate::ids::{Email, Uid};
+
+const DECLINED: &str = "DECLINED";
+const NEEDS_ACTION: &str = "NEEDS-ACTION";
+
+/// What an attendee may not change of somebody else's event (RFC 6638 §3.2.2.1, mail-itip-alarms §5.6).
+const ORGANIZERS_OWN: [&str; 5] = ["SUMMARY", "LOCATION", "DTSTART", "DTEND", "ORGANIZER"];
+
+/// An answer about one occurrence, or about the whole series.
+struct Answer {
+    id: InstanceId,
+    partstat: String,
+    /// What the organizer knew until now.
+    before: Option<String>,
+    /// The occurrence as EXDATE or RECURRENCE-ID wrote it.
+    occurrence: Option<When>,
+}
+
+/// The REPLY that tells the organizer of every answer that changed; one message, however many occurrences.
+pub(super) fn reply(
+    before: Option<&Object>,
+    after: Option<&Object>,
+    actor: &[Email],
+    now: DateTime<Utc>,
+) -> Option<ItipMessage> {
+    let current = after.or(before)?;
+    let organizer = current.organizer?;
+    if !is_scheduled_by_server(organizer) || current.is_cancelled() {
+        return None;
+    }
+    let me = current.invitees.iter().find(|i| i.address.is_one_of(actor))?;
+    let forced = after.is_some() && has_param(organizer, "SCHEDULE-FORCE-SEND", "REPLY");
+    let mut answers = match after {
+        Some(after) => changed_answers(before, after, me),
+        None => all_declined(current, me),
+    };
+    answers.retain(|answer| {
+        let cancelled = current.instance(answer.id).is_some_and(|i| i.cancelled);
+        let same = answer.before.as_ref() == Some(&answer.partstat);
+        !cancelled && (!same || forced || after.is_none())
+    });
+    if before.is_none() && !forced && answers.iter().all(|a| a.partstat == NEEDS_ACTION) {
+        // Somebody put an invitation into their calendar and has not answered yet.
+        return None;
+    }
+    let mut message = envelope(current, Method::Reply);
+    for answer in &answers {
+        message.push_component(answer_event(current, me, answer, now));
+    }
+    // An override that repeats the answer to the series tells the organizer nothing (mail-itip-alarms §0.2).
+    let series = before.and_then(|o| partstat_in(o, &me.address, InstanceId::Master));
+    let significant = forced || answers.iter().any(|a| a.before.as_ref().or(series.as_ref()) != Some(&a.partstat));
+    (!answers.is_empty()).then(|| ItipMessage {
+        uid: Uid(current.uid.to_owned()),
+        component: VEVENT.to_owned(),
+        method: Method::Reply,
+        sequence: current.sequence.unwrap_or(0),
+        sender: me.address.as_str().to_owned(),
+        sender_name: common_name(me.name()),
+        recipient: Address::read(organizer.value()).into(),
+        recipient_name: common_name(organizer.get_param("CN")),
+        significant_change: significant,
+        has_change: true,
+        calendar: Arc::new(message),
+    })
+}
+
+fn partstat_in(object: &Object, who: &Address, id: InstanceId) -> Option<String> {
+    let invitee = object.invitee(who)?;
+    let seat = invitee.seats.iter().find(|s| object.instances[s.instance].id == id)?;
+    Some(partstat_of(seat.attendee))
+}
+
+/// Every answer of the new copy beside what it was, with the occurrences that were taken out of it as declined.
+fn changed_answers(before: Option<&Object>, after: &Object, me: &Invitee) -> Vec<Answer> {
+    let was = |id| before.and_then(|o| partstat_in(o, &me.address, id));
+    let mut answers = Vec::new();
+    for seat in &me.seats {
+        let id = after.instances[seat.instance].id;
+        let occurrence = after.recurrence_id(seat.instance);
+        answers.push(Answer { id, partstat: partstat_of(seat.attendee), before: was(id), occurrence });
+    }
+    let series = answers.iter().find(|a| a.id == InstanceId::Master).map(|a| a.partstat.clone());
+    let taken_out = new_exdates(before, after);
+    if series.as_deref().is_some_and(|s| s != DECLINED) {
+        for when in &taken_out {
+            let id = InstanceId::At(when.into());
+            answers.retain(|a| a.id != id);
+            let (before, occurrence) = (was(id), Some(when.clone()));
+            answers.push(Answer { id, partstat: DECLINED.to_owned(), before, occurrence });
+        }
+    }
+    // Overrides that are gone without EXDATE follow the series again; without a series they are gone for good.
+    let is_excluded = |id: InstanceId| taken_out.iter().any(|w| InstanceId::At(w.into()) == id);
+    for (before, index) in before.iter().flat_map(|o| (0..o.instances.len()).map(move |i| (o, i))) {
+        let id = before.instances[index].id;
+        if id == InstanceId::Master || after.instance(id).is_some() || is_excluded(id) {
+            continue;
+        }
+        let Some(old) = partstat_in(before, &me.address, id) else { continue };
+        let partstat = series.clone().unwrap_or_else(|| DECLINED.to_owned());
+        answers.push(Answer { id, partstat, before: Some(old), occurrence: before.recurrence_id(index) });
+    }
+    answers
+}
+
+/// EXDATE of the new copy that were not in the old one, each once, in the order written.
+fn new_exdates(before: Option<&Object>, after: &Object) -> Vec<When> {
+    let of = |o: &Object| o.master().map_or_else(Vec::new, |m| exdates(m.component, &o.zones).collect());
+    let mut known: HashSet<Moment> = before.map_or_else(Vec::new, of).iter().map(Moment::from).collect();
+    of(after).into_iter().filter(|when| known.insert(when.into())).collect()
+}
+
+/// The copy is deleted: the series is declined, and so is every occurrence that was answered by itself.
+fn all_declined(copy: &Object, me: &Invitee) -> Vec<Answer> {
+    let answer = |s: &Seat| Answer {
+        id: copy.instances[s.instance].id,
+        partstat: DECLINED.to_owned(),
+        before: Some(partstat_of(s.attendee)),
+        occurrence: copy.recurrence_id(s.instance),
+    };
+    me.seats.iter().map(answer).collect()
+}
+
+/// One VEVENT of a REPLY (RFC 5546 §3.2.3).
+fn answer_event(copy: &Object, me: &Invitee, answer: &Answer, now: DateTime<Utc>) -> Component {
+    let id = answer.id;
+    let mut event = Component::new(VEVENT);
+    event.push(Property::new("UID", copy.uid));
+    event.push(edit::dtstamp(now));
+    let source = copy.instance(id).map(|i| i.component);
+    let fallback = copy.master().or(copy.instances.first()).map(|i| i.component);
+    let sequence = source.or(fallback).map_or(0, |c| occurrence_sequence(copy, c));
+    event.push(Property::new("SEQUENCE", sequence.to_string()));
+    match (source, &answer.occurrence) {
+        (Some(source), _) => {
+            edit::copy(source, &mut event, &["DTSTART", "DTEND", "DURATION"]);
+        }
+        (None, Some(occurrence)) => event.push(occurrence.to_property("DTSTART")),
+        (None, None) => {}
+    }
+    if let Some(summary) = [source, fallback].into_iter().flatten().find_map(|c| c.get("SUMMARY")) {
+        event.push(summary.clone());
+    }
+    if let (InstanceId::At(_), Some(occurrence)) = (id, &answer.occurrence) {
+        event.push(occurrence.to_property("RECURRENCE-ID"));
+    }
+    if let Some(organizer) = copy.organizer {
+        event.push(edit::party("ORGANIZER", organizer, Address::read(organizer.value()).as_str()));
+    }
+    event.push(my_line(copy, me, id, &answer.partstat));
+    if let Some(from) = source.or(fallback) {
+        edit::copy(from, &mut event, &["X-OPENPAAS-TEAM-CALENDAR-ID"]);
+        metadata(copy, from, &mut event);
+    }
+    event
+}
+
+/// The ATTENDEE line of the answer; who delegated says to whom (RFC 5546 §3.2.2.3).
+fn my_line(copy: &Object, me: &Invitee, id: InstanceId, partstat: &str) -> Property {
+    let mut line = Property::new("ATTENDEE", me.address.as_str()).param("PARTSTAT", partstat);
+    if let Some(name) = me.name().filter(|n| !n.trim().is_empty()) {
+        line.set_param("CN", name.trim());
+    }
+    let seat = me.seats.iter().find(|s| copy.instances[s.instance].id == id).or(me.seats.first());
+    for param in seat.iter().flat_map(|s| s.attendee.params()) {
+        if param.is("DELEGATED-TO") || param.is("DELEGATED-FROM") {
+            line.push_param(param.clone());
+        }
+    }
+    line
+}
+
+/// Which properties of somebody else's event this write changes although only the organizer may, each name once.
+///
+/// Empty when `actor` organizes the event or is not invited to it; new overrides are free. Properties are compared as
+/// written, so that a changed parameter counts (mail-itip-alarms §5.6). A name in the answer means HTTP 403 with
+/// `CALDAV:allowed-attendee-scheduling-object-change`.
+pub fn forbidden_attendee_changes(old: &Component, new: &Component, actor: &[Email]) -> Vec<String> {
+    let events = |c| Component::components(c).filter(|e: &&Component| e.is(VEVENT));
+    let organizer = events(old).find_map(|e| e.value("ORGANIZER"));
+    let is_guest = organizer.is_some_and(|o| !Address::read(o).is_one_of(actor))
+        && events(old).flat_map(|e| e.all("ATTENDEE")).any(|a| Address::read(a.value()).is_one_of(actor));
+    if !is_guest {
+        return Vec::new();
+    }
+    let (old_zones, new_zones) = (Zones::of(old), Zones::of(new));
+    let changed = |name: &str| {
+        events(new).any(|event| {
+            let Ok(id) = InstanceId::of(event, &new_zones) else { return false };
+            let before = events(old).find(|e| InstanceId::of(e, &old_zones).is_ok_and(|i| i == id));
+            before.is_some_and(|b| !same_but_status(b.get(name), event.get(name)))
+        })
+    };
+    ORGANIZERS_OWN.into_iter().filter(|name| changed(name)).map(str::to_owned).collect()
+}
+
+/// Equal apart from what the server and an attendee's client write on the line for each other (RFC 6638 §7).
+fn same_but_status(old: Option<&Property>, new: Option<&Property>) -> bool {
+    let plain = |p: Option<&Property>| {
+        p.cloned().map(|mut p| {
+            p.remove_param("SCHEDULE-STATUS");
+            p.remove_param("SCHEDULE-FORCE-SEND");
+            p.remove_param("SCHEDULE-AGENT");
+            p
+        })
+    };
+    plain(old) == plain(new)
+}
+
+/// Writes the answer that `actor` just gave to the series into their line of every override, when the answer to the
+/// series changed (mail-itip-alarms §5.7).
+pub fn sync_participation(old: &Component, new: &mut Component, actor: &[Email]) {
+    let answer = |object: &Component| {
+        let master = object.components().find(|c| c.is(VEVENT) && c.get("RECURRENCE-ID").is_none())?;
+        master.all("ATTENDEE").find(|a| Address::read(a.value()).is_one_of(actor)).map(partstat_of)
+    };
+    let Some(given) = answer(new).filter(|given| answer(old).is_some_and(|was| was != *given)) else { return };
+    for event in new.components_mut().filter(|c| c.is(VEVENT) && c.get("RECURRENCE-ID").is_some()) {
+        for line in event.all_mut("ATTENDEE").filter(|a| Address::read(a.value()).is_one_of(actor)) {
+            line.set_param("PARTSTAT", &given);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `(old, new, actor) -> messages`.
+
+use chrono::{DateTime, Utc};
+
+use super::address::Address;
+use super::booking::{self, Gate};
+use super::error::ItipError;
+use super::message::ItipMessage;
+use super::object::Object;
+use super::{attendee, organizer, stored};
+use crate::ical::Component;
+use crate::ids::Email;
+
+/// What the owner of the calendar is in the event (mail-itip-alarms §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// One of the owner's addresses is the ORGANIZER.
+    Organizer,
+    /// One of the owner's addresses is an ATTENDEE.
+    Attendee,
+    /// Neither: nothing is scheduled.
+    None,
+}
+
+/// What follows from a write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Diff {
+    /// The messages, one per method and recipient, in the order in which they must reach a recipient.
+    pub messages: Vec<ItipMessage>,
+    /// What to store instead of the new object: the same without `SCHEDULE-FORCE-SEND`. None when it is deleted.
+    /// Fill in `SCHEDULE-STATUS` with [`super::set_schedule_status`] once delivery is known.
+    pub stored: Option<Component>,
+    /// What the actor is in this event.
+    pub role: Role,
+}
+
+impl Diff {
+    fn nothing(new: Option<&Component>) -> Self {
+        Self { messages: Vec::new(), stored: new.map(stored::to_store), role: Role::None }
+    }
+}
+
+/// Compares an object before and after a write by `actor` and tells whom to tell what.
+///
+/// `old` is what was stored (none: created), `new` what is written (none: deleted), `actor` the addresses of the owner of
+/// the calendar, whoever writes on their behalf.
+///
+/// The caller decides whether a write is scheduled at all: `Schedule-Reply: F`, imports, moves and inbox objects are
+/// none of this function's business (mail-itip-alarms §5.2).
+///
+/// # Errors
+/// [`ItipError`] when `old` or `new` is no object that can be scheduled: several UIDs, different organizers, a scheduled
+/// VEVENT without DTSTART, a RECURRENCE-ID that is no time.
+pub fn diff(
+    old: Option<&Component>,
+    new: Option<&Component>,
+    actor: &[Email],
+    now: DateTime<Utc>,
+) -> Result<Diff, ItipError> {
+    let before = old.map(Object::read).transpose()?.flatten();
+    let mut after = new.map(Object::read).transpose()?.flatten();
+    if let (Some(before), Some(after)) = (&before, &mut after) {
+        // The new object has no organizer any more: it stops being a scheduling object, and those who were invited must
+        // hear of it from the organizer they know.
+        after.organizer = after.organizer.or(before.organizer);
+    }
+    let Some(current) = after.as_ref().or(before.as_ref()) else { return Ok(Diff::nothing(new)) };
+    let Some(organizer) = current.organizer_address() else { return Ok(Diff::nothing(new)) };
+    let is_invited = |o: &Object| o.invitees.iter().any(|i| i.address.is_one_of(actor));
+
+    let (role, messages) = if organizer.is_one_of(actor) {
+        let gate = booking::gate(before.as_ref(), after.as_ref(), &organizer);
+        let messages = match gate {
+            Gate::Open => organizer::messages(before.as_ref(), after.as_ref(), now),
+            Gate::Opening => organizer::messages(None, after.as_ref(), now),
+            Gate::Refused { booker } => only(&booker, organizer::messages(None, after.as_ref(), now)),
+            Gate::Withdrawn { booker } => only(&booker, organizer::messages(before.as_ref(), after.as_ref(), now)),
+            Gate::Closed => Vec::new(),
+        };
+        (Role::Organizer, messages)
+    } else if is_invited(current) {
+        (Role::Attendee, attendee::reply(before.as_ref(), after.as_ref(), actor, now).into_iter().collect())
+    } else {
+        (Role::None, Vec::new())
+    };
+    Ok(Diff { messages, stored: new.map(stored::to_store), role })
+}
+
+fn only(recipient: &Address, mut messages: Vec<ItipMessage>) -> Vec<ItipMessage> {
+    messages.retain(|m| m.recipient == recipient.as_str());
+    messages
+}

@@ -1,0 +1,62 @@
+//! Small edits that several rules share: scheduling parameters, the frame of a message.
+
+use chrono::{DateTime, Utc};
+
+use super::PRODID;
+use super::message::Method;
+use crate::ical::{Component, Property};
+
+/// Parameters between client and server that never go into a message (RFC 6638 §7).
+const SCHEDULING: [&str; 3] = ["SCHEDULE-AGENT", "SCHEDULE-STATUS", "SCHEDULE-FORCE-SEND"];
+
+/// On an ATTENDEE of the organizer's object: DTSTAMP of the reply that its PARTSTAT comes from, which RFC 5546 §2.1.5
+/// asks to keep so that replies that arrive out of order can be told. The name is the one CalendarServer uses.
+pub(super) const REPLY_DTSTAMP: &str = "X-CALENDARSERVER-DTSTAMP";
+
+/// An empty message: VCALENDAR with METHOD.
+pub(super) fn envelope(method: Method) -> Component {
+    let mut calendar = Component::new("VCALENDAR");
+    calendar.push(Property::new("VERSION", "2.0"));
+    calendar.push(Property::new("PRODID", PRODID));
+    calendar.push(Property::new("CALSCALE", "GREGORIAN"));
+    calendar.push(Property::new("METHOD", method.as_str()));
+    calendar
+}
+
+/// DTSTAMP of a message: when it was made (RFC 5546 §2.1.5).
+pub(super) fn dtstamp(now: DateTime<Utc>) -> Property {
+    Property::new("DTSTAMP", now.format("%Y%m%dT%H%M%SZ").to_string())
+}
+
+/// Takes what concerns only client and server off the ORGANIZER and ATTENDEE lines.
+pub(super) fn strip_scheduling(component: &mut Component) {
+    for property in component.properties_mut().filter(|p| p.is("ATTENDEE") || p.is("ORGANIZER")) {
+        for param in SCHEDULING {
+            property.remove_param(param);
+        }
+        property.remove_param(REPLY_DTSTAMP);
+    }
+}
+
+/// An ORGANIZER or ATTENDEE line with nothing but address and name.
+pub(super) fn party(name: &str, line: &Property, address: &str) -> Property {
+    let property = Property::new(name, address);
+    match line.get_param("CN").map(str::trim).filter(|cn| !cn.is_empty()) {
+        Some(cn) => property.param("CN", cn),
+        None => property,
+    }
+}
+
+/// Copies the properties of these names.
+pub(super) fn copy(from: &Component, into: &mut Component, names: &[&str]) {
+    for name in names {
+        for property in from.all(name) {
+            into.push(property.clone());
+        }
+    }
+}
+
+/// The name a calendar user goes by, unless it is empty.
+pub(super) fn common_name(name: Option<&str>) -> Option<String> {
+    name.map(str::trim).filter(|n| !n.is_empty()).map(str::to_owned)
+}
