@@ -2,4 +2,5 @@
 
 mod config_file;
 mod contracts;
+mod dav;
 mod floors;
