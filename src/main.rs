@@ -1,3 +1,5 @@
 //! The `convoke` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    convoke::cli::main()
+}

@@ -1,6 +1,8 @@
-//! What is remembered for a while: who a token belongs to. A port; its engines are in `memory` (moka, embedded) and, later,
-//! `redis`.
+//! What is remembered for a while, and what is told to whoever listens: who a token belongs to, and the bus between the
+//! nodes of one installation. Two ports; their engines are in `memory` (embedded) and, later, `redis`. Nothing here is
+//! durable: what must not be lost goes through `queue` or `store`.
 
+mod bus;
 pub mod memory;
 
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+pub use bus::{Bus, BusError, Heard, SharedBus, Subscription};
 
 use crate::ids::Email;
 

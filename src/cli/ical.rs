@@ -158,3 +158,31 @@ fn instant(text: &str, zone: Tz) -> anyhow::Result<DateTime<Utc>> {
         .with_context(|| format!("{text:?} is neither a date (2026-03-01) nor a time (2026-03-01T08:00:00Z)"))?;
     Ok(Zone::from(zone).to_utc(date.and_time(NaiveTime::MIN)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FREE: &str = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nBEGIN:VEVENT\nUID:u\nDTSTAMP:20260101T000000Z\n\
+                        DTSTART:20260302T090000Z\nRRULE:FREQ=DAILY;COUNT=2;UNTIL=20260303T090000Z\nEND:VEVENT\nEND:VCALENDAR\n";
+
+    #[test]
+    fn a_fault_is_named_with_its_line() {
+        assert_eq!(problems("BEGIN:VCALENDAR\nnonsense\nEND:VCALENDAR", false).len(), 1);
+        assert!(problems("BEGIN:VCALENDAR\nnonsense\nEND:VCALENDAR", false)[0].starts_with("line 2: "));
+        assert!(problems("BEGIN:VCARD\nEND:VCARD", false)[0].contains("VCALENDAR"));
+    }
+
+    #[test]
+    fn strictness_is_asked_for() {
+        assert!(problems(FREE, false).is_empty());
+        assert_eq!(problems(FREE, true), ["COUNT and UNTIL MUST NOT both be present in the same RRULE"]);
+    }
+
+    #[test]
+    fn times_of_the_command_line() {
+        assert_eq!(instant("2026-03-02", Tz::Europe__Paris).unwrap().to_rfc3339(), "2026-03-01T23:00:00+00:00");
+        assert_eq!(instant("2026-03-02T08:00:00Z", Tz::UTC).unwrap().to_rfc3339(), "2026-03-02T08:00:00+00:00");
+        assert!(instant("tomorrow", Tz::UTC).is_err());
+    }
+}

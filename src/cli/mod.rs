@@ -1,3 +1,84 @@
-//! The commands of the program.
-pub mod ical;
+//! The commands of the program. Each command is a file: its arguments and one `run`.
+//!
+//! This is the only room besides `app` that may know everything, and the only one that speaks `anyhow`.
+
+mod check_config;
+mod demo;
+mod ical;
+mod itip;
+mod logs;
 pub mod play;
+mod serve;
+mod user;
+
+pub use demo::surfaces;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, choose_file};
+
+/// Everything went well.
+pub const DONE: u8 = 0;
+/// The command failed, or its input is invalid.
+pub const FAILED: u8 = 1;
+/// The command line or the configuration is wrong (clap's own status too).
+pub const MISUSED: u8 = 2;
+
+/// A calendar side service and proxy that speaks CalDAV and iTIP.
+#[derive(Debug, Parser)]
+#[command(
+    name = "convoke",
+    version,
+    after_help = "Exit status: 0 done; 1 the command failed or its input is invalid; 2 the command line or the \
+                  configuration is wrong."
+)]
+struct Cli {
+    /// Configuration file; `$CONVOKE_CONFIG` or `convoke.toml` in this folder otherwise
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve,
+    /// Run everything embedded with three demo accounts, on loopback
+    Demo(demo::Args),
+    /// Check the configuration and say what is wrong with it
+    CheckConfig(check_config::Args),
+    /// Manage the accounts that convoke itself keeps
+    User(user::Args),
+    /// Ask the scheduling rules: which messages does a change make, what does a message do
+    Itip(itip::Args),
+    /// Check, convert and expand iCalendar text
+    Ical(ical::Args),
+}
+
+/// Runs the command that the command line names.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Itip(args) => itip::run(args),
+        Command::Ical(args) => ical::run(args),
+        Command::CheckConfig(args) => check_config::run(args, choose_file(cli.config)),
+        Command::Demo(args) => demo::run(args),
+        Command::Serve => with_config(cli.config, serve::run),
+        Command::User(args) => with_config(cli.config, |config| user::run(args, config)),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("convoke: {error:#}");
+        ExitCode::from(if error.is::<crate::config::ConfigError>() { MISUSED } else { FAILED })
+    })
+}
+
+fn with_config(
+    file: Option<PathBuf>,
+    run: impl FnOnce(Config) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    run(Config::load(choose_file(file).as_deref())?)
+}

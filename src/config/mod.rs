@@ -25,6 +25,8 @@ pub struct Config {
     pub data: Data,
     /// The DAV server behind the proxy.
     pub upstream: Upstream,
+    /// The built-in DAV server.
+    pub dav: Dav,
     /// `/dav/**`.
     pub proxy: Proxy,
     /// Who may come in.
@@ -43,6 +45,23 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// Replaces every secret by `***`, so that the rest may be shown.
+    pub fn hide_secrets(&mut self) {
+        let hide = |secret: &mut Option<String>| {
+            if secret.is_some() {
+                *secret = Some("***".to_owned());
+            }
+        };
+        hide(&mut self.webadmin.password);
+        hide(&mut self.mail.smtp.password);
+        self.auth.oidc.iter_mut().for_each(|p| hide(&mut p.client_secret));
+        if !self.upstream.admin_password.is_empty() {
+            self.upstream.admin_password = "***".to_owned();
+        }
+    }
+}
+
 /// The public port: REST, `/dav/**`, and DAV at the root for CalDAV clients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,6 +74,12 @@ pub struct Server {
     pub head_timeout_s: u64,
     /// Octets of a request's head.
     pub head_bytes: usize,
+    /// Fields of a request's head.
+    pub head_fields: usize,
+    /// Time in which a client must take at least one octet of an answer, in seconds.
+    pub stall_timeout_s: u64,
+    /// Connections at once; more wait to be accepted.
+    pub connections: usize,
     /// Time to finish what is under way at shutdown, in seconds.
     pub shutdown_grace_s: u64,
 }
@@ -66,6 +91,9 @@ impl Default for Server {
             public_url: "http://127.0.0.1:8080".to_owned(),
             head_timeout_s: 15,
             head_bytes: 32 << 10,
+            head_fields: 100,
+            stall_timeout_s: 60,
+            connections: 10_000,
             shutdown_grace_s: 20,
         }
     }
@@ -150,6 +178,25 @@ impl Default for Upstream {
     }
 }
 
+/// The built-in DAV server (dav §17).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dav {
+    /// Attendees may not change what only the organizer may: times, place, title (`SABRE_ENFORCE_RFC_6638`).
+    pub guard_attendee_changes: bool,
+    /// Listings and searches of principals show people nobody but themselves (`PRINCIPAL_PRIVACY`).
+    pub principal_privacy: bool,
+    /// A reply is passed on to the other attendees of events with fewer attendees than this; 0 for always
+    /// (`TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
+    pub reply_propagation: usize,
+}
+
+impl Default for Dav {
+    fn default() -> Self {
+        Self { guard_attendee_changes: true, principal_privacy: true, reply_propagation: 200 }
+    }
+}
+
 /// How a remote DAV server is told on whose behalf a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -188,6 +235,11 @@ pub struct Auth {
     pub basic: bool,
     /// Failed Basic attempts per account and minute before answers are delayed.
     pub basic_failures_per_minute: u32,
+    /// Take a password that was right without checking it again for this long, in seconds; 0 checks every time. A
+    /// password that is changed by another process ends within this time.
+    pub basic_cache_s: u64,
+    /// Passwords checked at once; each check takes a processor and some 20 MiB for some 20 ms.
+    pub password_checks: usize,
     /// OpenID providers.
     pub oidc: Vec<Oidc>,
     /// Remember a token for this long, in seconds.
@@ -201,6 +253,8 @@ impl Default for Auth {
         Self {
             basic: true,
             basic_failures_per_minute: 10,
+            basic_cache_s: 60,
+            password_checks: 2,
             oidc: Vec::new(),
             token_cache_s: 300,
             token_cache_size: 10_000,
@@ -228,9 +282,21 @@ pub struct Oidc {
     /// Domains whose users this provider vouches for; empty for any.
     #[serde(default)]
     pub domains: Vec<DomainName>,
+    /// Refuse users of whom the provider says that it did not verify their address (`email_verified: false`).
+    #[serde(default)]
+    pub require_verified_email: bool,
+    /// Where introspection names no audience, take the client that the token was issued to for one.
+    #[serde(default)]
+    pub audience_from_client_id: bool,
     /// Clock skew to tolerate, in seconds.
     #[serde(default = "Oidc::default_skew")]
     pub clock_skew_s: u64,
+    /// Fetch the provider's metadata and keys again after this long, in seconds.
+    #[serde(default = "Oidc::default_keys_max_age")]
+    pub keys_max_age_s: u64,
+    /// Fetch them at most this often when a token names a key that is not known, or after a failure, in seconds.
+    #[serde(default = "Oidc::default_keys_min_age")]
+    pub keys_min_age_s: u64,
 }
 
 impl Oidc {
@@ -240,6 +306,31 @@ impl Oidc {
 
     fn default_skew() -> u64 {
         30
+    }
+
+    fn default_keys_max_age() -> u64 {
+        3_600
+    }
+
+    fn default_keys_min_age() -> u64 {
+        10
+    }
+
+    /// A provider of which only the issuer and the audiences are known; everything else as in a file that leaves it out.
+    pub fn new(issuer: impl Into<String>, audience: Vec<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience,
+            client_id: None,
+            client_secret: None,
+            claim: Self::default_claim(),
+            domains: Vec::new(),
+            require_verified_email: false,
+            audience_from_client_id: false,
+            clock_skew_s: Self::default_skew(),
+            keys_max_age_s: Self::default_keys_max_age(),
+            keys_min_age_s: Self::default_keys_min_age(),
+        }
     }
 }
 
@@ -253,6 +344,8 @@ pub struct Mail {
     pub sender: Email,
     /// Folder of `transport = "folder"`, below `data.dir` unless absolute.
     pub folder: PathBuf,
+    /// Addresses that may be mailed to; empty for anyone.
+    pub recipients: Vec<Email>,
     /// The server of `transport = "smtp"`.
     pub smtp: Smtp,
 }
@@ -264,6 +357,7 @@ impl Default for Mail {
             transport: MailTransport::Folder,
             sender: "no-reply@localhost".parse().expect("a valid address"),
             folder: PathBuf::from("outbox"),
+            recipients: Vec::new(),
             smtp: Smtp::default(),
         }
     }
@@ -289,6 +383,8 @@ pub struct Smtp {
     pub port: u16,
     /// How the connection is protected.
     pub security: SmtpSecurity,
+    /// Name to greet the server with; our address in brackets when there is none.
+    pub helo: Option<String>,
     /// User name, where the server asks for one.
     pub username: Option<String>,
     /// Password.
@@ -307,6 +403,7 @@ impl Default for Smtp {
             host: "localhost".to_owned(),
             port: 25,
             security: SmtpSecurity::Starttls,
+            helo: None,
             username: None,
             password: None,
             ca_file: None,
@@ -376,6 +473,8 @@ pub struct Limits {
     pub xml_bytes: usize,
     /// Nested XML elements.
     pub xml_depth: usize,
+    /// Octets of a JSON request body of the REST API.
+    pub json_bytes: usize,
     /// Attendees that one event invites at most.
     pub attendees: usize,
 }
@@ -389,6 +488,7 @@ impl Default for Limits {
             occurrences: 10_000,
             xml_bytes: 2 << 20,
             xml_depth: 64,
+            json_bytes: 1 << 20,
             attendees: 10_000,
         }
     }

@@ -32,6 +32,14 @@ pub enum UpstreamError {
     /// The request carried no [`Actor`]: a bug of the caller, answered like a failure.
     #[error("the request names nobody to act as")]
     NoActor,
+    /// This server cannot be told to act as the request's [`Actor`].
+    #[error("the DAV server cannot be asked on behalf of {actor}: {reason}")]
+    CannotActAs {
+        /// Who was to act.
+        actor: String,
+        /// What is missing.
+        reason: &'static str,
+    },
 }
 
 /// A DAV server: a pooled hyper client or the built-in server. Paths start at the server's root (`/calendars/…`).

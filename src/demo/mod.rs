@@ -1,1 +1,4 @@
-//! The demo: a small OpenID provider and a page with the mails that were sent, on loopback only.
+//! The demo's own pages: a small OpenID provider and the mails that were sent, on loopback only.
+
+pub mod outbox;
+pub mod provider;

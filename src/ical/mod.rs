@@ -26,3 +26,6 @@ pub use when::{Duration, Period, TimeError, When, parse_duration};
 pub use words::{Class, CuType, Method, PartStat, Role, ScheduleAgent, ScheduleForceSend, Status, Transp};
 pub use write::fold_into;
 pub use zone::{Zone, Zones};
+
+#[cfg(test)]
+mod tests;

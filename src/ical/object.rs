@@ -67,6 +67,16 @@ pub enum Fault {
     /// DTSTAMP is missing or no time.
     #[error("DTSTAMP MUST appear exactly once in a {0} component")]
     DtStamp(String),
+    /// DTSTART is missing or no time. Nothing can mend that: such an event is kept, but never found by time.
+    #[error("DTSTART MUST appear exactly once in a {0} component")]
+    DtStart(String),
+}
+
+impl Fault {
+    /// Whether [`CalendarObject::repair`] does something about it.
+    pub const fn is_mendable(&self) -> bool {
+        !matches!(self, Self::DtStart(_))
+    }
 }
 
 /// What is written where a property that must be there is missing.
@@ -231,7 +241,8 @@ impl CalendarObject {
         })
     }
 
-    /// The faults that [`CalendarObject::repair`] mends, in order.
+    /// The faults that are forgiven, in order; [`CalendarObject::repair`] mends all that are
+    /// [mendable](Fault::is_mendable).
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if self.root.value("VERSION").map(str::trim) != Some("2.0") {
@@ -248,29 +259,33 @@ impl CalendarObject {
             if event.dtstamp().is_none() && !event.component().is("VAVAILABILITY") {
                 faults.push(Fault::DtStamp(name.to_owned()));
             }
+            if event.component().is("VEVENT") && event.start().is_none() {
+                faults.push(Fault::DtStart(name.to_owned()));
+            }
         }
         faults
     }
 
     /// Mends what [`CalendarObject::faults`] reports, and gives what was mended.
     pub fn repair(&mut self, with: &Repair<'_>) -> Vec<Fault> {
-        let faults = self.faults();
-        let now = When::Utc(with.now);
-        for fault in &faults {
-            match fault {
-                Fault::Version => self.put_first(Property::new("VERSION", "2.0")),
-                Fault::ProdId => self.put_first(Property::new("PRODID", with.prodid)),
-                Fault::Uid(_) => {
-                    for component in self.components_mut() {
-                        component.set(Property::with_text("UID", with.uid));
-                    }
-                }
-                Fault::DtStamp(_) => {
-                    let broken = self.events().position(|e| e.dtstamp().is_none());
-                    if let Some(component) = broken.and_then(|i| self.components_mut().nth(i)) {
-                        component.set(now.to_property("DTSTAMP"));
-                    }
-                }
+        let mut faults = self.faults();
+        faults.retain(Fault::is_mendable);
+        let has = |test: fn(&Fault) -> bool| faults.iter().any(test);
+        if has(|f| *f == Fault::Version) {
+            self.put_first(Property::new("VERSION", "2.0"));
+        }
+        if has(|f| *f == Fault::ProdId) {
+            self.put_first(Property::new("PRODID", with.prodid));
+        }
+        let no_uid = has(|f| matches!(f, Fault::Uid(_)));
+        let now = When::Utc(with.now).to_property("DTSTAMP");
+        let zones = self.zones.clone();
+        for component in self.components_mut() {
+            if no_uid {
+                component.set(Property::with_text("UID", with.uid));
+            }
+            if Event::new(component, &zones).dtstamp().is_none() && !component.is("VAVAILABILITY") {
+                component.set(now.clone());
             }
         }
         faults

@@ -1,6 +1,8 @@
 //! The recurrence checks a client can ask for with `Prefer: handling=strict` (dav §6.4.4), which RFC 5545 demands and
 //! most stored data would fail somewhere. Texts are what clients of esn-sabre see.
 
+use std::collections::HashSet;
+
 use super::event::Event;
 use super::object::CalendarObject;
 use super::recur::rule::{Rule, RuleError, Until};
@@ -149,7 +151,7 @@ fn check_overrides(object: &CalendarObject) -> Result<(), StrictError> {
     let zones = object.zones();
     let uid = || object.uid().to_owned();
     let master = object.master().map(|c| Event::new(c, zones)).filter(Event::is_recurring);
-    let mut seen: Vec<When> = Vec::new();
+    let mut seen = HashSet::new();
     for component in object.overrides() {
         let Some(property) = component.get("RECURRENCE-ID") else { continue };
         let id = read("RECURRENCE-ID", property, zones)?;
@@ -159,14 +161,13 @@ fn check_overrides(object: &CalendarObject) -> Result<(), StrictError> {
         if let Some(start) = master.start() {
             same_form("RECURRENCE-ID", &id, &start)?;
         }
-        if seen.iter().any(|other| other.same_instant(&id, chrono_tz::Tz::UTC)) {
+        if !seen.insert(id.instant(chrono_tz::Tz::UTC)) {
             let id = match &id {
                 When::Date(date) => date.format("%Y-%m-%d").to_string(),
                 other => other.instant(chrono_tz::Tz::UTC).format("%Y-%m-%dT%H:%M:%SZ").to_string(),
             };
             return Err(StrictError::Duplicate { id, uid: uid() });
         }
-        seen.push(id);
     }
     Ok(())
 }

@@ -67,35 +67,56 @@ fn edge(raw: Option<&str>, prefix: &str, name: &str, form: Form, newline: &str, 
 /// The content line of a property, unfolded.
 fn content_line(p: &Property) -> String {
     let mut line = String::with_capacity(p.name().len() + p.value().len() + 32);
-    line.push_str(p.name());
-    for param in p.params() {
-        line.push(';');
-        line.push_str(&param.name);
-        for (i, value) in param.values.iter().enumerate() {
-            line.push(if i == 0 { '=' } else { ',' });
-            let value = encode_carets(value);
-            if value.contains([':', ';', ',']) {
-                line.push('"');
-                line.push_str(&value);
-                line.push('"');
-            } else {
-                line.push_str(&value);
+    pieces(p, |piece| {
+        line.push_str(piece);
+        true
+    });
+    line
+}
+
+/// Gives the content line piece by piece, as long as it is wanted; false when it was not wanted to its end.
+fn pieces(p: &Property, mut take: impl FnMut(&str) -> bool) -> bool {
+    let mut write = || -> Option<()> {
+        let mut put = |piece: &str| take(piece).then_some(());
+        put(p.name())?;
+        for param in p.params() {
+            put(";")?;
+            put(&param.name)?;
+            for (i, value) in param.values.iter().enumerate() {
+                put(if i == 0 { "=" } else { "," })?;
+                let value = encode_carets(value);
+                let quote = value.contains([':', ';', ',']);
+                if quote {
+                    put("\"")?;
+                }
+                put(&value)?;
+                if quote {
+                    put("\"")?;
+                }
             }
         }
-    }
-    line.push(':');
-    if p.value().contains(['\r', '\n']) {
-        // A line break in a value would start a content line of its own; as TEXT it is `\n`.
-        line.push_str(&p.value().replace("\r\n", "\n").replace(['\r', '\n'], "\\n"));
-    } else {
-        line.push_str(p.value());
-    }
-    line
+        put(":")?;
+        if p.value().contains(['\r', '\n']) {
+            // A line break in a value would start a content line of its own; as TEXT it is `\n`.
+            put(&p.value().replace("\r\n", "\n").replace(['\r', '\n'], "\\n"))
+        } else {
+            put(p.value())
+        }
+    };
+    write().is_some()
 }
 
 /// Whether we would write the property just as `raw`, so that `raw` need not be kept.
 pub(super) fn is_canonical(p: &Property, raw: &str) -> bool {
-    raw.len() <= FOLD_AT && content_line(p) == raw
+    let mut rest = raw;
+    let same = |piece: &str| match rest.strip_prefix(piece) {
+        Some(after) => {
+            rest = after;
+            true
+        }
+        None => false,
+    };
+    raw.len() <= FOLD_AT && pieces(p, same) && rest.is_empty()
 }
 
 /// Appends one content line, folded at 75 octets between characters (RFC 5545 §3.1), without the last line ending.

@@ -22,7 +22,7 @@ pub fn name_alarms(object: &mut Component, mut uuid: impl FnMut() -> Uuid) {
     }
 }
 
-fn is_email(component: &Component) -> bool {
+pub(super) fn is_email(component: &Component) -> bool {
     component.is("VALARM") && component.value("ACTION").is_some_and(|a| a.trim().eq_ignore_ascii_case("EMAIL"))
 }
 
@@ -30,22 +30,23 @@ fn addressees(alarm: &Component) -> impl Iterator<Item = Address> {
     alarm.all("ATTENDEE").map(|a| Address::read(a.value()))
 }
 
-/// The e-mail alarms of an event that go to this person, with nobody else on them.
-pub(super) fn addressed_to(event: &Component, recipient: &Address) -> impl Iterator<Item = Component> {
-    event.components().filter(|c| is_email(c)).filter_map(|alarm| {
-        addressees(alarm).any(|a| a == *recipient).then(|| {
-            let mut alarm = alarm.clone();
-            alarm.items.retain(
-                |i| !matches!(i, Item::Property(p) if p.is("ATTENDEE") && Address::read(p.value()) != *recipient),
-            );
-            alarm
-        })
+/// Those of these e-mail alarms that go to this person, with nobody else on them.
+pub(super) fn addressed_to<'a>(
+    emails: impl Iterator<Item = &'a Component>,
+    recipient: &Address,
+) -> impl Iterator<Item = Component> {
+    emails.filter(|alarm| addressees(alarm).any(|a| a == *recipient)).map(|alarm| {
+        let mut alarm = alarm.clone();
+        let is_other = |p: &Property| p.is("ATTENDEE") && Address::read(p.value()) != *recipient;
+        alarm.items.retain(|i| !matches!(i, Item::Property(p) if is_other(p)));
+        alarm
     })
 }
 
 /// Leaves of the e-mail alarms those that go to `recipient`, and none where the message is not personal.
 pub(super) fn for_recipient(event: &mut Component, recipient: Option<&Address>) {
-    let personal: Vec<Component> = recipient.map_or_else(Vec::new, |r| addressed_to(event, r).collect());
+    let emails = event.components().filter(|c| is_email(c));
+    let personal: Vec<Component> = recipient.map_or_else(Vec::new, |r| addressed_to(emails, r).collect());
     event.items.retain(|i| !matches!(i, Item::Component(c) if is_email(c)));
     for alarm in personal {
         event.push_component(alarm);

@@ -84,10 +84,10 @@ fn is_true(value: &str) -> bool {
 /// Copies what the event says about its booking into a message VEVENT that does not say it.
 pub(super) fn copy_metadata(from: &Component, into: &mut Component) {
     for name in METADATA {
-        if into.get(name).is_none() {
-            if let Some(property) = from.get(name) {
-                into.push(property.clone());
-            }
+        if into.get(name).is_none()
+            && let Some(property) = from.get(name)
+        {
+            into.push(property.clone());
         }
     }
 }

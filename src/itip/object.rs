@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::VEVENT;
 use super::address::Address;
+use super::alarms::is_email;
 use super::error::ItipError;
 use super::moment::{InstanceId, read};
 use crate::ical::{Component, Property, Zones};
@@ -13,6 +14,8 @@ pub(super) struct Instance<'a> {
     pub id: InstanceId,
     pub component: &'a Component,
     pub cancelled: bool,
+    /// VALARMs that send mail. Looked up for every recipient, so they are not searched among all lines each time.
+    pub email_alarms: Vec<&'a Component>,
 }
 
 /// One VEVENT that somebody is invited to.
@@ -112,7 +115,8 @@ impl<'a> Object<'a> {
         self.sequence = self.sequence.or_else(|| sequence_of(event));
         let index = self.instances.len();
         let id = InstanceId::of(event, &self.zones)?;
-        self.instances.push(Instance { id, component: event, cancelled: is_cancelled(event) });
+        let email_alarms = event.components().filter(|c| is_email(c)).collect();
+        self.instances.push(Instance { id, component: event, cancelled: is_cancelled(event), email_alarms });
         for attendee in event.all("ATTENDEE").filter(|a| is_scheduled_by_server(a)) {
             let address = Address::read(attendee.value());
             let seat = Seat { instance: index, attendee };

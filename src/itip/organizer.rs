@@ -188,9 +188,8 @@ impl Round<'_> {
 
     /// Whether the e-mail alarms of this recipient differ, which no comparison of the events tells.
     fn alarms_changed(&self, recipient: &Address, saw: &[usize], sees: &[usize]) -> bool {
-        let of = |object: Option<&Object>, seats: &[usize]| -> Vec<Component> {
-            let events = seats.iter().filter_map(|&s| Some(object?.instances[s].component));
-            events.flat_map(|e| alarms::addressed_to(e, recipient)).collect()
+        let of = |object: Option<&Object>, seats: &[usize]| {
+            object.map_or_else(Vec::new, |o| email_alarms(o, seats, recipient).collect::<Vec<_>>())
         };
         of(self.before, saw) != of(self.after, sees)
     }
@@ -199,10 +198,8 @@ impl Round<'_> {
         let forced = invitee.is_forced();
         let change =
             Change { significant: change.significant || forced, noteworthy: change.noteworthy || forced, ..change };
-        let personal = sees
-            .iter()
-            .any(|&s| alarms::addressed_to(after.instances[s].component, &invitee.address).next().is_some())
-            .then(|| invitee.address.clone());
+        let is_personal = email_alarms(after, &sees, &invitee.address).next().is_some();
+        let personal = is_personal.then(|| invitee.address.clone());
         let calendar = match self.requests.entry((sees, personal)) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(entry) => {
@@ -239,4 +236,9 @@ impl Round<'_> {
             calendar,
         }
     }
+}
+
+/// The e-mail alarms of these VEVENTs that go to this person.
+fn email_alarms<'a>(object: &'a Object, seats: &'a [usize], recipient: &'a Address) -> impl Iterator<Item = Component> {
+    seats.iter().flat_map(|&s| alarms::addressed_to(object.instances[s].email_alarms.iter().copied(), recipient))
 }

@@ -115,7 +115,14 @@ fn excluded(event: &Component, zones: &Zones) -> BTreeSet<Moment> {
 }
 
 /// The significant content of a VEVENT in a form that does not depend on how it is written.
-fn significance(event: &Component, zones: &Zones) -> (Vec<(&'static str, String)>, Vec<Vec<String>>, BTreeSet<Moment>) {
+#[derive(PartialEq)]
+struct Significance {
+    values: Vec<(&'static str, String)>,
+    rules: Vec<Vec<String>>,
+    excluded: BTreeSet<Moment>,
+}
+
+fn significance(event: &Component, zones: &Zones) -> Significance {
     let mut values = Vec::new();
     for name in SIGNIFICANT {
         // Yahoo writes STATUS twice; the first counts.
@@ -131,7 +138,7 @@ fn significance(event: &Component, zones: &Zones) -> (Vec<(&'static str, String)
     }
     let mut rules: Vec<Vec<String>> = event.all("RRULE").map(|p| rule(p.value())).collect();
     rules.sort();
-    (values, rules, excluded(event, zones))
+    Significance { values, rules, excluded: excluded(event, zones) }
 }
 
 /// The parts of a recurrence rule, whatever their order; `INTERVAL=1` says nothing (RFC 5545 §3.3.10).

@@ -445,3 +445,50 @@ fn later(now: DateTime<Utc>, wait: Duration) -> i64 {
 fn instant(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(millis).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::{Clock, CountingEntropy, Env, ManualClock};
+    use crate::config::{Durability, RetryPolicy};
+
+    struct Shared(Arc<ManualClock>);
+
+    impl Clock for Shared {
+        fn now(&self) -> DateTime<Utc> {
+            self.0.now()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_once_is_remembered_for_thirty_days_and_then_cleared_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at("2026-05-01T10:00:00Z".parse().unwrap()));
+        let env = Env::new(Shared(Arc::clone(&clock)), CountingEntropy::default());
+        let queue = Sqlite::open(&dir.path().join("convoke.db"), Durability::Normal, env).unwrap();
+        let spec = ConsumerSpec {
+            name: "test:once",
+            topics: vec![Topic::EventCreated],
+            concurrency: 1,
+            retry: RetryPolicy::default(),
+        };
+        queue.bind(&spec).await.unwrap();
+        let message = |once: &str| Message::new(Topic::EventCreated, "k", &1).once(once);
+        let waiting = async || queue.depths().await.unwrap()[0].waiting;
+        queue.publish(&[message("a"), message("b")]).await.unwrap();
+        clock.advance(chrono::TimeDelta::days(29));
+        queue.publish(&[message("a")]).await.unwrap();
+        assert_eq!(waiting().await, 2);
+        clock.advance(chrono::TimeDelta::days(2));
+        queue.publish(&[message("a")]).await.unwrap();
+        assert_eq!(waiting().await, 3);
+        let kept: i64 = queue
+            .db()
+            .read(|conn| Ok::<_, DbError>(conn.query_row("SELECT count(*) FROM published_once", [], |r| r.get(0))?))
+            .await
+            .unwrap();
+        assert_eq!(kept, 1, "b is cleared away too");
+    }
+}

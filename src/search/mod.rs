@@ -27,7 +27,7 @@ pub struct IndexedPerson {
 }
 
 /// Which VEVENT of a calendar object it is (storage §4.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Occurrence {
     /// An event that does not recur.
     Single,
@@ -38,7 +38,7 @@ pub enum Occurrence {
 }
 
 /// One VEVENT as it is indexed (storage §4.4).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventDocument {
     /// Calendar the object is in.
     pub calendar: CalendarPath,

@@ -84,8 +84,13 @@ pub struct Mailbox<'a> {
 
 #[derive(Debug, Deserialize)]
 struct Listed {
-    id: String,
-    to: Vec<String>,
+    name: String,
+    to: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listing {
+    mails: Vec<Listed>,
 }
 
 impl<'a> Mailbox<'a> {
@@ -96,7 +101,7 @@ impl<'a> Mailbox<'a> {
     pub async fn open(http: &'a Client, base: &str) -> anyhow::Result<Self> {
         let mut mailbox = Self { http, base: base.to_owned(), seen: HashSet::new() };
         let old = mailbox.list().await?;
-        mailbox.seen.extend(old.into_iter().map(|m| m.id));
+        mailbox.seen.extend(old.into_iter().map(|m| m.name));
         Ok(mailbox)
     }
 
@@ -108,12 +113,12 @@ impl<'a> Mailbox<'a> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             for listed in self.list().await? {
-                if self.seen.contains(&listed.id) || !listed.to.iter().any(|t| t.eq_ignore_ascii_case(to)) {
+                if self.seen.contains(&listed.name) || !listed.to.to_lowercase().contains(&to.to_lowercase()) {
                     continue;
                 }
-                let mail = Mail::read(&self.get(&format!("/{}.eml", listed.id)).await?)?;
+                let mail = Mail::read(&self.get(&format!("/{}/raw", listed.name)).await?)?;
                 if mail.method == method {
-                    self.seen.insert(listed.id);
+                    self.seen.insert(listed.name);
                     return Ok(mail);
                 }
             }
@@ -129,11 +134,11 @@ impl<'a> Mailbox<'a> {
     /// # Errors
     /// When the page does not answer.
     pub async fn unread(&self) -> anyhow::Result<usize> {
-        Ok(self.list().await?.iter().filter(|m| !self.seen.contains(&m.id)).count())
+        Ok(self.list().await?.iter().filter(|m| !self.seen.contains(&m.name)).count())
     }
 
     async fn list(&self) -> anyhow::Result<Vec<Listed>> {
-        Ok(serde_json::from_slice(&self.get(".json").await?)?)
+        Ok(serde_json::from_slice::<Listing>(&self.get(".json").await?)?.mails)
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<Bytes> {

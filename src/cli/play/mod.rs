@@ -33,6 +33,11 @@ pub struct Person {
     pub password: &'static str,
 }
 
+/// The first of the demo's people.
+pub const ALICE: Person = Person { mail: "alice@example.org", password: "alice" };
+/// The second of the demo's people.
+pub const BOB: Person = Person { mail: "bob@example.org", password: "bob" };
+
 /// Says what happens, step by step.
 pub struct Narrator<'a> {
     out: &'a mut (dyn Write + Send),

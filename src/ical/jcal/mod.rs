@@ -9,63 +9,29 @@ mod write;
 pub use read::{JcalError, from_jcal};
 pub use write::to_jcal;
 
-/// Value type of a property that has no VALUE parameter (RFC 5545 §3.8, RFC 7986, RFC 9073, RFC 9074, RFC 9253).
+/// Value type of a property that has no VALUE parameter (RFC 5545 §3.8, RFC 7986, RFC 9073, RFC 9074, RFC 9253; the
+/// vendor properties as esn-sabre types them).
 fn default_type(property: &str) -> &'static str {
+    #[rustfmt::skip]
     const TYPES: &[(&str, &[&str])] = &[
-        (
-            "text",
-            &[
-                "action",
-                "busytype",
-                "calscale",
-                "categories",
-                "class",
-                "color",
-                "comment",
-                "contact",
-                "description",
-                "location",
-                "location-type",
-                "method",
-                "name",
-                "participant-type",
-                "prodid",
-                "proximity",
-                "related-to",
-                "request-status",
-                "resource-type",
-                "resources",
-                "status",
-                "summary",
-                "transp",
-                "tzid",
-                "tzname",
-                "uid",
-                "version",
-            ],
-        ),
-        (
-            "date-time",
-            &[
-                "acknowledged",
-                "completed",
-                "created",
-                "dtend",
-                "dtstamp",
-                "dtstart",
-                "due",
-                "exdate",
-                "last-modified",
-                "rdate",
-                "recurrence-id",
-                "tzuntil",
-            ],
-        ),
-        ("uri", &["attach", "concept", "conference", "image", "link", "source", "tzurl", "url"]),
+        ("text", &[
+            "action", "busytype", "calscale", "categories", "class", "color", "comment", "contact", "description",
+            "location", "location-type", "method", "name", "participant-type", "prodid", "proximity", "related-to",
+            "request-status", "resource-type", "resources", "status", "summary", "transp", "tzid", "tzname", "uid",
+            "version", "x-publicly-creator",
+        ]),
+        ("date-time", &[
+            "acknowledged", "completed", "created", "dtend", "dtstamp", "dtstart", "due", "exdate", "last-modified",
+            "rdate", "recurrence-id", "tzuntil",
+        ]),
+        ("uri", &[
+            "attach", "concept", "conference", "image", "link", "source", "tzurl", "url", "x-openpaas-videoconference",
+        ]),
         ("cal-address", &["attendee", "calendar-address", "organizer"]),
         ("integer", &["percent-complete", "priority", "repeat", "sequence"]),
         ("duration", &["duration", "refresh-interval", "trigger"]),
         ("utc-offset", &["tzoffsetfrom", "tzoffsetto"]),
+        ("boolean", &["x-publicly-created"]),
         ("period", &["freebusy"]),
         ("float", &["geo"]),
         ("recur", &["exrule", "rrule"]),

@@ -73,7 +73,8 @@ fn property(value: &Value, parent: &str) -> Result<Property, JcalError> {
     }
     let text = values.iter().map(|v| text_of(&name, &kind, v, &at)).collect::<Result<Vec<_>, _>>()?;
     let mut out = Property::new(&name.to_ascii_uppercase(), text.join(","));
-    if kind != "unknown" && kind != default_type(&name) {
+    // VALUE=UNKNOWN too, as esn-sabre writes it: the type would else become the default one on the way back.
+    if kind != default_type(&name) {
         out.push_param(Param::new("VALUE", &kind.to_ascii_uppercase()));
     }
     // PHP writes an empty object as an empty array.

@@ -9,7 +9,7 @@ use super::{Bounds, Occurrence, RecurError, Series, occurrences};
 use crate::ical::edit::set_when;
 use crate::ical::event::Event;
 use crate::ical::tree::{Component, Item};
-use crate::ical::when::When;
+use crate::ical::when::{Duration, When};
 use crate::ical::zone::Zones;
 
 /// Properties that say how a component recurs.
@@ -61,14 +61,28 @@ fn component_of(occurrence: &Occurrence<'_>) -> Component {
         set_when(&mut component, "DTSTART", &occurrence.start_when);
     }
     if let Some(end) = &occurrence.end_when {
-        for name in ["DTEND", "DUE"] {
-            if component.get(name).is_some() {
-                set_when(&mut component, name, end);
-            }
-        }
+        set_end(&mut component, &occurrence.start_when, end);
     }
     component.push(occurrence.recurrence_id.to_property("RECURRENCE-ID"));
     component
+}
+
+/// Moves the end, wherever it is written. Where the length that is written, or understood, no longer gives it (the period
+/// of an RDATE), DTEND says it.
+fn set_end(component: &mut Component, start: &When, end: &When) {
+    let written = ["DTEND", "DUE"].into_iter().find(|n| component.get(n).is_some());
+    if let Some(name) = written {
+        return set_when(component, name, end);
+    }
+    let length = match component.value("DURATION").and_then(|d| d.parse::<Duration>().ok()) {
+        Some(duration) => duration,
+        None if start.is_date() => Duration::days(1),
+        None => Duration::default(),
+    };
+    if component.is("VEVENT") && start.plus(length) != *end && !length.is_negative() {
+        component.remove("DURATION");
+        set_when(component, "DTEND", end);
+    }
 }
 
 /// A calendar with the occurrences in a range instead of the series: every time in UTC (dates stay dates), RECURRENCE-ID
@@ -94,17 +108,7 @@ pub fn expand(
         if !series {
             component.remove("RECURRENCE-ID");
         }
-        // The zones of DTSTART and of an RDATE's end may differ; all become UTC here.
         to_utc(&mut component, &zones, floating);
-        if component.get("DTEND").is_none()
-            && component.get("DURATION").is_none()
-            && occurrence.component.get("RDATE").is_some()
-            && let Some(end) = &occurrence.end_when
-            && *end != occurrence.start_when
-            && !end.is_date()
-        {
-            component.push(When::Utc(end.instant(floating)).to_property("DTEND"));
-        }
         calendar.push_component(component);
     }
     Ok(calendar)

@@ -77,6 +77,7 @@ pub struct Occurrence<'a> {
     pub start_when: When,
     /// Its end as the component would write it; none where nothing says when it ends (a VTODO without DUE).
     pub end_when: Option<When>,
+    shape: overlap::Shape,
 }
 
 /// The occurrences of a calendar object that overlap a range, in order of start.

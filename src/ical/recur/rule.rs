@@ -1,5 +1,6 @@
 //! The value of an RRULE (RFC 5545 §3.3.10).
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -181,7 +182,7 @@ impl Rule {
             return None;
         };
         let mut rule = Self::every(freq);
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen = HashSet::new();
         for (name, value) in parts {
             let name = name.to_ascii_uppercase();
             if seen.contains(&name) {
@@ -189,7 +190,7 @@ impl Rule {
                 continue;
             }
             rule.part(&name, value, faults);
-            seen.push(name);
+            seen.insert(name);
         }
         if rule.count.is_some() && rule.until.is_some() {
             faults.push(RuleError::CountAndUntil);

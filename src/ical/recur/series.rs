@@ -6,7 +6,6 @@ use std::ops::Range;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use super::overlap::Shape;
 use super::set::{Instance, Master};
 use super::slot::Slot;
 use super::{Bounds, Occurrence, RecurError, Span};
@@ -22,6 +21,8 @@ pub struct Series<'a> {
     master: Option<Master<'a>>,
     /// Overrides in order of the occurrence they stand for, one for each.
     overrides: Vec<Override<'a>>,
+    /// Which of them are THISANDFUTURE.
+    rulings: Vec<usize>,
     /// Components without any time.
     timeless: bool,
 }
@@ -39,16 +40,18 @@ impl<'a> Series<'a> {
     /// The series of a VCALENDAR, by UID and type, in the order they first appear.
     pub fn all(calendar: &'a Component, floating: Tz) -> Vec<Self> {
         let zones = Zones::of(calendar);
-        let mut groups: Vec<(String, &str, Vec<&'a Component>)> = Vec::new();
+        let mut groups: Vec<Vec<&'a Component>> = Vec::new();
+        let mut places: HashMap<(&str, &str), usize> = HashMap::new();
         for component in calendar.components() {
             let Some(kind) = ["VEVENT", "VTODO", "VJOURNAL"].into_iter().find(|k| component.is(k)) else { continue };
             let uid = component.value("UID").unwrap_or("").trim();
-            match groups.iter_mut().find(|(u, k, _)| u == uid && *k == kind) {
-                Some((_, _, group)) => group.push(component),
-                None => groups.push((uid.to_owned(), kind, vec![component])),
+            let place = *places.entry((uid, kind)).or_insert(groups.len());
+            if place == groups.len() {
+                groups.push(Vec::new());
             }
+            groups[place].push(component);
         }
-        groups.into_iter().map(|(_, _, group)| Self::of(&group, &zones, floating)).collect()
+        groups.iter().map(|group| Self::of(group, &zones, floating)).collect()
     }
 
     /// The series of one component type; see [`Series::all`].
@@ -90,7 +93,8 @@ impl<'a> Series<'a> {
         }
         overrides.sort_by_key(|o| o.at);
         let timeless = master.is_none() && overrides.is_empty();
-        Self { floating, master, overrides, timeless }
+        let rulings = (0..overrides.len()).filter(|i| overrides[*i].this_and_future).collect();
+        Self { floating, master, overrides, rulings, timeless }
     }
 
     /// Whether it has rules, dates or overrides: whether its occurrences need a RECURRENCE-ID.
@@ -111,7 +115,7 @@ impl<'a> Series<'a> {
         let to = range.end.checked_add_signed(reach).unwrap_or(range.end);
         let by_rule = self.by_rule(from, to, bounds);
         let own = self.overrides.iter().map(|o| Ok(self.of_override(o)));
-        by_rule.chain(own).filter(move |o| o.as_ref().map_or(true, |o| self.shape_of(o).overlaps(o, &range)))
+        by_rule.chain(own).filter(move |o| o.as_ref().map_or(true, |o| o.shape.overlaps(o, &range)))
     }
 
     /// Whether it has an occurrence with this RECURRENCE-ID.
@@ -148,14 +152,17 @@ impl<'a> Series<'a> {
     pub fn next_after(&self, after: DateTime<Utc>, bounds: Bounds) -> Result<Option<Occurrence<'a>>, RecurError> {
         let range = self.within(after..DateTime::<Utc>::MAX_UTC, bounds);
         let from = range.start.checked_sub_signed(self.reach()).unwrap_or(range.start);
-        let mut next =
-            self.overrides.iter().map(|o| self.of_override(o)).filter(|o| o.start > after).min_by_key(|o| o.start);
+        let own = self.overrides.iter().map(|o| self.of_override(o)).filter(|o| o.start > after);
+        let mut next = own.min_by_key(|o| o.start);
+        let shift = self.shift();
         for found in self.by_rule(from, range.end, bounds) {
             let found = found?;
-            if found.start > after {
-                if next.as_ref().is_none_or(|n| found.start < n.start) {
-                    next = Some(found);
-                }
+            let by_rule = found.recurrence_id.instant(self.floating);
+            if found.start > after && next.as_ref().is_none_or(|n| found.start < n.start) {
+                next = Some(found);
+            }
+            // A later one may have been moved before this one, but no farther than that.
+            if next.as_ref().is_some_and(|n| n.start + shift <= by_rule) {
                 break;
             }
         }
@@ -188,15 +195,21 @@ impl<'a> Series<'a> {
 
     /// How far an occurrence may reach from the time its rule gives: its length, and the way an override moves it.
     fn reach(&self) -> TimeDelta {
-        let master = self
-            .master
-            .as_ref()
-            .map_or_else(TimeDelta::zero, |m| m.slot.exact_length().max(m.longest_period(self.floating)));
-        let moved = self.overrides.iter().filter(|o| o.this_and_future).map(|o| {
-            let shift = o.slot.start.instant(self.floating) - o.at;
-            shift.abs() + o.slot.exact_length()
-        });
-        moved.fold(master, |reach, m| reach.max(m))
+        let length = |m: &Master<'_>| m.slot.exact_length().max(m.longest_period(self.floating));
+        let master = self.master.as_ref().map_or_else(TimeDelta::zero, length);
+        let lengths = self.rulings().map(|o| o.slot.exact_length());
+        self.shift() + lengths.fold(master, TimeDelta::max)
+    }
+
+    /// The farthest that a THISANDFUTURE override moves an occurrence.
+    fn shift(&self) -> TimeDelta {
+        let shifts = self.rulings().map(|o| (o.slot.start.instant(self.floating) - o.at).abs());
+        // Moved by wall time, an occurrence can be a change of offset further off.
+        shifts.fold(TimeDelta::zero(), |most, s| most.max(s + TimeDelta::hours(2)))
+    }
+
+    fn rulings(&self) -> impl Iterator<Item = &Override<'a>> {
+        self.rulings.iter().map(|i| &self.overrides[*i])
     }
 
     /// The range cut to the bounds and to what can be written.
@@ -225,8 +238,8 @@ impl<'a> Series<'a> {
             if self.overrides.binary_search_by_key(&instance.at, |o| o.at).is_ok() {
                 return None;
             }
-            let earlier = self.overrides.partition_point(|o| o.at < instance.at);
-            let ruling = self.overrides[..earlier].iter().rev().find(|o| o.this_and_future);
+            let earlier = self.rulings.partition_point(|i| self.overrides[*i].at < instance.at);
+            let ruling = earlier.checked_sub(1).map(|i| &self.overrides[self.rulings[i]]);
             let floating = self.floating;
             Some(Ok(match ruling {
                 Some(o) => o.later(&instance, floating),
@@ -237,11 +250,6 @@ impl<'a> Series<'a> {
 
     fn of_override(&self, o: &Override<'a>) -> Occurrence<'a> {
         o.slot.at(o.slot.start.clone(), o.id.clone(), None, self.floating)
-    }
-
-    fn shape_of(&self, occurrence: &Occurrence<'a>) -> Shape {
-        let own = self.overrides.iter().map(|o| &o.slot).chain(self.master.as_ref().map(|m| &m.slot));
-        own.into_iter().find(|s| std::ptr::eq(s.component, occurrence.component)).map_or(Shape::Event, |s| s.shape)
     }
 }
 

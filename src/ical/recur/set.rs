@@ -18,6 +18,9 @@ use crate::ical::zone::Zones;
 /// Steps to find the end of a series for an index; beyond that it counts as endless.
 const SPAN_STEPS: usize = 20_000;
 
+/// RRULEs of one component that count. RFC 5545 §3.8.5.3 wants no more than one.
+const MAX_RULES: usize = 16;
+
 /// A component without RECURRENCE-ID and what says how it recurs.
 #[derive(Debug)]
 pub(super) struct Master<'a> {
@@ -43,7 +46,7 @@ impl<'a> Master<'a> {
         let event = Event::new(component, zones);
         let dates = component.all("RDATE").flat_map(|p| Period::list(p, zones)).filter_map(Result::ok).collect();
         let mut master = Self {
-            rules: event.rules().collect(),
+            rules: event.rules().take(MAX_RULES).collect(),
             dates,
             excluded: HashSet::new(),
             excluded_days: HashSet::new(),
@@ -88,6 +91,16 @@ impl<'a> Master<'a> {
         Some((at, start.at(at, floating).local() + TimeDelta::days(1)))
     }
 
+    /// The earliest and the latest wall time that may mean an instant: a change of offset close by shifts them.
+    fn wall_times(&self, at: DateTime<Utc>, floating: Tz) -> (NaiveDateTime, NaiveDateTime) {
+        let wall = |days| {
+            let days = TimeDelta::days(days);
+            self.slot.start.at(at + days, floating).local() - days
+        };
+        let (before, now, after) = (wall(-1), wall(0), wall(1));
+        (before.min(now).min(after), before.max(now).max(after))
+    }
+
     /// The recurrence set between two instants (inclusive), in order, without EXDATEs.
     pub(super) fn instances<'s>(
         &'s self,
@@ -97,9 +110,8 @@ impl<'a> Master<'a> {
         bounds: Bounds,
     ) -> impl Iterator<Item = Result<Instance, RecurError>> + 's {
         let start = &self.slot.start;
-        let slack = TimeDelta::days(2);
-        let low = start.at(from - slack, floating).local();
-        let high = start.at(to + slack, floating).local();
+        let (low, _) = self.wall_times(from, floating);
+        let (_, high) = self.wall_times(to, floating);
         let mut sources: Vec<Source<'s>> = Vec::new();
         let mut single: Vec<Instance> = self
             .dates
@@ -155,7 +167,7 @@ impl<'a> Master<'a> {
                     let end = until.map_or(NaiveDateTime::MAX, |(_, wall)| wall);
                     let mut dates = Dates::new(rule, start.local(), start.local(), end, SPAN_STEPS);
                     let newest = dates.by_ref().take(SPAN_STEPS).last();
-                    if dates.was_cut() || dates.next().is_some() {
+                    if dates.next().is_some() || dates.was_cut() {
                         return None;
                     }
                     newest.map_or_else(|| start.clone(), |local| start.with_local(local))

@@ -16,7 +16,7 @@ pub(super) struct Slot<'a> {
     pub(super) component: &'a Component,
     pub(super) start: When,
     pub(super) length: Option<Length>,
-    pub(super) shape: Shape,
+    shape: Shape,
 }
 
 /// How the end follows from the start.
@@ -62,6 +62,7 @@ impl<'a> Slot<'a> {
             is_override: self.component.get("RECURRENCE-ID").is_some(),
             start_when: start,
             end_when,
+            shape: self.shape,
         }
     }
 

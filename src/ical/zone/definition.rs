@@ -14,8 +14,10 @@ use crate::ical::when::parse_date_time;
 
 /// Yearly rules are unrolled between these years. After that the last offset stays.
 const YEARS: (i32, i32) = (1900, 2200);
-/// No more changes than this of one observance.
+/// No more changes than this of one observance, and ten times as many of a zone.
 const MAX_CHANGES: usize = 2000;
+/// Rules of one observance that count.
+const MAX_RULES: usize = 4;
 
 /// The observances of one VTIMEZONE.
 #[derive(Debug)]
@@ -95,7 +97,8 @@ impl Definition {
     }
 
     fn unroll(&self, first: i32, last: i32) -> Vec<Change> {
-        let mut changes: Vec<Change> = self.observances.iter().flat_map(|o| o.changes(first, last)).collect();
+        let mut changes: Vec<Change> =
+            self.observances.iter().flat_map(|o| o.changes(first, last)).take(10 * MAX_CHANGES).collect();
         changes.sort_by_key(|c| c.at);
         changes.dedup_by_key(|c| c.at);
         changes
@@ -107,7 +110,7 @@ impl Definition {
         let Some(first) = self.observances.iter().map(|o| o.onset).min() else { return true };
         let open_ended = self.observances.len() == 1 || self.observances.iter().any(Observance::is_open_ended);
         let changes = self.unroll(year - 1, year + 2);
-        let covered = if open_ended { None } else { changes.last().map(|c| c.at + TimeDelta::days(180)) };
+        let covered = if open_ended { None } else { changes.last().map(|c| c.at + TimeDelta::days(120)) };
         let offset = |utc: NaiveDateTime| match changes.partition_point(|c| c.at <= utc) {
             0 => changes.first().map(|c| c.before),
             n => Some(changes[n - 1].after),
@@ -127,7 +130,7 @@ impl Observance {
             onset: local(component.value("DTSTART")?)?,
             before: parse_offset(component.value("TZOFFSETFROM").or_else(|| component.value("TZOFFSETTO"))?)?,
             after: parse_offset(component.value("TZOFFSETTO")?)?,
-            rules: component.all("RRULE").filter_map(|p| Rule::read_leniently(p.value())).collect(),
+            rules: component.all("RRULE").filter_map(|p| Rule::read_leniently(p.value())).take(MAX_RULES).collect(),
             dates: component.all("RDATE").flat_map(|p| p.value().split(',').filter_map(local)).collect(),
         })
     }

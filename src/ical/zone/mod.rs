@@ -19,6 +19,9 @@ use super::tree::Component;
 use definition::Definition;
 pub use vtimezone::vtimezone;
 
+/// VTIMEZONEs of one calendar that count.
+const MAX_DEFINITIONS: usize = 500;
+
 /// A time zone under the name it was given. Cheap to clone.
 #[derive(Clone)]
 pub struct Zone(Arc<Inner>);
@@ -149,6 +152,7 @@ impl Zones {
         let defined = calendar
             .components()
             .filter(|c| c.is("VTIMEZONE"))
+            .take(MAX_DEFINITIONS)
             .filter_map(|c| {
                 let tzid = c.value("TZID")?;
                 let around = *around.get_or_insert_with(|| first_year(calendar));

@@ -5,16 +5,24 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::definition::parse_offset;
 
+/// Octets of a name worth looking up.
+const MAX_NAME: usize = 200;
+/// Path segments or cities of a name worth looking up.
+const MAX_PARTS: usize = 10;
+
 /// The IANA zone a TZID stands for: an IANA id in any case, one behind a registry prefix
 /// (`/mozilla.org/20050126_1/Europe/Paris`), a Windows name, or a display name such as
 /// `(UTC+01:00) Amsterdam, Berlin, Bern, Rome`.
 pub(super) fn iana(tzid: &str) -> Option<Tz> {
     let name = tzid.trim().trim_matches('"');
+    if name.len() > MAX_NAME {
+        return None;
+    }
     if let Ok(tz) = name.parse() {
         return Some(tz);
     }
     by_id(name)
-        .or_else(|| name.match_indices('/').find_map(|(i, _)| by_id(&name[i + 1..])))
+        .or_else(|| name.match_indices('/').take(MAX_PARTS).find_map(|(i, _)| by_id(&name[i + 1..])))
         .or_else(|| windows(name))
         .or_else(|| display_name(name))
         .or_else(|| {
@@ -76,7 +84,7 @@ fn display_name(name: &str) -> Option<Tz> {
     }
     // A city alone is too little to go by: without the offset it is just a word.
     let offset = offset?;
-    windows(rest).or_else(|| rest.split(',').find_map(|city| city_zone(city.trim(), offset)))
+    windows(rest).or_else(|| rest.split(',').take(MAX_PARTS).find_map(|city| city_zone(city.trim(), offset)))
 }
 
 /// The zone named after a city, if its offset is or was the one given.

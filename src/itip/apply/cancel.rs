@@ -3,6 +3,7 @@
 use super::super::VEVENT;
 use super::super::error::ItipError;
 use super::super::moment::{InstanceId, exclude, read};
+use super::super::object::is_cancelled;
 use super::fresh::Stamp;
 use super::{Applied, Delivery, Reason, events};
 use crate::ical::{Component, Item, Property, Zones};
@@ -28,13 +29,14 @@ fn stamp(event: &Component, delivery: &Delivery) -> Stamp {
     }
 }
 
+/// Cancels the series and every occurrence, except those that a later message invited to again.
 fn cancel_all(copy: &Component, message: Stamp, delivery: &Delivery) -> Applied {
-    let main = events(copy).find(|e| e.get("RECURRENCE-ID").is_none()).or(events(copy).next());
-    if main.is_some_and(|e| message.is_older_than(Stamp::of(e), delivery.now)) {
+    let is_older = |event: &Component| message.is_older_than(Stamp::of(event), delivery.now);
+    if events(copy).all(is_older) {
         return Applied::ignored(Reason::Stale);
     }
     let mut result = copy.clone();
-    for event in result.components_mut().filter(|c| c.is(VEVENT)) {
+    for event in result.components_mut().filter(|c| c.is(VEVENT) && !is_older(c)) {
         mark_cancelled(event, message);
     }
     Applied::replaced(copy, result)
@@ -65,7 +67,9 @@ fn cancel_occurrences(copy: &Component, delivery: &Delivery) -> Result<Applied, 
         let (id, message) = (InstanceId::of(event, &delivery.zones)?, stamp(event, delivery));
         let Some(recurrence_id) = event.get("RECURRENCE-ID") else { continue };
         let place = |id| events(&result).position(|e| InstanceId::of(e, &zones).is_ok_and(|i| i == id));
-        let (override_at, master_at) = (place(id), place(InstanceId::Master));
+        // A series that is cancelled itself has no occurrences to take out.
+        let is_off = |at: &usize| events(&result).nth(*at).is_some_and(is_cancelled);
+        let (override_at, master_at) = (place(id), place(InstanceId::Master).filter(|at| !is_off(at)));
         let held = |at: Option<usize>| at.and_then(|at| events(&result).nth(at)).map(Stamp::of);
         let stale = match (held(override_at), held(master_at)) {
             (Some(over), _) => message.is_older_than(over, delivery.now),

@@ -63,7 +63,8 @@ impl<'a> Answer<'a> {
             line,
             partstat: partstat_of(line),
             status: status.filter(|s| !s.is_empty()).unwrap_or(SUCCESS).to_owned(),
-            dtstamp: Stamp::of(event).dtstamp,
+            // A time in the future would shut out every later answer.
+            dtstamp: Stamp::of(event).dtstamp.filter(|d| *d <= delivery.now),
             zones: &delivery.zones,
         })
     }
@@ -85,6 +86,14 @@ impl<'a> Answer<'a> {
         moved && sequence_of(self.event).unwrap_or(0) < sequence_of(held).unwrap_or(0)
     }
 
+    /// Whether the line holds this very answer already, from an earlier delivery of the same message.
+    fn is_in(&self, line: &Property) -> bool {
+        let stamp = self.dtstamp.map(|d| When::Utc(d).value());
+        partstat_of(line) == self.partstat
+            && line.get_param("PARTSTAT").is_some()
+            && line.get_param(REPLY_DTSTAMP) == stamp.as_deref()
+    }
+
     /// Writes the answer into an ATTENDEE line.
     fn write_to(&self, line: &mut Property) {
         line.set_param("PARTSTAT", &self.partstat);
@@ -94,8 +103,11 @@ impl<'a> Answer<'a> {
                 line.push_param(param.clone());
             }
         }
-        if let Some(dtstamp) = self.dtstamp {
-            line.set_param(REPLY_DTSTAMP, &When::Utc(dtstamp).value());
+        match self.dtstamp {
+            Some(dtstamp) => line.set_param(REPLY_DTSTAMP, &When::Utc(dtstamp).value()),
+            None => {
+                line.remove_param(REPLY_DTSTAMP);
+            }
         }
     }
 
@@ -140,6 +152,9 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
         if answer.is_stale(held, zones) {
             return Ok(Some(Reason::Stale));
         }
+        if find_line(held, answer.sender).is_some_and(|line| answer.is_in(line)) {
+            return Ok(None);
+        }
         if let Some(line) = answer.record_in(held) {
             line.set_param("SCHEDULE-STATUS", &answer.status);
             line.remove_param("RSVP");
@@ -153,6 +168,10 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
     let Some(mut new) = occurrence(master, zones, &read(recurrence_id, answer.zones)?) else {
         return Ok(Some(Reason::UnknownOccurrence));
     };
+    // What people answered to the series, and when, says nothing about when they answered to this occurrence.
+    new.all_mut("ATTENDEE").for_each(|line| {
+        line.remove_param(REPLY_DTSTAMP);
+    });
     if answer.is_stale(&new, zones) {
         return Ok(Some(Reason::Stale));
     }

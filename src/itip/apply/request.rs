@@ -1,6 +1,6 @@
 //! REQUEST reaches an attendee (RFC 5546 §3.2.2).
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::super::VEVENT;
 use super::super::address::Address;
@@ -39,27 +39,48 @@ pub(super) fn update(copy: &Component, delivery: &Delivery) -> Result<Applied, I
         return Ok(Applied::ignored(reason));
     }
     let zones = Zones::of(copy);
-    let mut held = BTreeMap::new();
-    for event in events(copy) {
-        held.entry(InstanceId::of(event, &zones)?).or_insert(event);
-    }
-    let series = held.get(&InstanceId::Master).copied();
-    let mut news = Vec::new();
-    for event in delivery.events() {
-        news.push((InstanceId::of(event, &delivery.zones)?, event));
-    }
-    let merged = match news.iter().find(|(id, _)| *id == InstanceId::Master) {
-        Some((_, master)) => whole(&held, &news, Stamp::of(master), delivery),
+    let (held, news) = (Events::of(events(copy), &zones)?, Events::of(delivery.events(), &delivery.zones)?);
+    let series = held.get(InstanceId::Master);
+    let merged = match news.get(InstanceId::Master) {
+        Some(master) => whole(&held, &news, Stamp::of(master), delivery),
         None => occurrences(&held, &news, delivery),
     };
     let Some(mut merged) = merged else { return Ok(Applied::ignored(Reason::Stale)) };
     for part in merged.iter_mut().filter(|p| p.is_news) {
-        if let Some(own) = held.get(&part.id).copied().or(series) {
+        if let Some(own) = held.get(part.id).or(series) {
             keep_own(&mut part.event, own);
         }
     }
     put_back(&mut merged, &zones);
     Ok(Applied::replaced(copy, assemble(copy, &delivery.message.calendar, merged)))
+}
+
+/// VEVENTs in the order written, each instance once.
+struct Events<'a> {
+    in_order: Vec<(InstanceId, &'a Component)>,
+    by_id: HashMap<InstanceId, &'a Component>,
+}
+
+impl<'a> Events<'a> {
+    fn of(events: impl Iterator<Item = &'a Component>, zones: &Zones) -> Result<Self, ItipError> {
+        let (mut in_order, mut by_id) = (Vec::new(), HashMap::new());
+        for event in events {
+            let id = InstanceId::of(event, zones)?;
+            if by_id.insert(id, event).is_none() {
+                in_order.push((id, event));
+            }
+        }
+        Ok(Self { in_order, by_id })
+    }
+
+    fn get(&self, id: InstanceId) -> Option<&'a Component> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Each instance once, in the order in which it was first written, with what is written last.
+    fn iter(&self) -> impl Iterator<Item = (InstanceId, &'a Component)> + '_ {
+        self.in_order.iter().map(|(id, event)| (*id, self.get(*id).unwrap_or(event)))
+    }
 }
 
 /// One VEVENT of the copy to be.
@@ -70,59 +91,47 @@ struct Part {
     is_news: bool,
 }
 
+impl Part {
+    fn news(id: InstanceId, event: &Component) -> Self {
+        Self { id, event: event.clone(), is_news: true }
+    }
+
+    fn kept(id: InstanceId, event: &Component) -> Self {
+        Self { id, event: event.clone(), is_news: false }
+    }
+}
+
 /// A message with the series in it says everything: what it does not mention is gone, unless a later message brought it.
-fn whole(
-    held: &BTreeMap<InstanceId, &Component>,
-    news: &[(InstanceId, &Component)],
-    message: Stamp,
-    delivery: &Delivery,
-) -> Option<Vec<Part>> {
+fn whole(held: &Events, news: &Events, message: Stamp, delivery: &Delivery) -> Option<Vec<Part>> {
     let older = |m: Stamp, c: &Component| m.is_older_than(Stamp::of(c), delivery.now);
-    if held.get(&InstanceId::Master).is_some_and(|c| older(message, c)) {
+    if held.get(InstanceId::Master).is_some_and(|c| older(message, c)) {
         return None;
     }
-    let mut parts: Vec<Part> = news
-        .iter()
-        .map(|(id, event)| match held.get(id) {
-            Some(kept) if older(Stamp::of(event), kept) => {
-                Part { id: *id, event: Component::clone(kept), is_news: false }
-            }
-            _ => Part { id: *id, event: Component::clone(event), is_news: true },
-        })
-        .collect();
-    for (id, kept) in held {
-        if news.iter().all(|(n, _)| n != id) && older(message, kept) {
-            parts.push(Part { id: *id, event: Component::clone(kept), is_news: false });
-        }
-    }
-    Some(parts)
+    let told = news.iter().map(|(id, event)| match held.get(id) {
+        Some(kept) if older(Stamp::of(event), kept) => Part::kept(id, kept),
+        _ => Part::news(id, event),
+    });
+    let untold = held.iter().filter(|(id, kept)| news.get(*id).is_none() && older(message, kept));
+    Some(told.chain(untold.map(|(id, kept)| Part::kept(id, kept))).collect())
 }
 
 /// A message about some occurrences leaves the others alone.
-fn occurrences(
-    held: &BTreeMap<InstanceId, &Component>,
-    news: &[(InstanceId, &Component)],
-    delivery: &Delivery,
-) -> Option<Vec<Part>> {
-    let series = held.get(&InstanceId::Master).map(|c| Stamp::of(c));
-    let is_fresh = |(id, event): &&(InstanceId, &Component)| {
+fn occurrences(held: &Events, news: &Events, delivery: &Delivery) -> Option<Vec<Part>> {
+    let series = held.get(InstanceId::Master).map(Stamp::of);
+    let fresh = |id: InstanceId| {
+        let event = news.get(id)?;
         let stamp = Stamp::of(event);
-        match held.get(id) {
-            Some(kept) => !stamp.is_older_than(Stamp::of(kept), delivery.now),
-            None => series.is_none_or(|s| !stamp.is_older_than_series(s, delivery.now)),
-        }
+        let is_old = match held.get(id) {
+            Some(kept) => stamp.is_older_than(Stamp::of(kept), delivery.now),
+            None => series.is_some_and(|s| stamp.is_older_than_series(s, delivery.now)),
+        };
+        (!is_old).then_some(event)
     };
-    let fresh: BTreeMap<InstanceId, &Component> = news.iter().filter(is_fresh).map(|(id, e)| (*id, *e)).collect();
-    if fresh.is_empty() {
-        return None;
-    }
-    let kept = held.iter().map(|(id, c)| match fresh.get(id) {
-        Some(event) => Part { id: *id, event: Component::clone(event), is_news: true },
-        None => Part { id: *id, event: Component::clone(c), is_news: false },
-    });
-    let added = fresh.iter().filter(|(id, _)| !held.contains_key(id));
-    let added = added.map(|(id, e)| Part { id: *id, event: Component::clone(e), is_news: true });
-    Some(kept.chain(added).collect())
+    let kept = held.iter().map(|(id, c)| fresh(id).map_or_else(|| Part::kept(id, c), |e| Part::news(id, e)));
+    let added = news.iter().filter(|(id, _)| held.get(*id).is_none());
+    let added = added.filter_map(|(id, _)| Some(Part::news(id, fresh(id)?)));
+    let parts: Vec<Part> = kept.chain(added).collect();
+    parts.iter().any(|p| p.is_news).then_some(parts)
 }
 
 /// Occurrences that a message brings back are no longer taken out of the series.

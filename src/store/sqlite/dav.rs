@@ -1,7 +1,7 @@
 //! Calendars and objects: the reading side, and the writes handed to [`apply`].
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::apply::apply;
 use super::{AsBlob, Sqlite, id, span, unreadable};
@@ -73,7 +73,7 @@ impl DavStore for Sqlite {
         let name = name.to_owned();
         self.db()
             .read(move |conn| match row_of(conn, collection)? {
-                Some(row) => object_at(conn, row, &name),
+                Some(row) => Fetch::from(conn, row)?.object(&name),
                 None => Ok(None),
             })
             .await
@@ -83,7 +83,10 @@ impl DavStore for Sqlite {
         let names = names.to_vec();
         self.db()
             .read(move |conn| match row_of(conn, collection)? {
-                Some(row) => names.iter().map(|name| object_at(conn, row, name)).collect(),
+                Some(row) => {
+                    let mut fetch = Fetch::from(conn, row)?;
+                    names.iter().map(|name| fetch.object(name)).collect()
+                }
                 None => Ok(vec![None; names.len()]),
             })
             .await
@@ -126,12 +129,11 @@ impl DavStore for Sqlite {
                     return by_uid(conn, row, uid, &filter, &after, limit);
                 }
                 match names_in_range(conn, row, &filter, limit)? {
-                    Some(names) => names
-                        .iter()
-                        .filter(|name| **name > after)
-                        .take(limit)
-                        .filter_map(|name| object_at(conn, row, name).transpose())
-                        .collect(),
+                    Some(names) => {
+                        let mut fetch = Fetch::from(conn, row)?;
+                        let from = names.partition_point(|name| *name <= after);
+                        names[from..].iter().take(limit).filter_map(|name| fetch.object(name).transpose()).collect()
+                    }
                     None => scan(conn, row, &filter, &after, limit),
                 }
             })
@@ -180,15 +182,24 @@ fn row_of(conn: &Connection, collection: CollectionId) -> Result<Option<i64>, St
     Ok(row)
 }
 
-fn object_at(conn: &Connection, row: i64, name: &str) -> Result<Option<Object>, StoreError> {
-    let found = conn
-        .prepare_cached(
+/// Reads objects of one collection by name, with one statement.
+struct Fetch<'c> {
+    row: i64,
+    statement: CachedStatement<'c>,
+}
+
+impl<'c> Fetch<'c> {
+    fn from(conn: &'c Connection, row: i64) -> Result<Self, StoreError> {
+        let statement = conn.prepare_cached(
             "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
              FROM objects o JOIN bodies b ON b.id = o.body WHERE o.collection = ?1 AND o.name = ?2",
-        )?
-        .query_row(params![row, name], |row| object(row, 0))
-        .optional()?;
-    Ok(found)
+        )?;
+        Ok(Self { row, statement })
+    }
+
+    fn object(&mut self, name: &str) -> Result<Option<Object>, StoreError> {
+        Ok(self.statement.query_row(params![self.row, name], |row| object(row, 0)).optional()?)
+    }
 }
 
 /// A page of the objects with that UID; more than one in inboxes only.

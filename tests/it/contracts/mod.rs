@@ -8,6 +8,7 @@ mod queue;
 mod search;
 mod store;
 mod store_sync;
+mod transport;
 
 /// Makes one test of each case for an engine.
 macro_rules! suite {
@@ -36,8 +37,10 @@ pub mod engines {
     use convoke::store::sqlite::Sqlite;
     use convoke::store::{SharedDavStore, SharedDirectory};
 
-    /// Time after which unsettled deliveries come back in the suites.
-    pub const VISIBILITY: Duration = Duration::from_millis(400);
+    /// Time after which unsettled deliveries come back: longer than any case takes.
+    pub const PATIENT: Duration = Duration::from_secs(60);
+    /// The same for cases about just that.
+    pub const IMPATIENT: Duration = Duration::from_millis(300);
 
     /// The ports over one engine.
     pub struct Ports {
@@ -49,7 +52,11 @@ pub mod engines {
     /// Opens an engine on its data, which is fresh the first time and kept until the harness is dropped.
     #[async_trait]
     pub trait Harness: Send + Sync {
-        async fn open(&self) -> Ports;
+        async fn open(&self) -> Ports {
+            self.open_with_visibility(PATIENT).await
+        }
+        /// The same with a time after which unsettled deliveries come back.
+        async fn open_with_visibility(&self, visibility: Duration) -> Ports;
         /// Stops the engine that was opened last, so that it can be opened again.
         async fn close(&self);
     }
@@ -68,9 +75,9 @@ pub mod engines {
 
     #[async_trait]
     impl Harness for SqliteHarness {
-        async fn open(&self) -> Ports {
+        async fn open_with_visibility(&self, visibility: Duration) -> Ports {
             let path = self.dir.path().join("convoke.db");
-            let sqlite = Sqlite::open(&path, Durability::Normal, Env::system()).unwrap().with_visibility(VISIBILITY);
+            let sqlite = Sqlite::open(&path, Durability::Normal, Env::system()).unwrap().with_visibility(visibility);
             *self.opened.lock().unwrap() = Some(sqlite.clone());
             Ports { dav: Arc::new(sqlite.clone()), directory: Arc::new(sqlite.clone()), queue: Arc::new(sqlite) }
         }

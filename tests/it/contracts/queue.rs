@@ -1,1 +1,599 @@
-//! Soon.
+//! The contract of `Queue`, and the consumer loop over it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use convoke::events::{Message, Topic};
+use convoke::queue::{self, ConsumerSpec, DeadLetter, Delivery, Failure, Queue, RetryPolicy, Settlement, SharedQueue};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::engines::{Harness, IMPATIENT, SqliteHarness};
+use super::samples::message;
+use super::suite;
+
+const ONE: &str = "test:one";
+const TWO: &str = "test:two";
+/// A wait that a test never sits out unless something is broken.
+const LONG: Duration = Duration::from_secs(20);
+
+fn consumer(name: &'static str, topics: &[Topic]) -> ConsumerSpec {
+    let retry = RetryPolicy { attempts: 3, first_ms: 1, most_ms: 2 };
+    ConsumerSpec { name, topics: topics.to_vec(), concurrency: 4, retry }
+}
+
+async fn bound(queue: &SharedQueue, name: &'static str, topics: &[Topic]) -> ConsumerSpec {
+    let spec = consumer(name, topics);
+    queue.bind(&spec).await.unwrap();
+    spec
+}
+
+/// What is handed out now, nothing when nothing is due.
+async fn due(queue: &SharedQueue, spec: &ConsumerSpec, most: usize) -> Vec<Delivery> {
+    match tokio::time::timeout(Duration::from_millis(60), queue.receive(spec, most)).await {
+        Ok(received) => received.unwrap(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Waits for at least one delivery.
+async fn receive(queue: &SharedQueue, spec: &ConsumerSpec, most: usize) -> Vec<Delivery> {
+    tokio::time::timeout(LONG, queue.receive(spec, most)).await.expect("a delivery").unwrap()
+}
+
+async fn settle(queue: &SharedQueue, spec: &ConsumerSpec, delivery: &Delivery, how: Settlement) {
+    queue.settle(spec, delivery.id, how).await.unwrap();
+}
+
+fn numbers(deliveries: &[Delivery]) -> Vec<u64> {
+    deliveries.iter().map(|d| d.message.payload["n"].as_u64().unwrap()).collect()
+}
+
+async fn publish(queue: &SharedQueue, messages: &[Message]) {
+    queue.publish(messages).await.unwrap();
+}
+
+fn created(key: &str, n: u32) -> Message {
+    message(Topic::EventCreated, key, n)
+}
+
+async fn depth(queue: &SharedQueue, name: &str) -> (u64, u64) {
+    let depth = queue.depths().await.unwrap().into_iter().find(|d| d.consumer == name).unwrap();
+    (depth.waiting, depth.dead)
+}
+
+async fn every_consumer_gets_every_message_of_its_topics(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated, Topic::EventDeleted]).await;
+    let two = bound(&queue, TWO, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1), message(Topic::EventDeleted, "b", 2), message(Topic::EventReply, "c", 3)]).await;
+    let first = receive(&queue, &one, 10).await;
+    assert_eq!(numbers(&first), [1, 2]);
+    assert_eq!(first[0].message, created("a", 1));
+    assert_eq!(first[0].attempt, 1);
+    let second = receive(&queue, &two, 10).await;
+    assert_eq!(numbers(&second), [1]);
+    settle(&queue, &one, &first[0], Settlement::Done).await;
+    settle(&queue, &one, &first[1], Settlement::Done).await;
+    assert_eq!(depth(&queue, ONE).await, (0, 0));
+    assert_eq!(depth(&queue, TWO).await, (1, 0), "the other's delivery is its own");
+}
+
+async fn a_message_comes_back_as_it_went(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &Topic::ALL).await;
+    let payload =
+        serde_json::json!({"text": "é🎉\u{0}\"\\", "nested": [null, 1.5, {"": []}], "big": "x".repeat(300_000)});
+    let sent = Message::new(Topic::ItipLocalDelivery, "kéy /🗝\n", &payload).once("once ' --");
+    publish(&queue, std::slice::from_ref(&sent)).await;
+    let received = receive(&queue, &one, 1).await;
+    assert_eq!(received[0].message, sent);
+}
+
+async fn binding_again_changes_the_topics_and_keeps_what_waits(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1)]).await;
+    bound(&queue, ONE, &[Topic::EventCreated]).await;
+    bound(&queue, ONE, &[Topic::EventReply]).await;
+    publish(&queue, &[created("b", 2), message(Topic::EventReply, "c", 3)]).await;
+    assert_eq!(numbers(&receive(&queue, &one, 10).await), [1, 3]);
+    assert!(queue.receive(&consumer("test:stranger", &[]), 1).await.is_err(), "never bound");
+}
+
+async fn a_message_published_once_before_is_dropped(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1).once("x"), created("a", 2).once("x"), created("a", 3).once("y")]).await;
+    publish(&queue, &[created("b", 4).once("x"), created("b", 5)]).await;
+    let mut seen = Vec::new();
+    while seen.len() < 3 {
+        for delivery in receive(&queue, &one, 10).await {
+            seen.extend(numbers(std::slice::from_ref(&delivery)));
+            settle(&queue, &one, &delivery, Settlement::Done).await;
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 3, 5]);
+    publish(&queue, &[created("c", 6).once("x")]).await;
+    assert_eq!(depth(&queue, ONE).await.0, 0, "remembered after it was handled, too");
+}
+
+async fn messages_of_a_key_come_one_at_a_time_in_order(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1), created("a", 2), created("b", 3), created("a", 4)]).await;
+    let first = receive(&queue, &one, 10).await;
+    assert_eq!(numbers(&first), [1, 3]);
+    assert!(due(&queue, &one, 10).await.is_empty());
+    settle(&queue, &one, &first[0], Settlement::Done).await;
+    let second = receive(&queue, &one, 10).await;
+    assert_eq!(numbers(&second), [2]);
+    publish(&queue, &[created("b", 5)]).await;
+    settle(&queue, &one, &second[0], Settlement::Done).await;
+    assert_eq!(numbers(&receive(&queue, &one, 10).await), [4]);
+    settle(&queue, &one, &first[1], Settlement::Done).await;
+    assert_eq!(numbers(&receive(&queue, &one, 10).await), [5]);
+}
+
+async fn no_more_is_handed_out_than_was_asked_for(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &(0..10).map(|n| created(&n.to_string(), n)).collect::<Vec<_>>()).await;
+    assert!(queue.receive(&one, 0).await.unwrap().is_empty());
+    assert_eq!(numbers(&receive(&queue, &one, 4).await), [0, 1, 2, 3]);
+    assert_eq!(numbers(&receive(&queue, &one, 4).await), [4, 5, 6, 7]);
+    assert_eq!(numbers(&receive(&queue, &one, 4).await), [8, 9]);
+}
+
+async fn a_failure_holds_up_its_own_key_only(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1), created("a", 2), created("b", 3)]).await;
+    let first = receive(&queue, &one, 1).await;
+    let after = Duration::from_millis(150);
+    let failed = Instant::now();
+    settle(&queue, &one, &first[0], Settlement::Retry { after, error: "not yet".into() }).await;
+    assert_eq!(numbers(&receive(&queue, &one, 10).await), [3], "the other key goes on");
+    let again = receive(&queue, &one, 10).await;
+    assert!(failed.elapsed() >= after - Duration::from_millis(5), "it waits as long as it was told");
+    assert_eq!((numbers(&again), again[0].attempt), (vec![1], 2), "before the younger of its key");
+    settle(&queue, &one, &again[0], Settlement::Done).await;
+    assert_eq!(numbers(&receive(&queue, &one, 10).await), [2]);
+}
+
+async fn what_is_not_settled_comes_back(engine: &dyn Harness) {
+    let queue = engine.open_with_visibility(IMPATIENT).await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1), created("a", 2)]).await;
+    let started = Instant::now();
+    let first = receive(&queue, &one, 10).await;
+    let second = receive(&queue, &one, 10).await;
+    assert!(started.elapsed() >= IMPATIENT - Duration::from_millis(5));
+    assert_eq!((numbers(&second), second[0].attempt), (vec![1], 2));
+    // The first attempt is over: what it says counts no more.
+    settle(&queue, &one, &first[0], Settlement::Done).await;
+    assert_eq!(depth(&queue, ONE).await.0, 2);
+    settle(&queue, &one, &second[0], Settlement::Done).await;
+    settle(&queue, &one, &second[0], Settlement::Dead { error: "twice".into() }).await;
+    assert_eq!(depth(&queue, ONE).await, (1, 0));
+    assert_eq!(numbers(&receive(&queue, &one, 10).await), [2]);
+}
+
+async fn settling_twice_does_nothing(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1)]).await;
+    let first = receive(&queue, &one, 1).await.remove(0);
+    settle(&queue, &one, &first, Settlement::Retry { after: Duration::ZERO, error: "x".into() }).await;
+    settle(&queue, &one, &first, Settlement::Done).await;
+    let second = receive(&queue, &one, 1).await.remove(0);
+    assert_eq!(second.attempt, 2);
+    settle(&queue, &one, &second, Settlement::Done).await;
+    // A new message must not be mistaken for the one that was settled.
+    publish(&queue, &[created("a", 2)]).await;
+    let third = receive(&queue, &one, 1).await.remove(0);
+    settle(&queue, &one, &second, Settlement::Done).await;
+    settle(&queue, &one, &first, Settlement::Dead { error: "x".into() }).await;
+    assert_eq!(depth(&queue, ONE).await, (1, 0));
+    assert_ne!(third.id, second.id);
+}
+
+async fn attempts_that_all_vanish_end_as_a_dead_letter(engine: &dyn Harness) {
+    let queue = engine.open_with_visibility(IMPATIENT).await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1), created("a", 2)]).await;
+    for attempt in 1..=one.retry.attempts {
+        let delivery = receive(&queue, &one, 1).await.remove(0);
+        assert_eq!((numbers(std::slice::from_ref(&delivery)), delivery.attempt), (vec![1], attempt));
+    }
+    assert_eq!(numbers(&receive(&queue, &one, 1).await), [2], "the next of the key goes on");
+    assert_eq!(depth(&queue, ONE).await, (1, 1));
+}
+
+async fn dead_letters_are_listed_redelivered_and_discarded(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    let two = bound(&queue, TWO, &[Topic::EventCreated]).await;
+    publish(&queue, &(0..5).map(|n| created(&n.to_string(), n).once(n.to_string())).collect::<Vec<_>>()).await;
+    for spec in [&one, &two] {
+        for delivery in receive(&queue, spec, 5).await {
+            settle(&queue, spec, &delivery, Settlement::Dead { error: format!("broken {}", delivery.id) }).await;
+        }
+    }
+    assert_eq!(depth(&queue, ONE).await, (0, 5));
+    let all: Vec<DeadLetter> = queue.dead_letters(None, None, 100).await.unwrap();
+    assert_eq!(all.len(), 10);
+    assert!(all.is_sorted_by(|a, b| a.id > b.id), "newest first");
+    let mut mine: Vec<DeadLetter> = Vec::new();
+    loop {
+        let page = queue.dead_letters(Some(ONE), mine.last().map(|d| d.id), 2).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        mine.extend(page);
+    }
+    assert_eq!(mine.len(), 5);
+    let newest = &mine[0];
+    assert_eq!((newest.consumer.as_str(), newest.topic.as_str(), newest.attempts), (ONE, "calendar:event:created", 1));
+    assert_eq!(newest.payload["n"], 4);
+    assert!(newest.error.starts_with("broken") && newest.published <= newest.died);
+
+    assert!(queue.redeliver(newest.id).await.unwrap());
+    assert!(!queue.redeliver(newest.id).await.unwrap());
+    let again = receive(&queue, &one, 10).await;
+    assert_eq!((numbers(&again), again[0].attempt), (vec![4], 1), "its own once does not hold it back");
+    settle(&queue, &one, &again[0], Settlement::Done).await;
+    assert!(due(&queue, &two, 10).await.is_empty(), "only the consumer that failed gets it");
+
+    assert!(queue.discard(mine[1].id).await.unwrap());
+    assert!(!queue.discard(mine[1].id).await.unwrap());
+    assert_eq!(depth(&queue, ONE).await, (0, 3));
+    assert_eq!(depth(&queue, TWO).await, (0, 5));
+}
+
+async fn a_redelivered_letter_keeps_the_rule_of_its_key(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1), created("a", 2)]).await;
+    let first = receive(&queue, &one, 1).await.remove(0);
+    settle(&queue, &one, &first, Settlement::Dead { error: "x".into() }).await;
+    let second = receive(&queue, &one, 1).await.remove(0);
+    let dead = queue.dead_letters(None, None, 1).await.unwrap().remove(0);
+    assert!(queue.redeliver(dead.id).await.unwrap());
+    assert!(due(&queue, &one, 10).await.is_empty(), "one of the key is under way");
+    settle(&queue, &one, &second, Settlement::Done).await;
+    assert_eq!(numbers(&receive(&queue, &one, 10).await), [1]);
+}
+
+async fn a_waiting_receiver_hears_of_a_message_at_once(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    for n in 0..20 {
+        let waiting = tokio::spawn({
+            let (queue, one) = (queue.clone(), one.clone());
+            async move { queue.receive(&one, 1).await.unwrap().remove(0) }
+        });
+        if n % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        publish(&queue, &[created("a", n)]).await;
+        // Far less than the ten seconds after which a receiver looks by itself.
+        let delivery = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("heard").unwrap();
+        settle(&queue, &one, &delivery, Settlement::Done).await;
+    }
+}
+
+async fn several_receivers_share_the_work_without_overlap(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    let (seen, mut arrivals) = mpsc::unbounded_channel();
+    let receivers: Vec<_> = (0..4)
+        .map(|_| {
+            let (queue, one, seen) = (queue.clone(), one.clone(), seen.clone());
+            tokio::spawn(async move {
+                loop {
+                    for delivery in queue.receive(&one, 3).await.unwrap() {
+                        settle(&queue, &one, &delivery, Settlement::Done).await;
+                        let _ = seen.send(delivery);
+                    }
+                }
+            })
+        })
+        .collect();
+    for chunk in 0..10 {
+        let messages: Vec<_> = (0..20).map(|n| created(&(n % 7).to_string(), chunk * 20 + n)).collect();
+        publish(&queue, &messages).await;
+    }
+    let mut got = Vec::new();
+    while got.len() < 200 {
+        got.push(tokio::time::timeout(LONG, arrivals.recv()).await.expect("all arrive").unwrap());
+    }
+    receivers.iter().for_each(tokio::task::JoinHandle::abort);
+    assert_eq!(numbers(&got).into_iter().collect::<BTreeSet<_>>().len(), 200, "each once");
+    for key in 0..7 {
+        let of_key: Vec<u64> = got
+            .iter()
+            .filter(|d| d.message.key == key.to_string())
+            .flat_map(|d| numbers(std::slice::from_ref(d)))
+            .collect();
+        assert!(of_key.is_sorted(), "{key}: {of_key:?}");
+    }
+}
+
+async fn a_receiver_that_is_dropped_loses_nothing(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &(0..50).map(|n| created(&n.to_string(), n)).collect::<Vec<_>>()).await;
+    // Dropped after every number of steps that a call may take.
+    for steps in 0..60 {
+        let mut call = std::pin::pin!(queue.receive(&one, 50));
+        for _ in 0..steps {
+            match futures_util::poll!(call.as_mut()) {
+                std::task::Poll::Pending => tokio::task::yield_now().await,
+                std::task::Poll::Ready(received) => {
+                    for delivery in received.unwrap() {
+                        let how = Settlement::Retry { after: Duration::ZERO, error: String::new() };
+                        settle(&queue, &one, &delivery, how).await;
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    let spec = ConsumerSpec { retry: RetryPolicy { attempts: 1000, ..one.retry }, ..one.clone() };
+    while seen.len() < 50 {
+        for delivery in receive(&queue, &spec, 50).await {
+            seen.extend(numbers(std::slice::from_ref(&delivery)));
+            settle(&queue, &spec, &delivery, Settlement::Done).await;
+        }
+    }
+}
+
+async fn messages_wait_through_a_restart(engine: &dyn Harness) {
+    let ports = engine.open_with_visibility(IMPATIENT).await;
+    let one = bound(&ports.queue, ONE, &[Topic::EventCreated]).await;
+    publish(&ports.queue, &[created("a", 1).once("x"), created("b", 2), created("c", 3)]).await;
+    let taken = receive(&ports.queue, &one, 2).await;
+    settle(&ports.queue, &one, &taken[0], Settlement::Done).await;
+    engine.close().await;
+    drop(ports);
+
+    let queue = engine.open().await.queue;
+    publish(&queue, &[created("d", 4).once("x")]).await;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        for delivery in receive(&queue, &one, 10).await {
+            seen.extend(numbers(std::slice::from_ref(&delivery)));
+            settle(&queue, &one, &delivery, Settlement::Done).await;
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [2, 3], "the one under way came back, the settled one and the repeated one did not");
+}
+
+async fn depths_count_what_waits_and_what_died(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    assert!(queue.depths().await.unwrap().is_empty());
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    bound(&queue, TWO, &[Topic::EventReply]).await;
+    publish(&queue, &[created("a", 1), created("a", 2), created("b", 3)]).await;
+    let taken = receive(&queue, &one, 1).await;
+    settle(&queue, &one, &taken[0], Settlement::Dead { error: "x".into() }).await;
+    let depths = queue.depths().await.unwrap();
+    let counts: Vec<_> = depths.iter().map(|d| (d.consumer.as_str(), d.waiting, d.dead)).collect();
+    assert_eq!(counts, [(ONE, 2, 1), (TWO, 0, 0)]);
+    assert!(depths[0].oldest_seconds < 60);
+}
+
+/// The consumer loop, stopped by the sender that is returned.
+fn start<F>(
+    queue: &SharedQueue,
+    spec: &ConsumerSpec,
+    handler: impl Fn(Delivery) -> F + Send + Sync + 'static,
+) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>)
+where
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async move { drop(stopped.await) };
+    (stop, tokio::spawn(queue::run(queue.clone(), spec.clone(), handler, shutdown)))
+}
+
+/// Waits until the queue has this many waiting and dead.
+async fn until_depth(queue: &SharedQueue, name: &str, expected: (u64, u64)) {
+    let reached = async {
+        while depth(queue, name).await != expected {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(LONG, reached).await.expect("the depth is reached");
+}
+
+async fn the_loop_retries_gives_up_and_survives_panics(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    let handled = Arc::new(Mutex::new(Vec::new()));
+    let log = handled.clone();
+    let (stop, running) = start(&queue, &one, move |delivery| {
+        let log = log.clone();
+        async move {
+            let n = delivery.message.payload["n"].as_u64().unwrap();
+            log.lock().unwrap().push((n, delivery.attempt));
+            match (n, delivery.attempt) {
+                (1, 1) => Err(Failure::Retry("later".into())),
+                (2, _) => Err(Failure::Dead("never".into())),
+                (3, 1) => panic!("a bug in the handler"),
+                (4, _) => Err(Failure::Retry("always later".into())),
+                _ => Ok(()),
+            }
+        }
+    });
+    publish(&queue, &(0..6).map(|n| created(&n.to_string(), n)).collect::<Vec<_>>()).await;
+    until_depth(&queue, ONE, (0, 2)).await;
+    drop(stop);
+    running.await.unwrap();
+    let mut handled = handled.lock().unwrap().clone();
+    handled.sort_unstable();
+    assert_eq!(handled, [(0, 1), (1, 1), (1, 2), (2, 1), (3, 1), (3, 2), (4, 1), (4, 2), (4, 3), (5, 1)]);
+    let dead = queue.dead_letters(Some(ONE), None, 9).await.unwrap();
+    let mut errors: Vec<_> =
+        dead.iter().map(|d| (d.payload["n"].as_u64().unwrap(), d.error.as_str(), d.attempts)).collect();
+    errors.sort_unstable();
+    assert_eq!(errors, [(2, "never", 1), (4, "always later", 3)]);
+}
+
+async fn the_loop_handles_as_many_at_once_as_it_may_and_no_more(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    let (gate, most, under_way) =
+        (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let handler = {
+        let (gate, most, under_way) = (gate.clone(), most.clone(), under_way.clone());
+        move |_| {
+            let (gate, most, under_way) = (gate.clone(), most.clone(), under_way.clone());
+            async move {
+                most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                gate.acquire().await.unwrap().forget();
+                under_way.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    };
+    publish(&queue, &(0..12).map(|n| created(&n.to_string(), n)).collect::<Vec<_>>()).await;
+    let (stop, running) = start(&queue, &one, handler);
+    let full = async {
+        while under_way.load(Ordering::SeqCst) < one.concurrency {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, full).await.expect("all places are taken");
+    gate.add_permits(12);
+    until_depth(&queue, ONE, (0, 0)).await;
+    drop(stop);
+    running.await.unwrap();
+    assert_eq!(most.load(Ordering::SeqCst), one.concurrency);
+}
+
+async fn the_loop_finishes_what_is_under_way_when_it_stops(engine: &dyn Harness) {
+    let queue = engine.open().await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let handler = {
+        let gate = gate.clone();
+        move |_| {
+            let (gate, begun) = (gate.clone(), begun.clone());
+            async move {
+                let _ = begun.send(());
+                gate.acquire().await.unwrap().forget();
+                Ok(())
+            }
+        }
+    };
+    publish(&queue, &(0..6).map(|n| created(&n.to_string(), n)).collect::<Vec<_>>()).await;
+    let (stop, running) = start(&queue, &one, handler);
+    for _ in 0..one.concurrency {
+        tokio::time::timeout(LONG, begins.recv()).await.expect("it begins").unwrap();
+    }
+    drop(stop);
+    tokio::task::yield_now().await;
+    assert!(!running.is_finished());
+    gate.add_permits(100);
+    running.await.unwrap();
+    assert_eq!(depth(&queue, ONE).await, (2, 0), "what was under way is done, what was not begun is kept");
+    assert_eq!(numbers(&receive(&queue, &one, 9).await), [4, 5], "and can be had at once");
+}
+
+/// An engine that is away for its first calls of each kind.
+struct Flaky {
+    queue: SharedQueue,
+    bind: AtomicUsize,
+    receive: AtomicUsize,
+    settle: AtomicUsize,
+}
+
+impl Flaky {
+    fn away(count: &AtomicUsize) -> Result<(), queue::QueueError> {
+        let left = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if left.is_ok() { Err(queue::QueueError("away".into())) } else { Ok(()) }
+    }
+}
+
+#[async_trait::async_trait]
+impl Queue for Flaky {
+    async fn bind(&self, consumer: &ConsumerSpec) -> Result<(), queue::QueueError> {
+        Self::away(&self.bind)?;
+        self.queue.bind(consumer).await
+    }
+    async fn publish(&self, messages: &[Message]) -> Result<(), queue::QueueError> {
+        self.queue.publish(messages).await
+    }
+    async fn receive(&self, consumer: &ConsumerSpec, most: usize) -> Result<Vec<Delivery>, queue::QueueError> {
+        Self::away(&self.receive)?;
+        self.queue.receive(consumer, most).await
+    }
+    async fn settle(&self, consumer: &ConsumerSpec, id: u64, how: Settlement) -> Result<(), queue::QueueError> {
+        Self::away(&self.settle)?;
+        self.queue.settle(consumer, id, how).await
+    }
+    async fn dead_letters(
+        &self,
+        consumer: Option<&str>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, queue::QueueError> {
+        self.queue.dead_letters(consumer, before, limit).await
+    }
+    async fn redeliver(&self, dead: u64) -> Result<bool, queue::QueueError> {
+        self.queue.redeliver(dead).await
+    }
+    async fn discard(&self, dead: u64) -> Result<bool, queue::QueueError> {
+        self.queue.discard(dead).await
+    }
+    async fn depths(&self) -> Result<Vec<queue::QueueDepth>, queue::QueueError> {
+        self.queue.depths().await
+    }
+}
+
+async fn the_loop_outlives_an_outage_of_the_engine(engine: &dyn Harness) {
+    let inner = engine.open().await.queue;
+    let one = bound(&inner, ONE, &[Topic::EventCreated]).await;
+    publish(&inner, &[created("a", 1)]).await;
+    let once = || AtomicUsize::new(1);
+    let flaky: SharedQueue = Arc::new(Flaky { queue: inner.clone(), bind: once(), receive: once(), settle: once() });
+    let (stop, running) = start(&flaky, &one, |_| async { Ok(()) });
+    until_depth(&inner, ONE, (0, 0)).await;
+    drop(stop);
+    running.await.unwrap();
+}
+
+suite!(
+    sqlite,
+    super::SqliteHarness::new(),
+    [
+        every_consumer_gets_every_message_of_its_topics,
+        a_message_comes_back_as_it_went,
+        binding_again_changes_the_topics_and_keeps_what_waits,
+        a_message_published_once_before_is_dropped,
+        messages_of_a_key_come_one_at_a_time_in_order,
+        no_more_is_handed_out_than_was_asked_for,
+        a_failure_holds_up_its_own_key_only,
+        what_is_not_settled_comes_back,
+        settling_twice_does_nothing,
+        attempts_that_all_vanish_end_as_a_dead_letter,
+        dead_letters_are_listed_redelivered_and_discarded,
+        a_redelivered_letter_keeps_the_rule_of_its_key,
+        a_waiting_receiver_hears_of_a_message_at_once,
+        several_receivers_share_the_work_without_overlap,
+        a_receiver_that_is_dropped_loses_nothing,
+        messages_wait_through_a_restart,
+        depths_count_what_waits_and_what_died,
+        the_loop_retries_gives_up_and_survives_panics,
+        the_loop_handles_as_many_at_once_as_it_may_and_no_more,
+        the_loop_finishes_what_is_under_way_when_it_stops,
+        the_loop_outlives_an_outage_of_the_engine,
+    ]
+);

@@ -1,0 +1,3 @@
+module convoke/bench
+
+go 1.25

@@ -1,1 +1,0 @@
-//! The composition root: chooses the engines and connects the rooms.

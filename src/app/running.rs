@@ -1,0 +1,291 @@
+//! The rooms, connected and at work.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::accounts::Accounts;
+use crate::api::{Api, OwnCalendars};
+use crate::auth::{Authenticator, PasswordGate, RequireUser, Surface};
+use crate::clock::Env;
+use crate::config::Config;
+use crate::dav::server::{Server, Settings};
+use crate::dav::{self, Upstream};
+use crate::ids::Email;
+use crate::indexing::Indexing;
+use crate::mail::render::Renderer;
+use crate::net::{Client, ClientLimits, ServeLimits, serve};
+use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, People, Preferences, SharedPeople};
+use crate::proxy;
+use crate::queue::{ConsumerSpec, Delivery, Failure, run as consume};
+use crate::store::StoreError;
+use crate::webadmin::{
+    DavAnswers, DeadLettersAbsent, HealthCheck, Metrics, QueueAnswers, SearchAnswers, Started, StoreAnswers, WebAdmin,
+};
+
+use super::engines::{Engines, StartError};
+
+/// A program at work.
+pub struct Running {
+    public: SocketAddr,
+    admin: SocketAddr,
+    engines: Engines,
+    started: Arc<Started>,
+    stop: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    consumers: JoinSet<()>,
+}
+
+/// The bound ports of a program.
+#[derive(Debug)]
+pub struct Ports {
+    /// REST and DAV.
+    pub public: TcpListener,
+    /// Administration.
+    pub admin: TcpListener,
+}
+
+impl Ports {
+    /// Binds the addresses of the configuration.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] with the key that is at fault.
+    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            public: listen("server.listen", config.server.listen).await?,
+            admin: listen("webadmin.listen", config.webadmin.listen).await?,
+        })
+    }
+}
+
+/// Binds an address; `key` is where it is configured.
+pub(super) async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { key, address, error })
+}
+
+/// Where a listener listens; differs from the configuration when that names port 0.
+pub(super) fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|e| StartError::engine("listener", e))
+}
+
+/// Connects the rooms on these engines and begins to work on these ports.
+///
+/// # Errors
+/// [`StartError`] with what is at fault. Nothing runs then.
+pub async fn start(engines: Engines, ports: Ports, config: Config, env: Env) -> Result<Running, StartError> {
+    let rooms = Rooms::connect(&engines, &config, &env)?;
+    let metrics = metrics()?;
+    let started = Arc::new(Started::default());
+    let mut running = Running {
+        public: address(&ports.public)?,
+        admin: address(&ports.admin)?,
+        engines: engines.clone(),
+        started: started.clone(),
+        stop: watch::Sender::new(false),
+        listeners: JoinSet::new(),
+        consumers: JoinSet::new(),
+    };
+    rooms.start_consumers(&mut running, &engines, &config, &env);
+
+    let webadmin = WebAdmin {
+        directory: engines.directory.clone(),
+        accounts: rooms.accounts.clone(),
+        queue: engines.queue.clone(),
+        checks: checks(&engines, &rooms.upstream, started.clone(), &config),
+        metrics,
+        env: env.clone(),
+    };
+    let admin_app = webadmin.router(&config.webadmin);
+    let public_app = rooms.public_app(&engines, &config);
+    let limits = ServeLimits::from(&config.server);
+    running.serve(ports.public, "public", public_app, limits, &env);
+    running.serve(ports.admin, "webadmin", admin_app, limits, &env);
+    started.set(true);
+    Ok(running)
+}
+
+/// What is made of the engines and used by several surfaces and consumers.
+struct Rooms {
+    upstream: Upstream,
+    accounts: Accounts,
+    authenticator: Authenticator,
+}
+
+impl Rooms {
+    fn connect(engines: &Engines, config: &Config, env: &Env) -> Result<Self, StartError> {
+        let accounts = accounts(engines, config, env);
+        let client = Client::new(ClientLimits::default()).map_err(|e| StartError::engine("trust anchors", e))?;
+        let passwords = Arc::new(PasswordGate::new(&config.auth, Arc::new(accounts.clone()), env.clone()));
+        let authenticator = Authenticator::from_config(
+            &config.auth,
+            passwords,
+            Arc::new(accounts.clone()),
+            engines.tokens.clone(),
+            client,
+            env.clone(),
+        );
+        Ok(Self { upstream: upstream(engines, config, env)?, accounts, authenticator })
+    }
+
+    fn public_app(&self, engines: &Engines, config: &Config) -> Router {
+        let api = Api {
+            directory: engines.directory.clone(),
+            calendars: Arc::new(OwnCalendars(engines.dav.clone())),
+            index: engines.index.clone(),
+            config: config.clone(),
+        };
+        let require = |surface| RequireUser::new(self.authenticator.clone(), surface);
+        proxy::router(self.upstream.clone(), require(Surface::Dav), config).merge(api.router(&require(Surface::Rest)))
+    }
+
+    fn start_consumers(&self, running: &mut Running, engines: &Engines, config: &Config, env: &Env) {
+        let people: SharedPeople = Arc::new(KnownPeople(self.accounts.clone()));
+        let delivery = Arc::new(ItipDelivery::new(
+            engines.queue.clone(),
+            self.upstream.clone(),
+            engines.directory.clone(),
+            people.clone(),
+            env.clone(),
+        ));
+        running.consume(ItipDelivery::spec(&config.queue), move |d| {
+            let delivery = delivery.clone();
+            async move { delivery.handle(d).await }
+        });
+        let composer = Composer::new(Renderer::new(), env.clone(), &config.spa);
+        let invitations = Arc::new(Invitations::new(engines.queue.clone(), people, composer, &config.mail));
+        running.consume(Invitations::spec(&config.queue), move |d| {
+            let invitations = invitations.clone();
+            async move { invitations.handle(d).await }
+        });
+        let outbox = Arc::new(Outbox::new(engines.transport.clone(), &config.mail));
+        running.consume(Outbox::spec(&config.queue), move |d| {
+            let outbox = outbox.clone();
+            async move { outbox.handle(d).await }
+        });
+        let indexing = Arc::new(Indexing::new(engines.index.clone()));
+        for spec in Indexing::specs(&config.queue) {
+            let indexing = indexing.clone();
+            running.consume(spec, move |d| {
+                let indexing = indexing.clone();
+                async move { indexing.handle(d).await }
+            });
+        }
+    }
+}
+
+impl Running {
+    /// Address of the public port.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Address of the administration port.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Stops in order: accepts nothing new, finishes what is under way, hands back what consumers hold, closes the files.
+    pub async fn stop(mut self) {
+        self.started.set(false);
+        self.stop.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+        while self.consumers.join_next().await.is_some() {}
+        self.engines.close().await;
+    }
+
+    fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // An error means that the program is gone: time to stop, too.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+    }
+
+    fn consume<H, F>(&mut self, spec: ConsumerSpec, handler: H)
+    where
+        H: Fn(Delivery) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        self.consumers.spawn(consume(self.engines.queue.clone(), spec, handler, self.stopping()));
+    }
+
+    /// Serves one more port until the program stops.
+    pub(super) fn serve(
+        &mut self,
+        listener: TcpListener,
+        surface: &'static str,
+        app: Router,
+        limits: ServeLimits,
+        env: &Env,
+    ) {
+        let (env, stopping) = (env.clone(), self.stopping());
+        self.listeners.spawn(async move {
+            let drained = serve(listener, surface, app, limits, env, stopping).await;
+            if drained.cut > 0 {
+                tracing::warn!(surface, connections = drained.cut, "cut at the end of the grace period");
+            }
+        });
+    }
+}
+
+/// The accounts of this installation. Homes are ours to make only when the DAV server is the built-in one.
+pub fn accounts(engines: &Engines, config: &Config, env: &Env) -> Accounts {
+    let homes = (config.upstream.url == "builtin").then(|| engines.dav.clone());
+    Accounts::new(engines.directory.clone(), homes, config.i18n.clone(), env.clone())
+}
+
+fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
+    if config.upstream.url == "builtin" {
+        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), server_settings(config));
+        return Ok(server.into_upstream());
+    }
+    let idle = std::time::Duration::from_secs(config.proxy.idle_timeout_s);
+    dav::client::remote(&config.upstream, idle, None).map_err(|e| StartError::engine("upstream", e))
+}
+
+fn server_settings(config: &Config) -> Settings {
+    Settings {
+        // Clients see the server where the proxy shows it.
+        base: if config.proxy.at_root { String::new() } else { proxy::MOUNT.to_owned() },
+        limits: config.limits.clone(),
+        zone: config.i18n.default_timezone.parse().unwrap_or_default(),
+        guard_attendee_changes: config.dav.guard_attendee_changes,
+        principal_privacy: config.dav.principal_privacy,
+        reply_propagation: config.dav.reply_propagation,
+    }
+}
+
+fn checks(engines: &Engines, upstream: &Upstream, started: Arc<Started>, config: &Config) -> Vec<Arc<dyn HealthCheck>> {
+    vec![
+        started,
+        Arc::new(StoreAnswers { engine: "SQLite", directory: engines.directory.clone() }),
+        Arc::new(QueueAnswers { engine: "Queue", queue: engines.queue.clone() }),
+        Arc::new(DeadLettersAbsent(engines.queue.clone())),
+        Arc::new(SearchAnswers { engine: "Search", index: engines.index.clone() }),
+        Arc::new(DavAnswers { upstream: upstream.clone(), asker: config.mail.sender.clone() }),
+    ]
+}
+
+/// The process records metrics once, however many programs run in it.
+fn metrics() -> Result<Metrics, StartError> {
+    static METRICS: OnceLock<Result<Metrics, String>> = OnceLock::new();
+    let metrics = METRICS.get_or_init(|| Metrics::install().map_err(|e| e.to_string()));
+    metrics.clone().map_err(|e| StartError::engine("metrics", e))
+}
+
+/// The accounts, as those who write mails see them.
+struct KnownPeople(Accounts);
+
+#[async_trait]
+impl People for KnownPeople {
+    async fn preferences(&self, of: &Email, stand_in: &Email) -> Result<Preferences, StoreError> {
+        let known = self.0.preferences(of, Some(stand_in)).await?;
+        Ok(Preferences { language: known.language, zone: known.zone, display_name: known.display_name })
+    }
+}

@@ -1,0 +1,16 @@
+//! The real engines that `scripts/services` starts, named by environment variables.
+
+/// The value of the variable, or `None` with a loud word when the service was not started. With `CI=true` a missing
+/// service is a failure.
+pub fn need(variable: &str) -> Option<String> {
+    match std::env::var(variable) {
+        Ok(value) if !value.is_empty() => Some(value),
+        _ if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+            panic!("{variable} is not set: in CI every service must run (scripts/test)")
+        }
+        _ => {
+            eprintln!("SKIPPED: {variable} is not set; scripts/test starts the service");
+            None
+        }
+    }
+}
