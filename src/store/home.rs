@@ -13,8 +13,8 @@ pub const CONTACTS: &str = "contacts";
 /// Segment of the address book that clients fill with people one has written to. Cannot be deleted.
 pub const COLLECTED: &str = "collected";
 
-/// Component types of a new calendar that names none.
-pub const DEFAULT_COMPONENTS: [&str; 3] = ["VEVENT", "VTODO", "VJOURNAL"];
+/// Component types of the default calendar (dav §2).
+const DEFAULT_COMPONENTS: [&str; 2] = ["VEVENT", "VTODO"];
 
 /// The collections every home has: the default calendar, whose segment is the home's id and whose display name is unset,
 /// the scheduling inbox and outbox, and the two address books.
@@ -28,22 +28,24 @@ pub fn home_collections(home: HomeId, env: &Env) -> Vec<Collection> {
         (CollectionKind::AddressBook, COLLECTED),
     ]
     .into_iter()
-    .map(|(kind, uri)| new_collection(home, kind, uri, env))
+    .map(|(kind, uri)| {
+        let mut made = new_collection(home, kind, uri, env);
+        if kind == CollectionKind::Calendar {
+            made.props.components = DEFAULT_COMPONENTS.map(str::to_owned).to_vec();
+        }
+        made
+    })
     .collect()
 }
 
-/// An empty collection with a fresh id; a calendar takes [`DEFAULT_COMPONENTS`].
+/// An empty collection with a fresh id; a calendar takes components of any type.
 pub fn new_collection(home: HomeId, kind: CollectionKind, uri: &str, env: &Env) -> Collection {
-    let components = match kind {
-        CollectionKind::Calendar => DEFAULT_COMPONENTS.map(str::to_owned).to_vec(),
-        _ => Vec::new(),
-    };
     Collection {
         id: CollectionId(env.object_id()),
         home,
         kind,
         uri: uri.to_owned(),
-        props: CollectionProps { components, ..CollectionProps::default() },
+        props: CollectionProps::default(),
         sync_token: 1,
     }
 }

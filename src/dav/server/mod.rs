@@ -49,8 +49,11 @@ use self::call::Call;
 use self::tenant::Tenants;
 use super::upstream::{Actor, Body, Upstream, UpstreamError};
 use crate::clock::Env;
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 use crate::store::{SharedDavStore, SharedDirectory};
+
+/// Where the proxy serves DAV.
+const PROXY_PATH: &str = "/dav";
 
 /// How the server behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +84,20 @@ impl Default for Settings {
             reply_propagation: 200,
         }
     }
+}
+
+impl Settings {
+    /// What the configuration says.
+    pub fn of(config: &Config) -> Self {
+        // Without the root, clients see everything below the path of the proxy.
+        let base = if config.proxy.at_root { "" } else { PROXY_PATH };
+        Self { base: base.to_owned(), limits: config.limits.clone(), ..Self::default() }
+    }
+}
+
+/// The built-in server as what stands behind the proxy.
+pub fn builtin(store: SharedDavStore, directory: SharedDirectory, config: &Config, env: Env) -> Upstream {
+    Server::new(store, directory, env, Settings::of(config)).into_upstream()
 }
 
 /// The server. Clones share everything.

@@ -20,7 +20,6 @@ use convoke::config::{Durability, RetryPolicy};
 use convoke::dav::server::{Server, Settings};
 use convoke::dav::{Actor, Body, Upstream};
 use convoke::events::{Message, Topic};
-use convoke::ids::{Email, UserId};
 use convoke::queue::{ConsumerSpec, Queue, Settlement};
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{DirectoryStore, Domain, User};
@@ -251,14 +250,4 @@ pub fn event(uid: &str, start: &str) -> String {
 /// The payload of a message.
 pub fn payload(message: &Message) -> &Value {
     &message.payload
-}
-
-/// A user's id.
-pub fn user(id: &str) -> UserId {
-    id.parse().unwrap()
-}
-
-/// An address.
-pub fn email(text: &str) -> Email {
-    text.parse().unwrap()
 }

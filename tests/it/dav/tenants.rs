@@ -27,13 +27,20 @@ async fn the_calendars_of_a_colleague_are_not_mine() {
     ] {
         let body = match method {
             "PUT" => event("lunch", "20300102T110000Z"),
-            "PROPPATCH" => format!("{}<d:set><d:prop><d:displayname/></d:prop></d:set></d:propertyupdate>", root("d:propertyupdate")),
+            "PROPPATCH" => format!(
+                "{}<d:set><d:prop><d:displayname/></d:prop></d:set></d:propertyupdate>",
+                root("d:propertyupdate")
+            ),
             _ => String::new(),
         };
         alice.send(method, path, &[], &body).await.expect(403);
     }
     let reading = alice.propfind(&format!("/calendars/{BOB}/{BOB}/"), "0", "").await;
-    assert!(reading.body.contains("User did not have the required privileges ({DAV:}read) for path"), "{}", reading.body);
+    assert!(
+        reading.body.contains("User did not have the required privileges ({DAV:}read) for path"),
+        "{}",
+        reading.body
+    );
     assert!(reading.body.contains("<d:need-privileges>"));
     // The home itself can be seen, but nothing in it.
     assert_eq!(alice.propfind(&format!("/calendars/{BOB}/"), "1", "").await.hrefs(), [format!("/calendars/{BOB}/")]);

@@ -1,0 +1,145 @@
+//! Bad input gets the error of its kind, and what was stored stays as it was.
+
+use convoke::config::Limits;
+use convoke::dav::server::Settings;
+
+use super::{ALICE, CALENDAR, World, calendar, event, root};
+
+#[tokio::test]
+async fn malformed_and_hostile_xml_is_refused_on_every_method_that_reads_xml() {
+    let world = World::new().await;
+    let client = world.alice();
+    client.put(&format!("{CALENDAR}a.ics"), &event("a", "20300102T110000Z")).await.expect(201);
+    let bomb = "<?xml version=\"1.0\"?><!DOCTYPE lolz [<!ENTITY lol \"lol\"><!ENTITY lol2 \"&lol;&lol;&lol;&lol;\">]>\
+                <d:propfind xmlns:d=\"DAV:\"><d:prop><d:x>&lol2;</d:x></d:prop></d:propfind>";
+    let external = "<?xml version=\"1.0\"?><!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]>\
+                    <d:propertyupdate xmlns:d=\"DAV:\"><d:set><d:prop><d:displayname>&x;</d:displayname></d:prop></d:set>\
+                    </d:propertyupdate>";
+    let deep = "<a>".repeat(100) + &"</a>".repeat(100);
+    let wrong = "<d:lockinfo xmlns:d=\"DAV:\"/>";
+    for method in ["PROPFIND", "PROPPATCH", "REPORT", "MKCALENDAR"] {
+        let path = if method == "MKCALENDAR" { format!("/calendars/{ALICE}/new/") } else { CALENDAR.to_owned() };
+        for body in ["<d:propfind", "<a></b>", "no xml", bomb, external, &deep] {
+            let answer = client.send(method, &path, &[], body).await;
+            assert_eq!(answer.status, 400, "{method} {body}: {}", answer.body);
+            assert!(answer.body.starts_with("<?xml") && answer.body.contains("<d:error"), "{method} {body}");
+            assert!(!answer.body.contains("root:"), "{}", answer.body);
+        }
+        let status = client.send(method, &path, &[], wrong).await.status;
+        assert!(status == 400 || method == "REPORT" && status == 403, "{method}: {status}");
+    }
+    let dtd = client.send("PROPFIND", CALENDAR, &[], bomb).await;
+    assert!(dtd.body.contains("<d:no-external-entities/>"), "{}", dtd.body);
+    client.propfind(&format!("/calendars/{ALICE}/new/"), "0", "").await.expect(404);
+    let props = client.propfind(CALENDAR, "0", "<d:displayname/><s:sync-token/>").await.responses();
+    assert!(props.contains("#default") && props.contains("<s:sync-token>2<"), "{props}");
+}
+
+#[tokio::test]
+async fn bodies_that_are_too_large_are_cut_off() {
+    let limits = Limits { object_bytes: 2000, xml_bytes: 2000, object_lines: 50, object_depth: 3, ..Limits::default() };
+    let world = World::with(Settings { limits, ..Settings::default() }).await;
+    let client = world.alice();
+    let path = format!("{CALENDAR}a.ics");
+    let before = event("a", "20300102T110000Z");
+    client.put(&path, &before).await.expect(201);
+    let long = calendar("VEVENT", "a", &["DTSTART:20300102T110000Z", &format!("SUMMARY:{}", "x".repeat(3000))]);
+    let many = calendar("VEVENT", "a", &["DTSTART:20300102T110000Z", &"X:1\r\n".repeat(60)]);
+    let deep = calendar("VEVENT", "a", &[&"BEGIN:X\r\n".repeat(5), &"END:X\r\n".repeat(5)]);
+    for text in [&long, &many, &deep] {
+        let refused = client.put(&path, text).await.expect(403);
+        assert!(refused.body.contains("<cal:max-resource-size "), "{}", refused.body);
+    }
+    client.put(&format!("/addressbooks/{ALICE}/contacts/x.vcf"), &"x".repeat(3000)).await.expect(403);
+    let xml = format!("{}<!-- {} --></d:propfind>", root("d:propfind"), "x".repeat(3000));
+    client.send("PROPFIND", CALENDAR, &[], &xml).await.expect(413);
+    client.send("POST", "/itip", &[], &"x".repeat(3000)).await.expect(413);
+    assert_eq!(client.get(&path).await.body, before);
+}
+
+#[tokio::test]
+async fn malformed_icalendar_is_refused_and_leaves_the_object_alone() {
+    let world = World::new().await;
+    let client = world.alice();
+    let path = format!("{CALENDAR}a.ics");
+    let before = event("a", "20300102T110000Z");
+    client.put(&path, &before).await.expect(201);
+    world.published().await;
+    let two = event("a", "20300102T110000Z").replace(
+        "END:VCALENDAR",
+        "BEGIN:VEVENT\r\nUID:b\r\nDTSTAMP:20300101T080000Z\r\nDTSTART:20300102T110000Z\r\nEND:VEVENT\r\nEND:VCALENDAR",
+    );
+    let mixed = two
+        .replace("BEGIN:VEVENT\r\nUID:b", "BEGIN:VTODO\r\nUID:a")
+        .replace("0Z\r\nEND:VEVENT\r\nEND:VCAL", "0Z\r\nEND:VTODO\r\nEND:VCAL");
+    let empty = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nEND:VCALENDAR\r\n";
+    let method = before.replace("BEGIN:VEVENT", "METHOD:REQUEST\r\nBEGIN:VEVENT");
+    for (text, status, expected) in [
+        ("garbage", 415, "This resource only supports valid iCalendar 2.0 data. Parse error:"),
+        ("", 415, "<cal:valid-calendar-data "),
+        ("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VCALENDAR\r\n", 415, "<cal:valid-calendar-data "),
+        ("BEGIN:VCARD\r\nEND:VCARD\r\n", 415, "expected a VCALENDAR, found VCARD"),
+        ("[\"vcalendar\"", 415, "not valid jCal"),
+        (empty, 403, "<cal:supported-calendar-component "),
+        (&method, 400, "Validation error in iCalendar: A calendar object on a CalDAV server MUST NOT have a METHOD"),
+        (&two, 400, "may only have components with the same UID"),
+        (&mixed, 400, "Validation error in iCalendar: "),
+    ] {
+        let refused = client.put(&path, text).await.expect(status);
+        assert!(refused.body.contains(expected), "{text}: {}", refused.body);
+    }
+    assert_eq!(client.get(&path).await.body, before);
+    assert_eq!(world.topics().await, Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_rule_with_a_million_occurrences_hides_nothing_else() {
+    let world = World::new().await;
+    let client = world.alice();
+    let flood = ["DTSTART:20300101T000000Z", "DURATION:PT1S", "RRULE:FREQ=SECONDLY;COUNT=10000000"];
+    client.put(&format!("{CALENDAR}flood.ics"), &calendar("VEVENT", "flood", &flood)).await.expect(201);
+    let broken = ["DTSTART:20300108T080000Z", "RRULE:FREQ=WEEKLY;UNTIL=INVALID DATE"];
+    client.put(&format!("{CALENDAR}broken.ics"), &calendar("VEVENT", "broken", &broken)).await.expect(201);
+    client.put(&format!("{CALENDAR}s.ics"), &event("s", "20300108T080000Z")).await.expect(201);
+    let range = "start=\"20300108T000000Z\" end=\"20300109T000000Z\"";
+    let body = format!(
+        "<d:prop><cal:calendar-data><cal:expand {range}/></cal:calendar-data></d:prop><cal:filter>\
+         <cal:comp-filter name=\"VCALENDAR\"><cal:comp-filter name=\"VEVENT\"><cal:time-range {range}/></cal:comp-filter>\
+         </cal:comp-filter></cal:filter>"
+    );
+    let hrefs = client.report(CALENDAR, "cal:calendar-query", &body).await.hrefs();
+    assert!(hrefs.contains(&format!("{CALENDAR}s.ics")), "{hrefs:?}");
+    assert!(hrefs.contains(&format!("{CALENDAR}broken.ics")), "{hrefs:?}");
+    let busy = format!("<cal:time-range {range}/>");
+    let answer = client.report(CALENDAR, "cal:free-busy-query", &busy).await.expect(200);
+    assert!(answer.body.contains("20300108T080000Z"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn more_attendees_than_allowed_are_refused() {
+    let limits = Limits { attendees: 3, ..Limits::default() };
+    let world = World::with(Settings { limits, ..Settings::default() }).await;
+    let attendees: Vec<String> = (0..4).map(|n| format!("ATTENDEE:mailto:g{n}@elsewhere.example")).collect();
+    let mut lines = vec!["DTSTART:20300102T110000Z", "ORGANIZER:mailto:alice@example.org"];
+    lines.extend(attendees.iter().map(String::as_str));
+    let refused = world.alice().put(&format!("{CALENDAR}a.ics"), &calendar("VEVENT", "a", &lines)).await.expect(403);
+    assert!(refused.body.contains("<cal:max-attendees-per-instance "), "{}", refused.body);
+    lines.pop();
+    world.alice().put(&format!("{CALENDAR}a.ics"), &calendar("VEVENT", "a", &lines)).await.expect(201);
+}
+
+#[tokio::test]
+async fn methods_and_filters_nobody_knows_are_refused() {
+    let world = World::new().await;
+    let client = world.alice();
+    client.send("LOCK", CALENDAR, &[], "").await.expect(501);
+    client.send("BREW", "/", &[], "").await.expect(501);
+    let filter = "<cal:filter><cal:comp-filter name=\"VCALENDAR\"><cal:comp-filter name=\"VEVENT\">\
+                  <cal:prop-filter name=\"SUMMARY\"><cal:text-match collation=\"i;klingon\">x</cal:text-match></cal:prop-filter>\
+                  </cal:comp-filter></cal:comp-filter></cal:filter>";
+    let refused = client.report(CALENDAR, "cal:calendar-query", filter).await.expect(403);
+    assert!(refused.body.contains("<cal:supported-collation "), "{}", refused.body);
+    client.report(CALENDAR, "cal:calendar-query", "<d:prop/>").await.expect(400);
+    client.send("POST", CALENDAR, &[("x-http-method-override", "b\u{e4}d")], "").await.expect(400);
+    client.send("POST", &format!("{CALENDAR}x.ics"), &[("x-http-method-override", "delete")], "").await.expect(404);
+}
