@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -79,8 +79,9 @@ pub(super) fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> 
 /// # Errors
 /// [`StartError`] with what is at fault. Nothing runs then.
 pub async fn start(engines: Engines, ports: Ports, config: Config, env: Env) -> Result<Running, StartError> {
+    // First: what counts keeps the recorder that was there when it was made.
+    let metrics = Metrics::install().map_err(|e| StartError::engine("metrics", e))?;
     let rooms = Rooms::connect(&engines, &config, &env)?;
-    let metrics = metrics()?;
     let started = Arc::new(Started::default());
     let mut running = Running {
         public: address(&ports.public)?,
@@ -270,13 +271,6 @@ fn checks(engines: &Engines, upstream: &Upstream, started: Arc<Started>, config:
         Arc::new(SearchAnswers { engine: "Search", index: engines.index.clone() }),
         Arc::new(DavAnswers { upstream: upstream.clone(), asker: config.mail.sender.clone() }),
     ]
-}
-
-/// The process records metrics once, however many programs run in it.
-fn metrics() -> Result<Metrics, StartError> {
-    static METRICS: OnceLock<Result<Metrics, String>> = OnceLock::new();
-    let metrics = METRICS.get_or_init(|| Metrics::install().map_err(|e| e.to_string()));
-    metrics.clone().map_err(|e| StartError::engine("metrics", e))
 }
 
 /// The accounts, as those who write mails see them.

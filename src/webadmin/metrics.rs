@@ -1,6 +1,7 @@
 //! `/metrics`: Prometheus text 0.0.4 (webadmin §11, storage §10).
 
 use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -27,11 +28,17 @@ pub struct MetricsError(#[from] BuildError);
 pub struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// Starts to record, before anything that counts is made. Must be called on a runtime: recording needs upkeep.
+    /// Starts to record, before anything that counts is made; a process that records already goes on. Must be called on a
+    /// runtime: recording needs upkeep.
     ///
     /// # Errors
-    /// When the process records already.
+    /// When something else records in this process.
     pub fn install() -> Result<Self, MetricsError> {
+        static INSTALLED: Mutex<Option<Metrics>> = Mutex::new(None);
+        let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(metrics) = installed.as_ref() {
+            return Ok(metrics.clone());
+        }
         let builder = PrometheusBuilder::new().set_quantiles(QUANTILES)?.with_recommended_naming(true);
         let handle = builder.install_recorder()?;
         let upkeep = handle.clone();
@@ -42,7 +49,7 @@ impl Metrics {
                 upkeep.run_upkeep();
             }
         });
-        Ok(Self(handle))
+        Ok(installed.insert(Self(handle)).clone())
     }
 }
 

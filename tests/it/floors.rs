@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// Floor of each room. Within floor 2 the ports do not know each other, except that `auth` remembers tokens in `cache`,
 /// and `mail` and `store` are plain; so they get half floors where one stands on another.
 const FLOORS: &[(&str, u32)] = &[
-    ("ical", 0),
     ("ids", 0),
+    ("ical", 1),
     ("clock", 1),
     ("events", 1),
     ("config", 1),

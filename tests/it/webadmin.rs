@@ -1,6 +1,6 @@
 //! The administration port over HTTP, on the embedded engines.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -40,12 +40,6 @@ impl HealthCheck for Sick {
     }
 }
 
-/// One recorder per process.
-fn metrics() -> Metrics {
-    static METRICS: OnceLock<Metrics> = OnceLock::new();
-    METRICS.get_or_init(|| Metrics::install().unwrap()).clone()
-}
-
 async fn office_with(password: Option<&str>, more: Vec<Arc<dyn HealthCheck>>) -> Office {
     let dir = tempfile::tempdir().unwrap();
     let env = Env::system();
@@ -65,7 +59,7 @@ async fn office_with(password: Option<&str>, more: Vec<Arc<dyn HealthCheck>>) ->
         accounts: Accounts::new(sqlite.clone(), Some(sqlite.clone()), config::I18n::default(), env.clone()),
         queue,
         checks,
-        metrics: metrics(),
+        metrics: Metrics::install().unwrap(),
         env,
     };
     let config = config::WebAdmin { password: password.map(str::to_owned), ..config::WebAdmin::default() };
