@@ -11,6 +11,7 @@ mod auth_surfaces;
 mod auth_tokens;
 mod config_file;
 mod contracts;
+mod dav;
 mod demo_outbox;
 mod floors;
 mod indexing;
