@@ -6,6 +6,7 @@ mod auth_oidc;
 mod auth_support;
 mod config_file;
 mod contracts;
+mod dav;
 mod demo_outbox;
 mod floors;
 mod indexing;

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Server;
 use super::call::Call;
-use super::expander::instants;
+use super::expander::{instants, zone_of};
 use super::propfind::Target;
 use super::put::PRODID;
 use super::report::unsupported;
@@ -62,7 +62,7 @@ impl Server {
     ) -> Result<Busy, DavError> {
         let mut taken = Vec::new();
         for calendar in calendars {
-            let zone = self.0.zone_of(calendar);
+            let zone = zone_of(calendar);
             let filter = ObjectFilter {
                 component: Some("VEVENT".to_owned()),
                 uid: None,
