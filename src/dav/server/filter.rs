@@ -40,6 +40,17 @@ impl Matcher {
         Self { filter, zone, bounds, remembered, now }
     }
 
+    /// One that passes events that take place in a range.
+    pub(super) fn of_events(range: &Range<DateTime<Utc>>, zone: Tz, server: &Inner) -> Self {
+        let range = TimeRange { start: Some(range.start.timestamp()), end: Some(range.end.timestamp()) };
+        let within = |name: &str, range, comps| CompFilter {
+            name: name.to_owned(),
+            test: CompTest::Defined { range, props: Vec::new(), comps },
+        };
+        let events = within("VEVENT", Some(range), Vec::new());
+        Self::new(Filter::Calendar(within("VCALENDAR", None, vec![events])), zone, server)
+    }
+
     /// What the index can leave out. It never leaves out what passes.
     pub(super) fn prefilter(&self) -> ObjectFilter {
         let Filter::Calendar(CompFilter { test: CompTest::Defined { comps, .. }, .. }) = &self.filter else {
