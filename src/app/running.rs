@@ -255,7 +255,6 @@ fn server_settings(config: &Config) -> Settings {
         // Clients see the server where the proxy shows it.
         base: if config.proxy.at_root { String::new() } else { proxy::MOUNT.to_owned() },
         limits: config.limits.clone(),
-        zone: config.i18n.default_timezone.parse().unwrap_or_default(),
         guard_attendee_changes: config.dav.guard_attendee_changes,
         principal_privacy: config.dav.principal_privacy,
         reply_propagation: config.dav.reply_propagation,

@@ -23,12 +23,12 @@ impl Inner {
     pub(super) fn bounds(&self) -> Bounds {
         Bounds { max_occurrences: self.settings.limits.occurrences, ..Bounds::default() }
     }
+}
 
-    /// The zone of dates and floating times in a calendar (RFC 4791 §5.2.2).
-    pub(super) fn zone_of(&self, collection: &Collection) -> Tz {
-        let Some(text) = &collection.props.timezone else { return self.settings.zone };
-        zone_named_in(text).unwrap_or(self.settings.zone)
-    }
+/// The zone of dates and floating times in a calendar (RFC 4791 §5.2.2); UTC, as in the reference, in calendars that name
+/// none: then one day of all-day events is one day of a query.
+pub(super) fn zone_of(collection: &Collection) -> Tz {
+    collection.props.timezone.as_deref().and_then(zone_named_in).unwrap_or(Tz::UTC)
 }
 
 /// The zone that a VCALENDAR with one VTIMEZONE stands for, where it has an IANA equivalent.
@@ -60,7 +60,7 @@ pub(super) fn write_data(
     w: &mut Writer,
 ) {
     let Ok(object) = CalendarObject::parse(data) else { return w.calendar_text(data) };
-    let zone = scene.server.zone_of(collection);
+    let zone = zone_of(collection);
     let wants_json = request.content_type.as_deref().is_some_and(|t| t.eq_ignore_ascii_case(JCAL));
     if request.is_plain() && !wants_json {
         return w.calendar_text(data);

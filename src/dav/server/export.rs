@@ -12,7 +12,7 @@ use http::header::{CONTENT_DISPOSITION, HeaderValue};
 use super::Server;
 use super::call::Call;
 use super::chunked::{self, Pages, Progress};
-use super::expander::instant;
+use super::expander::{instant, zone_of};
 use super::properties::DEFAULT_NAME;
 use crate::dav::error::DavError;
 use crate::dav::upstream::Body;
@@ -106,7 +106,7 @@ impl Export {
     fn write_components(&mut self, data: &str, out: &mut Writer) {
         let Ok(mut calendar) = Component::parse(data) else { return };
         if let Some(range) = &self.expand {
-            let zone = self.server.0.zone_of(&self.collection);
+            let zone = zone_of(&self.collection);
             match recur::expand(&calendar, range.clone(), zone, self.server.0.bounds()) {
                 Ok(expanded) => calendar = expanded,
                 Err(error) => tracing::debug!(%error, "an object is left out of an expanded export"),

@@ -5,7 +5,9 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
+use super::Inner;
 use super::expander::instants;
+use super::occurrences::OccurrenceCache;
 use crate::dav::xml::{
     CompFilter, CompTest, Filter, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier, TimeRange,
 };
@@ -21,6 +23,9 @@ pub(super) struct Matcher {
     filter: Filter,
     zone: Tz,
     bounds: Bounds,
+    /// Where the times of series are remembered.
+    remembered: OccurrenceCache,
+    now: DateTime<Utc>,
 }
 
 /// What a filter is when it asks for nothing but a component type and a time, as clients do to fill a screen.
@@ -30,8 +35,20 @@ struct Screenful<'a> {
 }
 
 impl Matcher {
-    pub(super) fn new(filter: Filter, zone: Tz, bounds: Bounds) -> Self {
-        Self { filter, zone, bounds }
+    pub(super) fn new(filter: Filter, zone: Tz, server: &Inner) -> Self {
+        let (bounds, remembered, now) = (server.bounds(), server.occurrences.clone(), server.env.now());
+        Self { filter, zone, bounds, remembered, now }
+    }
+
+    /// One that passes events that take place in a range.
+    pub(super) fn of_events(range: &Range<DateTime<Utc>>, zone: Tz, server: &Inner) -> Self {
+        let range = TimeRange { start: Some(range.start.timestamp()), end: Some(range.end.timestamp()) };
+        let within = |name: &str, range, comps| CompFilter {
+            name: name.to_owned(),
+            test: CompTest::Defined { range, props: Vec::new(), comps },
+        };
+        let events = within("VEVENT", Some(range), Vec::new());
+        Self::new(Filter::Calendar(within("VCALENDAR", None, vec![events])), zone, server)
     }
 
     /// What the index can leave out. It never leaves out what passes.
@@ -87,20 +104,28 @@ impl Matcher {
         }
     }
 
-    /// The answer for events that do not recur, from what the index knows of them, without parsing.
+    /// The answer to the query of a screenful without parsing: for events that do not recur from what the index knows of
+    /// them, for series from their times, which are worked out once.
     fn by_index(&self, filter: &CompFilter, meta: &ObjectMeta, data: &str) -> Option<bool> {
         let screenful = screenful(filter)?;
         if !meta.component.eq_ignore_ascii_case(screenful.component) {
             return Some(false);
         }
         let Some(range) = screenful.range else { return Some(true) };
-        if meta.component != "VEVENT" || !happens_once_at_a_fixed_time(data, self.zone) {
+        if meta.component != "VEVENT" {
             return None;
         }
-        let (start, end) = range.bounds();
-        let (first, last) = (meta.first_occurrence?, meta.last_occurrence?);
-        Some(if first == last { start <= first && end > first } else { start < last && end > first })
+        if !happens_once_at_a_fixed_time(data, self.zone) {
+            return self.remembered.overlaps(meta, data, range, self.zone, self.now);
+        }
+        Some(overlaps((meta.first_occurrence?, meta.last_occurrence?), range))
     }
+}
+
+/// Whether an event that takes place from the first to the second instant lies in the range (RFC 4791 §9.9).
+pub(super) fn overlaps((first, last): (i64, i64), range: TimeRange) -> bool {
+    let (start, end) = range.bounds();
+    if first == last { start <= first && end > first } else { start < last && end > first }
 }
 
 /// Reads a filter as a component type and a range, where it is no more than that.

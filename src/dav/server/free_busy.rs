@@ -8,7 +8,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Server;
 use super::call::Call;
-use super::expander::instants;
+use super::expander::{instants, zone_of};
+use super::filter::Matcher;
 use super::propfind::Target;
 use super::put::PRODID;
 use super::report::unsupported;
@@ -18,7 +19,7 @@ use crate::dav::xml::{Element, TimeRange};
 use crate::ical::{Component, Property, When, recur};
 use crate::ids::Email;
 use crate::itip::Address;
-use crate::store::{Collection, CollectionKind, ObjectFilter};
+use crate::store::{Collection, CollectionKind};
 
 /// Objects that are read at once.
 const PAGE: usize = 200;
@@ -62,18 +63,13 @@ impl Server {
     ) -> Result<Busy, DavError> {
         let mut taken = Vec::new();
         for calendar in calendars {
-            let zone = self.0.zone_of(calendar);
-            let filter = ObjectFilter {
-                component: Some("VEVENT".to_owned()),
-                uid: None,
-                // The index takes floating times for UTC.
-                start: Some(range.start.timestamp().saturating_sub(86_400)),
-                end: Some(range.end.timestamp().saturating_add(86_400)),
-            };
+            let zone = zone_of(calendar);
+            let matcher = Matcher::of_events(range, zone, &self.0);
+            let filter = matcher.prefilter();
             let mut after: Option<String> = None;
             loop {
                 let page = self.0.store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
-                for object in &page {
+                for object in page.iter().filter(|o| matcher.passes(&o.meta, &o.data)) {
                     let Ok(calendar) = Component::parse(&object.data) else { continue };
                     // Bounds keep one strange rule from hiding everything else.
                     let Ok(found) = recur::occurrences(&calendar, range.clone(), zone, self.0.bounds()) else {

@@ -21,6 +21,7 @@ mod free_busy;
 mod get;
 mod itip;
 mod mkcol;
+mod occurrences;
 mod outbox;
 mod plan;
 mod principals;
@@ -40,20 +41,17 @@ mod tenant;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response};
 use tower::util::BoxCloneSyncService;
 
 use self::call::Call;
+use self::occurrences::OccurrenceCache;
 use self::tenant::Tenants;
 use super::upstream::{Actor, Body, Upstream, UpstreamError};
 use crate::clock::Env;
-use crate::config::{Config, Limits};
+use crate::config::Limits;
 use crate::store::{SharedDavStore, SharedDirectory};
-
-/// Where the proxy serves DAV.
-const PROXY_PATH: &str = "/dav";
 
 /// How the server behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,8 +60,6 @@ pub struct Settings {
     pub base: String,
     /// What objects and requests may cost.
     pub limits: Limits,
-    /// Zone of dates and floating times in calendars that name none.
-    pub zone: Tz,
     /// Attendees may not change what only the organizer may (dav §10.7, `SABRE_ENFORCE_RFC_6638`).
     pub guard_attendee_changes: bool,
     /// Listings and searches of principals show a user nobody but themselves (dav §4, `PRINCIPAL_PRIVACY`).
@@ -78,26 +74,11 @@ impl Default for Settings {
         Self {
             base: String::new(),
             limits: Limits::default(),
-            zone: Tz::UTC,
             guard_attendee_changes: true,
             principal_privacy: true,
             reply_propagation: 200,
         }
     }
-}
-
-impl Settings {
-    /// What the configuration says.
-    pub fn of(config: &Config) -> Self {
-        // Without the root, clients see everything below the path of the proxy.
-        let base = if config.proxy.at_root { "" } else { PROXY_PATH };
-        Self { base: base.to_owned(), limits: config.limits.clone(), ..Self::default() }
-    }
-}
-
-/// The built-in server as what stands behind the proxy.
-pub fn builtin(store: SharedDavStore, directory: SharedDirectory, config: &Config, env: Env) -> Upstream {
-    Server::new(store, directory, env, Settings::of(config)).into_upstream()
 }
 
 /// The server. Clones share everything.
@@ -110,6 +91,7 @@ struct Inner {
     env: Env,
     settings: Settings,
     tenants: Tenants,
+    occurrences: OccurrenceCache,
 }
 
 impl std::fmt::Debug for Server {
@@ -122,7 +104,8 @@ impl Server {
     /// A server over this store, for the people of this directory.
     pub fn new(store: SharedDavStore, directory: SharedDirectory, env: Env, settings: Settings) -> Self {
         let tenants = Tenants::new(directory.clone());
-        Self(Arc::new(Inner { store, directory, env, settings, tenants }))
+        let occurrences = OccurrenceCache::new();
+        Self(Arc::new(Inner { store, directory, env, settings, tenants, occurrences }))
     }
 
     /// The server as what stands behind the proxy.

@@ -66,7 +66,7 @@ impl Call {
             return Err(DavError::bad_request("A calendar-query on a collection needs Depth 1"));
         }
         let zone = self.zone_for(root, &collection);
-        let matcher = Matcher::new(filter, zone, self.inner().bounds());
+        let matcher = Matcher::new(filter, zone, self.inner());
         let prefilter = matcher.prefilter();
         let members = Members { server: self.server, who: self.who, plan, data: request.data };
         chunked::multistatus(Query { members, collection, matcher, prefilter, only, limit, after: None }, minimal).await
@@ -76,7 +76,7 @@ impl Call {
     fn zone_for(&self, root: &Element, collection: &Collection) -> chrono_tz::Tz {
         let named = root.child(CALDAV, "timezone").and_then(|t| expander::zone_named_in(&t.text()));
         let by_id = || root.child(CALDAV, "timezone-id").and_then(|t| t.text().trim().parse().ok());
-        named.or_else(by_id).unwrap_or_else(|| self.inner().zone_of(collection))
+        named.or_else(by_id).unwrap_or_else(|| expander::zone_of(collection))
     }
 
     async fn multiget(self, root: &Element) -> Result<Response<Body>, DavError> {

@@ -69,6 +69,37 @@ async fn a_time_range_finds_what_takes_place_in_it() {
 }
 
 #[tokio::test]
+async fn series_are_found_however_long_ago_they_began_and_however_far_they_go() {
+    let world = World::new().await;
+    for (name, start, rule) in [
+        ("birthday", "DTSTART;VALUE=DATE:18990305", "RRULE:FREQ=YEARLY"),
+        ("daily", "DTSTART:20100101T120000Z", "RRULE:FREQ=DAILY"),
+        ("finite", "DTSTART:20260101T120000Z", "RRULE:FREQ=DAILY;COUNT=5000"),
+    ] {
+        let text = calendar("VEVENT", name, &[start, rule, "SUMMARY:x"]);
+        world.alice().put(&format!("{CALENDAR}{name}.ics"), &text).await.expect(201);
+    }
+    for (day, expected) in [
+        ("19000305", vec!["birthday.ics"]),
+        ("20260305", vec!["birthday.ics", "daily.ics", "finite.ics"]),
+        ("20270306", vec!["daily.ics", "finite.ics"]),
+        ("20390305", vec!["birthday.ics", "daily.ics", "finite.ics"]),
+        ("20990305", vec!["birthday.ics", "daily.ics"]),
+    ] {
+        // Asked twice: what is remembered is what was worked out.
+        for _ in 0..2 {
+            let range = within("VEVENT", &format!("{day}T000000Z"), &format!("{day}T235959Z"));
+            assert_eq!(found(&world, &range).await, expected, "{day}");
+        }
+    }
+    // A changed series is another one.
+    let text = calendar("VEVENT", "daily", &["DTSTART:20400101T120000Z", "RRULE:FREQ=DAILY", "SUMMARY:x"]);
+    world.alice().put(&format!("{CALENDAR}daily.ics"), &text).await.expect(204);
+    let range = within("VEVENT", "20270306T000000Z", "20270306T235959Z");
+    assert_eq!(found(&world, &range).await, ["finite.ics"]);
+}
+
+#[tokio::test]
 async fn tasks_are_found_by_due_date_or_when_they_were_done() {
     let world = filled().await;
     assert_eq!(found(&world, &within("VTODO", "20300108T000000Z", "20300109T000000Z")).await, ["t1.ics"]);
