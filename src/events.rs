@@ -180,6 +180,10 @@ pub struct LocalDelivery {
     /// The object as it was stored before; absent on creation and on deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_message: Option<String>,
+    /// The object that was deleted. Ours, not known to esn-sabre: without it the end of a series that has begun cannot
+    /// be told from that of one that is over, since the message itself carries no rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_object: Option<String>,
     /// Last segment of the calendar written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calendar_id: Option<String>,

@@ -22,8 +22,15 @@ pub struct Preferences {
     pub language: String,
     /// Zone in which times are shown.
     pub zone: Tz,
-    /// Name of the person, where we know it.
+    /// Name of the person; `None` for people who do not live here.
     pub display_name: Option<String>,
+}
+
+impl Preferences {
+    /// Whether the person has a calendar here.
+    pub fn is_local(&self) -> bool {
+        self.display_name.is_some()
+    }
 }
 
 impl Accounts {

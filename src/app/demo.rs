@@ -7,7 +7,6 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::accounts::{Account, Accounts, AccountsFile};
-use crate::auth::PasswordGate;
 use crate::clock::Env;
 use crate::config::{Config, Upstream};
 use crate::demo::outbox;
@@ -16,7 +15,7 @@ use crate::mail::folder::OutboxFolder;
 use crate::net::ServeLimits;
 
 use super::engines::{Engines, StartError, outbox_folder};
-use super::running::{Ports, Running, accounts, address, listen, start};
+use super::running::{Identity, Ports, Running, address, listen, start};
 
 /// What can be chosen about the demo.
 #[derive(Debug, Clone)]
@@ -68,11 +67,11 @@ impl Demo {
         config.spa.calendar_url.clone_from(&config.server.public_url);
 
         let engines = Engines::open(&config, &env)?;
-        let accounts = accounts(&engines, &config, &env);
+        let identity = Identity::new(&engines, &config, &env);
+        let Identity { accounts, passwords } = identity.clone();
         accounts.apply(&people).await.map_err(|e| StartError::Accounts(e.to_string()))?;
         let issuer = format!("http://{provider_address}");
-        let gate = Arc::new(PasswordGate::new(&config.auth, Arc::new(accounts.clone()), env.clone()));
-        let provider = Provider::open(&config.data.dir, &issuer, provider_address, gate, accounts, env.clone())
+        let provider = Provider::open(&config.data.dir, &issuer, provider_address, passwords, accounts, env.clone())
             .map_err(|e| StartError::engine("OpenID provider", e))?;
         config.auth.oidc.push(provider.oidc_config());
 
@@ -80,7 +79,7 @@ impl Demo {
         let archive = OutboxFolder::open(&folder, env.clone())
             .map_err(|e| StartError::engine(format!("mail.folder {}", folder.display()), e))?;
         let limits = ServeLimits::from(&config.server);
-        let mut running = start(engines, ports, config, env.clone()).await?;
+        let mut running = start(engines, identity, ports, config, env.clone()).await?;
         let app = Router::new().merge(outbox::router(Arc::new(archive))).merge(provider.router());
         running.serve(pages, "demo", app, limits, &env);
         Ok(Self { running, provider: provider_address, issuer, data: options.data, accounts: people.accounts })

@@ -6,4 +6,4 @@ mod engines;
 mod running;
 
 pub use engines::{Engines, StartError};
-pub use running::{Ports, Running, accounts, start};
+pub use running::{Identity, Ports, Running, start};

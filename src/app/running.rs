@@ -4,7 +4,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,14 +16,12 @@ use crate::clock::Env;
 use crate::config::Config;
 use crate::dav::server::{Server, Settings};
 use crate::dav::{self, Upstream};
-use crate::ids::Email;
 use crate::indexing::Indexing;
 use crate::mail::render::Renderer;
 use crate::net::{Client, ClientLimits, ServeLimits, serve};
-use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, People, Preferences, SharedPeople};
+use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, SharedPeople};
 use crate::proxy;
 use crate::queue::{ConsumerSpec, Delivery, Failure, run as consume};
-use crate::store::StoreError;
 use crate::webadmin::{
     DavAnswers, DeadLettersAbsent, HealthCheck, Metrics, QueueAnswers, SearchAnswers, Started, StoreAnswers, WebAdmin,
 };
@@ -78,10 +75,16 @@ pub(super) fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> 
 ///
 /// # Errors
 /// [`StartError`] with what is at fault. Nothing runs then.
-pub async fn start(engines: Engines, ports: Ports, config: Config, env: Env) -> Result<Running, StartError> {
+pub async fn start(
+    engines: Engines,
+    identity: Identity,
+    ports: Ports,
+    config: Config,
+    env: Env,
+) -> Result<Running, StartError> {
     // First: what counts keeps the recorder that was there when it was made.
     let metrics = Metrics::install().map_err(|e| StartError::engine("metrics", e))?;
-    let rooms = Rooms::connect(&engines, &config, &env)?;
+    let rooms = Rooms::connect(&engines, identity, &config, &env)?;
     let started = Arc::new(Started::default());
     let mut running = Running {
         public: address(&ports.public)?,
@@ -92,11 +95,11 @@ pub async fn start(engines: Engines, ports: Ports, config: Config, env: Env) -> 
         listeners: JoinSet::new(),
         consumers: JoinSet::new(),
     };
-    rooms.start_consumers(&mut running, &engines, &config, &env);
+    rooms.start_consumers(&mut running, &engines, &config, &env).await?;
 
     let webadmin = WebAdmin {
         directory: engines.directory.clone(),
-        accounts: rooms.accounts.clone(),
+        accounts: rooms.identity.accounts.clone(),
         queue: engines.queue.clone(),
         checks: checks(&engines, &rooms.upstream, started.clone(), &config),
         metrics,
@@ -114,24 +117,22 @@ pub async fn start(engines: Engines, ports: Ports, config: Config, env: Env) -> 
 /// What is made of the engines and used by several surfaces and consumers.
 struct Rooms {
     upstream: Upstream,
-    accounts: Accounts,
+    identity: Identity,
     authenticator: Authenticator,
 }
 
 impl Rooms {
-    fn connect(engines: &Engines, config: &Config, env: &Env) -> Result<Self, StartError> {
-        let accounts = accounts(engines, config, env);
+    fn connect(engines: &Engines, identity: Identity, config: &Config, env: &Env) -> Result<Self, StartError> {
         let client = Client::new(ClientLimits::default()).map_err(|e| StartError::engine("trust anchors", e))?;
-        let passwords = Arc::new(PasswordGate::new(&config.auth, Arc::new(accounts.clone()), env.clone()));
         let authenticator = Authenticator::from_config(
             &config.auth,
-            passwords,
-            Arc::new(accounts.clone()),
+            identity.passwords.clone(),
+            Arc::new(identity.accounts.clone()),
             engines.tokens.clone(),
             client,
             env.clone(),
         );
-        Ok(Self { upstream: upstream(engines, config, env)?, accounts, authenticator })
+        Ok(Self { upstream: upstream(engines, config, env)?, identity, authenticator })
     }
 
     fn public_app(&self, engines: &Engines, config: &Config) -> Router {
@@ -145,8 +146,14 @@ impl Rooms {
         proxy::router(self.upstream.clone(), require(Surface::Dav), config).merge(api.router(&require(Surface::Rest)))
     }
 
-    fn start_consumers(&self, running: &mut Running, engines: &Engines, config: &Config, env: &Env) {
-        let people: SharedPeople = Arc::new(KnownPeople(self.accounts.clone()));
+    async fn start_consumers(
+        &self,
+        running: &mut Running,
+        engines: &Engines,
+        config: &Config,
+        env: &Env,
+    ) -> Result<(), StartError> {
+        let people: SharedPeople = Arc::new(self.identity.accounts.clone());
         let delivery = Arc::new(ItipDelivery::new(
             engines.queue.clone(),
             self.upstream.clone(),
@@ -154,29 +161,38 @@ impl Rooms {
             people.clone(),
             env.clone(),
         ));
-        running.consume(ItipDelivery::spec(&config.queue), move |d| {
-            let delivery = delivery.clone();
-            async move { delivery.handle(d).await }
-        });
+        running
+            .consume(ItipDelivery::spec(&config.queue), move |d| {
+                let delivery = delivery.clone();
+                async move { delivery.handle(d).await }
+            })
+            .await?;
         let composer = Composer::new(Renderer::new(), env.clone(), &config.spa);
         let invitations = Arc::new(Invitations::new(engines.queue.clone(), people, composer, &config.mail));
-        running.consume(Invitations::spec(&config.queue), move |d| {
-            let invitations = invitations.clone();
-            async move { invitations.handle(d).await }
-        });
+        running
+            .consume(Invitations::spec(&config.queue), move |d| {
+                let invitations = invitations.clone();
+                async move { invitations.handle(d).await }
+            })
+            .await?;
         let outbox = Arc::new(Outbox::new(engines.transport.clone(), &config.mail));
-        running.consume(Outbox::spec(&config.queue), move |d| {
-            let outbox = outbox.clone();
-            async move { outbox.handle(d).await }
-        });
+        running
+            .consume(Outbox::spec(&config.queue), move |d| {
+                let outbox = outbox.clone();
+                async move { outbox.handle(d).await }
+            })
+            .await?;
         let indexing = Arc::new(Indexing::new(engines.index.clone()));
         for spec in Indexing::specs(&config.queue) {
             let indexing = indexing.clone();
-            running.consume(spec, move |d| {
-                let indexing = indexing.clone();
-                async move { indexing.handle(d).await }
-            });
+            running
+                .consume(spec, move |d| {
+                    let indexing = indexing.clone();
+                    async move { indexing.handle(d).await }
+                })
+                .await?;
         }
+        Ok(())
     }
 }
 
@@ -208,12 +224,15 @@ impl Running {
         }
     }
 
-    fn consume<H, F>(&mut self, spec: ConsumerSpec, handler: H)
+    /// Binds a consumer, so that nothing published from now on passes it by, and lets it work.
+    async fn consume<H, F>(&mut self, spec: ConsumerSpec, handler: H) -> Result<(), StartError>
     where
         H: Fn(Delivery) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
+        self.engines.queue.bind(&spec).await.map_err(|e| StartError::engine(spec.name, e))?;
         self.consumers.spawn(consume(self.engines.queue.clone(), spec, handler, self.stopping()));
+        Ok(())
     }
 
     /// Serves one more port until the program stops.
@@ -235,10 +254,23 @@ impl Running {
     }
 }
 
-/// The accounts of this installation. Homes are ours to make only when the DAV server is the built-in one.
-pub fn accounts(engines: &Engines, config: &Config, env: &Env) -> Accounts {
-    let homes = (config.upstream.url == "builtin").then(|| engines.dav.clone());
-    Accounts::new(engines.directory.clone(), homes, config.i18n.clone(), env.clone())
+/// Who the people are, and the one place where their passwords are checked.
+#[derive(Clone)]
+pub struct Identity {
+    /// The accounts. Homes are ours to make only when the DAV server is the built-in one.
+    pub accounts: Accounts,
+    /// Checks, damps and remembers passwords.
+    pub passwords: Arc<PasswordGate>,
+}
+
+impl Identity {
+    /// The people in the directory of these engines.
+    pub fn new(engines: &Engines, config: &Config, env: &Env) -> Self {
+        let homes = (config.upstream.url == "builtin").then(|| engines.dav.clone());
+        let accounts = Accounts::new(engines.directory.clone(), homes, config.i18n.clone(), env.clone());
+        let passwords = Arc::new(PasswordGate::new(&config.auth, Arc::new(accounts.clone()), env.clone()));
+        Self { accounts, passwords }
+    }
 }
 
 fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
@@ -270,15 +302,4 @@ fn checks(engines: &Engines, upstream: &Upstream, started: Arc<Started>, config:
         Arc::new(SearchAnswers { engine: "Search", index: engines.index.clone() }),
         Arc::new(DavAnswers { upstream: upstream.clone(), asker: config.mail.sender.clone() }),
     ]
-}
-
-/// The accounts, as those who write mails see them.
-struct KnownPeople(Accounts);
-
-#[async_trait]
-impl People for KnownPeople {
-    async fn preferences(&self, of: &Email, stand_in: &Email) -> Result<Preferences, StoreError> {
-        let known = self.0.preferences(of, Some(stand_in)).await?;
-        Ok(Preferences { language: known.language, zone: known.zone, display_name: known.display_name })
-    }
 }

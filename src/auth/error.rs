@@ -167,8 +167,10 @@ impl Challenges {
     }
 }
 
+/// `Sec-Fetch-Site: none` says that no page is behind the request: an address that was typed, or Thunderbird.
 fn is_from_a_page(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN) || headers.contains_key(HeaderName::from_static("sec-fetch-mode"))
+    let site = headers.get(HeaderName::from_static("sec-fetch-site"));
+    headers.contains_key(ORIGIN) || site.is_some_and(|site| site != "none")
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub const MISUSED: u8 = 2;
     name = "convoke",
     version,
     after_help = "Exit status: 0 done; 1 the command failed or its input is invalid; 2 the command line or the \
-                  configuration is wrong."
+                  configuration is wrong; 3 `itip apply` was given a message that is to be ignored."
 )]
 struct Cli {
     /// Configuration file; `$CONVOKE_CONFIG` or `convoke.toml` in this folder otherwise

@@ -16,7 +16,8 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         let env = Env::system();
         let engines = app::Engines::open(&config, &env)?;
-        let running = app::start(engines, app::Ports::bind(&config).await?, config, env).await?;
+        let identity = app::Identity::new(&engines, &config, &env);
+        let running = app::start(engines, identity, app::Ports::bind(&config).await?, config, env).await?;
         tracing::info!(public = %running.public(), admin = %running.admin(), "ready");
         stop_signal().await?;
         tracing::info!("stopping");

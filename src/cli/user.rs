@@ -91,7 +91,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let env = Env::system();
         let engines = app::Engines::open(&config, &env)?;
-        let accounts = app::accounts(&engines, &config, &env);
+        let accounts = app::Identity::new(&engines, &config, &env).accounts;
         let done = execute(args.command, &accounts).await;
         engines.close().await;
         done.map(|()| ExitCode::from(DONE))

@@ -100,6 +100,7 @@ impl ItipDelivery {
         let method = Method::read(&message.method);
         let calendar = read("message", &message.message)?;
         let old = message.old_message.as_deref().map(|old| read("oldMessage", old)).transpose()?;
+        let deleted = message.deleted_object.as_deref().map(|gone| read("deletedObject", gone)).transpose()?;
         if let Some(reason) = screen(&method, &sender, &calendar, old.as_ref()) {
             tracing::debug!(uid = %message.uid, %recipient, ?reason, "an iTIP message is dropped");
             return Ok(());
@@ -126,6 +127,7 @@ impl ItipDelivery {
             method,
             message: calendar,
             old,
+            deleted,
         };
         let told = notifications(&received, self.env.now(), preferences.zone);
         let told: Vec<Message> = told.iter().map(|told| publication(message, told)).collect();

@@ -25,6 +25,8 @@ pub struct Received {
     pub message: CalendarObject,
     /// The object as it was stored with the sender before.
     pub old: Option<CalendarObject>,
+    /// The object of the sender that was deleted.
+    pub deleted: Option<CalendarObject>,
     /// Last segment of the calendar written; `""` when unknown.
     pub calendar_id: String,
     /// Path of the recipient's copy; `""` when unknown.
@@ -125,7 +127,7 @@ fn is_over(told: &Told, received: &Received, now: DateTime<Utc>, zone: Tz) -> bo
     // An answer to a whole series, or its cancellation, carries no rule: the rule is in the object as it was.
     let minimal = matches!(received.method, Method::Reply | Method::Cancel);
     let bare = minimal && !event.is_override() && !event.is_recurring();
-    let series = received.old.as_ref().filter(|_| bare).and_then(|old| {
+    let series = received.old.as_ref().or(received.deleted.as_ref()).filter(|_| bare).and_then(|old| {
         let master = old.events().find(|event| !event.is_override() && event.is_recurring())?;
         Some((master.component(), old.zones()))
     });

@@ -31,4 +31,5 @@ mod radicale;
 mod serve;
 mod services;
 mod webadmin;
+mod whole_program;
 mod world;

@@ -220,7 +220,12 @@ impl Call {
                 current = Some(own.data);
             }
         }
-        batch.publish.push(publish::local_delivery(message, current.as_deref(), calendar_id, &self.who.principal()));
+        batch.publish.push(publish::local_delivery(
+            message,
+            current.as_deref().into(),
+            calendar_id,
+            &self.who.principal(),
+        ));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }

@@ -91,8 +91,35 @@ fn uid(calendar: &Component) -> Option<&str> {
     calendar.components().find_map(|c| c.value("UID"))
 }
 
+/// What became of the object from which an iTIP message follows, with its text from before.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Before<'a> {
+    /// There was none.
+    Nothing,
+    /// It was overwritten, or is what a COUNTER is about.
+    Stored(&'a str),
+    /// It was deleted.
+    Deleted(&'a str),
+}
+
+impl<'a> From<Option<&'a str>> for Before<'a> {
+    fn from(stored: Option<&'a str>) -> Self {
+        stored.map_or(Self::Nothing, Self::Stored)
+    }
+}
+
 /// An iTIP message on its way to its recipient (messaging §1.7).
-pub(super) fn local_delivery(message: &ItipMessage, old: Option<&str>, calendar_id: Option<&str>, by: &str) -> Message {
+pub(super) fn local_delivery(
+    message: &ItipMessage,
+    before: Before<'_>,
+    calendar_id: Option<&str>,
+    by: &str,
+) -> Message {
+    let (old_message, deleted_object) = match before {
+        Before::Nothing => (None, None),
+        Before::Stored(text) => (Some(text.to_owned()), None),
+        Before::Deleted(text) => (None, Some(text.to_owned())),
+    };
     let delivery = LocalDelivery {
         sender: message.sender.clone(),
         method: message.method.to_string(),
@@ -100,7 +127,8 @@ pub(super) fn local_delivery(message: &ItipMessage, old: Option<&str>, calendar_
         message: message.to_ics(),
         has_change: message.has_change,
         recipients: vec![message.recipient.clone()],
-        old_message: old.map(str::to_owned),
+        old_message,
+        deleted_object,
         calendar_id: calendar_id.map(str::to_owned),
         connected_user: Some(by.to_owned()),
     };

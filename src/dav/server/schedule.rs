@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::call::Call;
-use super::publish;
+use super::publish::{self, Before};
 use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
 use crate::events::Message;
@@ -86,9 +86,9 @@ pub(super) fn of_write(
     }
     let told: HashSet<&str> = messages.iter().map(|m| m.recipient.as_str()).collect();
     itip::set_schedule_status(calendar, |address: &Address| told.contains(address.as_str()).then_some(PENDING));
-    let old_text = before.map(|(text, _)| text);
+    let before = Before::from(before.map(|(text, _)| text));
     let by = call.who.principal();
-    Ok(messages.iter().map(|m| publish::local_delivery(m, old_text, Some(&collection.uri), &by)).collect())
+    Ok(messages.iter().map(|m| publish::local_delivery(m, before, Some(&collection.uri), &by)).collect())
 }
 
 /// The messages that follow from a deletion.
@@ -107,8 +107,9 @@ pub(super) async fn of_deletion(
             Vec::new()
         }
     };
-    let by = call.who.principal();
-    Ok(messages.iter().map(|m| publish::local_delivery(m, None, Some(&collection.uri), &by)).collect())
+    let (text, by) = (calendar.to_text(), call.who.principal());
+    let before = Before::Deleted(&text);
+    Ok(messages.iter().map(|m| publish::local_delivery(m, before, Some(&collection.uri), &by)).collect())
 }
 
 fn unschedulable(error: ItipError) -> DavError {
