@@ -88,7 +88,7 @@ pub(super) fn of_write(
     itip::set_schedule_status(calendar, |address: &Address| told.contains(address.as_str()).then_some(PENDING));
     let old_text = before.map(|(text, _)| text);
     let by = call.who.principal();
-    Ok(messages.iter().map(|m| publish::local_delivery(m, old_text, Some(&collection.uri), &by)).collect())
+    Ok(publish::local_deliveries(&messages, old_text, Some(&collection.uri), &by))
 }
 
 /// The messages that follow from a deletion.
@@ -108,7 +108,7 @@ pub(super) async fn of_deletion(
         }
     };
     let by = call.who.principal();
-    Ok(messages.iter().map(|m| publish::local_delivery(m, None, Some(&collection.uri), &by)).collect())
+    Ok(publish::local_deliveries(&messages, None, Some(&collection.uri), &by))
 }
 
 fn unschedulable(error: ItipError) -> DavError {
