@@ -153,6 +153,7 @@ impl AccountsFile {
         reader.refuse_doubles(&accounts);
         let file = file.to_owned();
         if !reader.mistakes.is_empty() {
+            reader.mistakes.sort_by_key(|mistake| mistake.line);
             return Err(AccountsFileError { file, mistakes: reader.mistakes });
         }
         Ok(Self { accounts: accounts.into_iter().map(|(_, account)| account).collect() })

@@ -40,8 +40,8 @@ impl Accounts {
         let names: HashSet<(bool, &str)> = present.iter().map(|c| (is_book(c), c.uri.as_str())).collect();
         let mut wanted = home_collections(home, &self.env);
         wanted.retain(|c| {
-            let there = names.contains(&(is_book(c), c.uri.as_str()));
-            !there && !(c.kind == CollectionKind::Calendar && has_calendar)
+            let unneeded = c.kind == CollectionKind::Calendar && has_calendar;
+            !unneeded && !names.contains(&(is_book(c), c.uri.as_str()))
         });
         Ok(wanted)
     }

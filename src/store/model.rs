@@ -36,7 +36,8 @@ pub struct Collection {
     pub uri: String,
     /// What people set on it.
     pub props: CollectionProps,
-    /// Number of the last change (dav §6.2): 1 for a new collection, one more for each change.
+    /// Number of the last change (dav §6.2): 1 for a new collection, one more for each change. A collection that takes
+    /// the path of a deleted one counts on from there, so that a token is never issued twice for a path.
     pub sync_token: u64,
 }
 
@@ -135,7 +136,8 @@ pub enum Expect {
 /// One change of the store.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// Creates a collection; its `sync_token` counts from the value given.
+    /// Creates a collection; its `sync_token` counts from the value given, or from where a deleted collection of the same
+    /// path stopped, whichever is higher. [`Written::sync_tokens`] tells.
     CreateCollection(Collection),
     /// Replaces the properties of a collection.
     SetProps {
@@ -144,7 +146,7 @@ pub enum Op {
         /// All its properties.
         props: CollectionProps,
     },
-    /// Deletes a collection with all that is in it.
+    /// Deletes a collection with all that is in it. Tokens it issued mean nothing to a later one of the same path.
     DeleteCollection(CollectionId),
     /// Creates or replaces an object. Within one collection a UID belongs to one object, inboxes excepted.
     PutObject {

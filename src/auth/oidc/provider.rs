@@ -263,3 +263,34 @@ impl<'c> AsyncHttpClient<'c> for Http {
 fn with_causes(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_sent_in_clear_to_an_endpoint_of_a_provider_with_tls() {
+        let provider = |issuer: &str| {
+            let http = Client::new(crate::net::ClientLimits::default()).unwrap();
+            Provider::new(config::Oidc::new(issuer, vec!["x".to_owned()]), http, Env::system())
+        };
+        let allows =
+            |issuer: &str, endpoint: &str| provider(issuer).refuse_downgrade(&Url::parse(endpoint).unwrap()).is_ok();
+        assert!(allows("https://sso.example.org", "https://tokens.example.org/userinfo"));
+        assert!(!allows("https://sso.example.org", "http://sso.example.org/userinfo"));
+        assert!(allows("http://127.0.0.1:9000", "http://127.0.0.1:9000/userinfo"));
+        assert!(!allows("http://127.0.0.1:9000", "ftp://127.0.0.1/userinfo"));
+    }
+
+    #[test]
+    fn the_clients_name_and_secret_are_form_encoded_before_they_are_joined() {
+        let config = config::Oidc {
+            client_id: Some("a:b".to_owned()),
+            client_secret: Some("c d%".to_owned()),
+            ..config::Oidc::new("http://127.0.0.1", vec!["x".to_owned()])
+        };
+        let http = Client::new(crate::net::ClientLimits::default()).unwrap();
+        let credentials = Provider::new(config, http, Env::system()).client_credentials().unwrap();
+        assert_eq!(credentials, format!("Basic {}", BASE64_STANDARD.encode("a%3Ab:c+d%25")));
+    }
+}

@@ -9,8 +9,11 @@ use sha2::{Digest as _, Sha256};
 /// Things by the hash of a secret, each until its time is over.
 pub(super) struct Shelf<T> {
     most: usize,
-    things: Mutex<HashMap<[u8; 32], (T, DateTime<Utc>)>>,
+    things: Mutex<Things<T>>,
 }
+
+/// A thing and when its time is over, by the hash of its secret.
+type Things<T> = HashMap<[u8; 32], (T, DateTime<Utc>)>;
 
 impl<T: Clone> Shelf<T> {
     /// A shelf for so many things; when it is full, the one that ends first goes.
@@ -52,7 +55,7 @@ impl<T: Clone> Shelf<T> {
         self.lock().retain(|_, (thing, _)| !gone(thing));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], (T, DateTime<Utc>)>> {
+    fn lock(&self) -> MutexGuard<'_, Things<T>> {
         self.things.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -150,7 +150,7 @@ impl DavStore for Sqlite {
                             o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
                          FROM collections c
                          JOIN sync_states s ON s.collection = c.id
-                         CROSS JOIN objects o ON o.collection = c.id AND o.uid = ?3
+                         CROSS JOIN objects o INDEXED BY objects_by_uid ON o.collection = c.id AND o.uid = ?3
                          JOIN bodies b ON b.id = o.body
                          WHERE c.home = ?1 AND c.space = 0 AND c.kind = ?2 ORDER BY c.id",
                     )?

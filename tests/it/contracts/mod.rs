@@ -4,6 +4,8 @@
 //! name it in a `suite!` line at the end of the suite's file.
 
 mod cache;
+mod consume;
+mod directory;
 mod queue;
 mod search;
 mod store;

@@ -1,14 +1,11 @@
-//! The contract of `DavStore` (collections, objects, queries) and `DirectoryStore`. Synchronisation is in `store_sync`.
+//! The contract of `DavStore`: collections, objects, queries. Synchronisation is in `store_sync`.
 
 use std::collections::BTreeSet;
 
-use convoke::clock::Env;
 use convoke::events::Topic;
-use convoke::ids::{DomainId, Email, Uid, UserId};
+use convoke::ids::Uid;
 use convoke::queue::ConsumerSpec;
-use convoke::store::{
-    Batch, CollectionKind, Domain, Expect, Object, ObjectFilter, Op, Settings, StoreError, User, WriteError,
-};
+use convoke::store::{Batch, CollectionKind, Expect, Object, ObjectFilter, Op, StoreError, WriteError};
 use serde_json::json;
 
 use super::engines::{Harness, SqliteHarness};
@@ -437,181 +434,12 @@ async fn what_was_written_is_there_after_reopening(engine: &dyn Harness) {
     let work = stored_calendar(&*ports.dav, "work").await;
     let object = event("a.ics", MONDAY);
     write(&*ports.dav, vec![put(&work, object.clone(), Expect::Absent)]).await.unwrap();
-    let (domain, alice) = (domain("example.org"), |d: &Domain| user(d, &["alice@example.org"]));
-    let alice = alice(&domain);
-    ports.directory.add_domain(&domain).await.unwrap();
-    ports.directory.add_user(&alice).await.unwrap();
     engine.close().await;
     assert!(matches!(ports.dav.object(work.id, "a.ics").await, Err(StoreError::Unavailable(_))));
     drop(ports);
 
     let ports = engine.open().await;
     assert_eq!(ports.dav.object(work.id, "a.ics").await.unwrap(), Some(object));
-    assert_eq!(ports.directory.user(alice.id).await.unwrap(), Some(alice));
-}
-
-fn domain(name: &str) -> Domain {
-    Domain { id: DomainId(Env::system().object_id()), name: name.parse().unwrap() }
-}
-
-fn user(domain: &Domain, emails: &[&str]) -> User {
-    User {
-        id: UserId(Env::system().object_id()),
-        domain: domain.id,
-        emails: emails.iter().map(|e| e.parse().unwrap()).collect(),
-        firstname: "Zoë".to_owned(),
-        lastname: String::new(),
-    }
-}
-
-fn email(text: &str) -> Email {
-    text.parse().unwrap()
-}
-
-async fn a_user_is_found_by_id_and_by_every_address(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
-    let domain = domain("example.org");
-    directory.add_domain(&domain).await.unwrap();
-    let alice = user(&domain, &["alice@example.org", "a.martin@example.org", "alice@elsewhere.example"]);
-    directory.add_user(&alice).await.unwrap();
-    assert_eq!(directory.user(alice.id).await.unwrap(), Some(alice.clone()));
-    for address in &alice.emails {
-        assert_eq!(directory.user_by_email(address).await.unwrap(), Some(alice.clone()), "{address}");
-    }
-    assert_eq!(directory.user_by_email(&email("ALICE@Example.org")).await.unwrap(), Some(alice.clone()));
-    assert_eq!(directory.user_by_email(&email("bob@example.org")).await.unwrap(), None);
-    assert_eq!(directory.user(UserId(Env::system().object_id())).await.unwrap(), None);
-}
-
-async fn an_address_belongs_to_one_user(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
-    let domain = domain("example.org");
-    directory.add_domain(&domain).await.unwrap();
-    let alice = user(&domain, &["alice@example.org", "boss@example.org"]);
-    directory.add_user(&alice).await.unwrap();
-    let exists = |e: StoreError| assert!(matches!(e, StoreError::Exists(_)), "{e}");
-    exists(directory.add_user(&user(&domain, &["alice@example.org"])).await.unwrap_err());
-    exists(directory.add_user(&user(&domain, &["bob@example.org", "boss@example.org"])).await.unwrap_err());
-    let mut same_id = user(&domain, &["carol@example.org"]);
-    same_id.id = alice.id;
-    exists(directory.add_user(&same_id).await.unwrap_err());
-    assert_eq!(directory.user_by_email(&email("bob@example.org")).await.unwrap(), None, "nothing of it was kept");
-    let nowhere = Domain { id: DomainId(Env::system().object_id()), name: "nowhere.example".parse().unwrap() };
-    let error = directory.add_user(&user(&nowhere, &["dan@nowhere.example"])).await.unwrap_err();
-    assert!(matches!(error, StoreError::Missing(_)), "{error}");
-
-    let mut bob = user(&domain, &["bob@example.org"]);
-    directory.add_user(&bob).await.unwrap();
-    bob.emails.push(email("boss@example.org"));
-    exists(directory.update_user(&bob).await.unwrap_err());
-    assert_eq!(directory.user(bob.id).await.unwrap().unwrap().emails.len(), 1);
-}
-
-async fn a_user_is_updated_and_removed_with_everything(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
-    let domain = domain("example.org");
-    directory.add_domain(&domain).await.unwrap();
-    let mut alice = user(&domain, &["alice@example.org", "old@example.org"]);
-    assert!(matches!(directory.update_user(&alice).await, Err(StoreError::Missing(_))));
-    directory.add_user(&alice).await.unwrap();
-    directory.set_password_hash(alice.id, Some("$argon2id$…")).await.unwrap();
-    let mut settings = Settings::default();
-    settings.set("core", "language", json!("fr"));
-    directory.put_settings(alice.id, &settings).await.unwrap();
-
-    alice.firstname = "Alice".to_owned();
-    alice.emails = vec![email("alice.martin@example.org"), email("alice@example.org")];
-    directory.update_user(&alice).await.unwrap();
-    assert_eq!(directory.user(alice.id).await.unwrap(), Some(alice.clone()));
-    assert_eq!(directory.user_by_email(&email("old@example.org")).await.unwrap(), None);
-    assert_eq!(directory.password_hash(alice.id).await.unwrap().as_deref(), Some("$argon2id$…"), "kept");
-    assert_eq!(directory.settings(alice.id).await.unwrap(), settings, "kept");
-
-    assert!(directory.remove_user(alice.id).await.unwrap());
-    assert!(!directory.remove_user(alice.id).await.unwrap());
-    assert_eq!(directory.user_by_email(&email("alice@example.org")).await.unwrap(), None);
-    assert_eq!(directory.settings(alice.id).await.unwrap(), Settings::default());
-    directory.add_user(&alice).await.unwrap();
-    assert_eq!(directory.password_hash(alice.id).await.unwrap(), None, "a new account has no old password");
-}
-
-async fn users_are_paged_by_id_and_by_domain(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
-    let (one, two) = (domain("one.example"), domain("two.example"));
-    directory.add_domain(&one).await.unwrap();
-    directory.add_domain(&two).await.unwrap();
-    let mut all = Vec::new();
-    for n in 0..25 {
-        let domain = if n % 5 == 0 { &two } else { &one };
-        let user = user(domain, &[&format!("user{n}@example.org")]);
-        directory.add_user(&user).await.unwrap();
-        all.push(user);
-    }
-    all.sort_by_key(|u| u.id);
-    for domain in [None, Some(one.id), Some(two.id)] {
-        let mut seen: Vec<User> = Vec::new();
-        loop {
-            let page = directory.users(domain, seen.last().map(|u| u.id), 4).await.unwrap();
-            if page.is_empty() {
-                break;
-            }
-            assert!(page.len() <= 4);
-            seen.extend(page);
-        }
-        let expected: Vec<User> = all.iter().filter(|u| domain.is_none_or(|d| d == u.domain)).cloned().collect();
-        assert_eq!(seen, expected);
-    }
-}
-
-async fn domains_have_unique_names(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
-    let (beta, alpha) = (domain("beta.example"), domain("alpha.example"));
-    directory.add_domain(&beta).await.unwrap();
-    directory.add_domain(&alpha).await.unwrap();
-    assert_eq!(directory.domains().await.unwrap(), [alpha.clone(), beta.clone()]);
-    assert_eq!(directory.domain(beta.id).await.unwrap(), Some(beta.clone()));
-    assert_eq!(directory.domain_by_name(&alpha.name).await.unwrap(), Some(alpha));
-    assert_eq!(directory.domain_by_name(&"gamma.example".parse().unwrap()).await.unwrap(), None);
-    let same_id = Domain { id: beta.id, name: "gamma.example".parse().unwrap() };
-    for twin in [domain("beta.example"), same_id] {
-        assert!(matches!(directory.add_domain(&twin).await, Err(StoreError::Exists(_))));
-    }
-}
-
-async fn settings_hold_any_json_and_are_replaced_as_a_whole(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
-    let domain = domain("example.org");
-    directory.add_domain(&domain).await.unwrap();
-    let alice = user(&domain, &["alice@example.org"]);
-    directory.add_user(&alice).await.unwrap();
-    assert_eq!(directory.settings(alice.id).await.unwrap(), Settings::default());
-    let mut settings = Settings::default();
-    settings.set("core", "datetime", json!({"timeZone": "Europe/Paris", "use24hourFormat": true}));
-    settings.set("core", "nothing", json!(null));
-    settings.set("calendar", "numbers", json!([1, 2.5, -9007199254740993_i64, "ü"]));
-    directory.put_settings(alice.id, &settings).await.unwrap();
-    assert_eq!(directory.settings(alice.id).await.unwrap(), settings);
-    let mut less = Settings::default();
-    less.set("core", "language", json!("de"));
-    directory.put_settings(alice.id, &less).await.unwrap();
-    assert_eq!(directory.settings(alice.id).await.unwrap(), less);
-    let nobody = UserId(Env::system().object_id());
-    assert!(matches!(directory.put_settings(nobody, &less).await, Err(StoreError::Missing(_))));
-    assert!(matches!(directory.set_password_hash(nobody, Some("x")).await, Err(StoreError::Missing(_))));
-}
-
-async fn a_password_hash_is_set_and_removed(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
-    let domain = domain("example.org");
-    directory.add_domain(&domain).await.unwrap();
-    let alice = user(&domain, &["alice@example.org"]);
-    directory.add_user(&alice).await.unwrap();
-    assert_eq!(directory.password_hash(alice.id).await.unwrap(), None);
-    directory.set_password_hash(alice.id, Some("one")).await.unwrap();
-    directory.set_password_hash(alice.id, Some("two")).await.unwrap();
-    assert_eq!(directory.password_hash(alice.id).await.unwrap().as_deref(), Some("two"));
-    directory.set_password_hash(alice.id, None).await.unwrap();
-    assert_eq!(directory.password_hash(alice.id).await.unwrap(), None);
 }
 
 suite!(
@@ -633,12 +461,5 @@ suite!(
         of_a_hundred_writers_with_the_same_etag_one_wins,
         a_hundred_parallel_writers_all_arrive_and_each_gets_a_token_of_its_own,
         what_was_written_is_there_after_reopening,
-        a_user_is_found_by_id_and_by_every_address,
-        an_address_belongs_to_one_user,
-        a_user_is_updated_and_removed_with_everything,
-        users_are_paged_by_id_and_by_domain,
-        domains_have_unique_names,
-        settings_hold_any_json_and_are_replaced_as_a_whole,
-        a_password_hash_is_set_and_removed,
     ]
 );
