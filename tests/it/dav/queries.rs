@@ -117,7 +117,7 @@ async fn properties_and_parameters_are_looked_into() {
         "ATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:dave@example.org",
         "ATTENDEE;PARTSTAT=ACCEPTED:mailto:erin@example.org",
     ];
-    let text = calendar("VEVENT", "p1", &lines).replace("SUMMARY:Ü", "SUMMARY:Ü").replace("e, with", "e\\, with");
+    let text = calendar("VEVENT", "p1", &lines).replace("e, with", "e\\, with");
     world.alice().put(&format!("{CALENDAR}p1.ics"), &text).await.expect(201);
     let prop = |inner: &str| format!("<cal:comp-filter name=\"VEVENT\">{inner}</cal:comp-filter>");
     let text_match = |name: &str, text: &str| {
