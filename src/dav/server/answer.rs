@@ -1,10 +1,11 @@
 //! Answers that hold no resource: options, empty bodies, and the headers every answer has (dav §1.1).
 
-use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 
 use crate::dav::error::SABREDAV_VERSION;
+use crate::dav::path::Space;
 use crate::dav::upstream::Body;
 
 const DAV: HeaderName = HeaderName::from_static("dav");
@@ -14,7 +15,7 @@ const X_SABRE_VERSION: HeaderName = HeaderName::from_static("x-sabre-version");
 /// What this server can do. A feature is named only once it works.
 const FEATURES: HeaderValue = HeaderValue::from_static(
     "1, 3, extended-mkcol, access-control, calendarserver-principal-property-search, calendar-access, addressbook, \
-     calendar-auto-schedule, sync-collection",
+     calendar-auto-schedule",
 );
 
 const METHODS: HeaderValue = HeaderValue::from_static(
@@ -33,6 +34,15 @@ pub(super) fn options() -> Response<Body> {
     let mut response = empty(StatusCode::OK);
     response.headers_mut().insert(ALLOW, METHODS);
     response.headers_mut().insert(MS_AUTHOR_VIA, HeaderValue::from_static("DAV"));
+    response
+}
+
+/// The way from a well-known address to the homes (RFC 6764 §5).
+pub(super) fn moved(base: &str, to: Space) -> Response<Body> {
+    let mut response = empty(StatusCode::MOVED_PERMANENTLY);
+    if let Ok(target) = HeaderValue::from_str(&format!("{base}/{}", to.segment())) {
+        response.headers_mut().insert(LOCATION, target);
+    }
     response
 }
 

@@ -3,12 +3,12 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, LOCATION};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{HeaderMap, HeaderName};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use super::Server;
 use super::tenant::Tenant;
-use super::{Server, answer};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::upstream::{Actor, Body};
@@ -56,23 +56,7 @@ pub(super) enum Depth {
 impl Call {
     pub(super) async fn read(server: &Server, actor: Option<Actor>, request: Request<Body>) -> Result<Self, Refusal> {
         let (head, body) = request.into_parts();
-        let location = Location::parse(head.uri.path());
-        if let Some(Location::WellKnown(_)) = location {
-            // Public by nature: clients ask it before they know how to log in (RFC 6764 §5).
-            let who = Tenant::Technical(crate::ids::DomainId(crate::ids::ObjectId::from_bytes([0; 12])));
-            return Ok(Self::new(server, who, location, head, body)?);
-        }
         let who = server.0.tenants.resolve(&actor.ok_or(Refusal::NoActor)?).await?;
-        Ok(Self::new(server, who, location, head, body)?)
-    }
-
-    fn new(
-        server: &Server,
-        who: Tenant,
-        location: Option<Location>,
-        head: http::request::Parts,
-        body: Body,
-    ) -> Result<Self, DavError> {
         let path = head.uri.path().to_owned();
         let overridden = head.headers.get(X_HTTP_METHOD_OVERRIDE).filter(|_| head.method == Method::POST);
         let method = match overridden {
@@ -80,11 +64,12 @@ impl Call {
                 .map_err(|_| DavError::bad_request("X-Http-Method-Override names no method"))?,
             None => head.method,
         };
+        let location = Location::parse(&path).ok_or_else(|| DavError::no_node(&path))?;
         Ok(Self {
             server: server.clone(),
             who,
             method,
-            location: location.ok_or_else(|| DavError::no_node(&path))?,
+            location,
             path,
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers,
@@ -94,9 +79,6 @@ impl Call {
 
     /// The answer: one arm per method.
     pub(super) async fn answer(self) -> Result<Response<Body>, DavError> {
-        if let Location::WellKnown(space) = self.location {
-            return Ok(self.moved_to(&Location::Homes(space).href()));
-        }
         match self.method.as_str() {
             "GET" | "HEAD" => self.get().await,
             "PROPFIND" => self.propfind().await,
@@ -118,15 +100,6 @@ impl Call {
             Location::Collection { .. } => self.post_to_outbox().await,
             _ => Err(DavError::not_implemented(&self.method)),
         }
-    }
-
-    fn moved_to(&self, href: &str) -> Response<Body> {
-        let mut response = answer::empty(StatusCode::MOVED_PERMANENTLY);
-        let target = format!("{}{}", self.server.0.settings.base, href.trim_end_matches('/'));
-        if let Ok(value) = target.parse() {
-            response.headers_mut().insert(LOCATION, value);
-        }
-        response
     }
 
     /// The `Depth` of the request; `infinity` where it is not a value of RFC 4918.

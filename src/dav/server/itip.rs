@@ -220,12 +220,9 @@ impl Call {
                 current = Some(own.data);
             }
         }
-        batch.publish.push(publish::local_delivery(
-            message,
-            current.as_deref().into(),
-            calendar_id,
-            &self.who.principal(),
-        ));
+        let by = self.who.principal();
+        let told = publish::local_deliveries(std::slice::from_ref(message), current.as_deref().into(), calendar_id, &by);
+        batch.publish.extend(told);
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }

@@ -48,6 +48,8 @@ use tower::util::BoxCloneSyncService;
 use self::call::Call;
 use self::occurrences::OccurrenceCache;
 use self::tenant::Tenants;
+use super::error::DavError;
+use super::path::Location;
 use super::upstream::{Actor, Body, Upstream, UpstreamError};
 use crate::clock::Env;
 use crate::config::Limits;
@@ -115,10 +117,13 @@ impl Server {
 
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         let is_head = request.method() == Method::HEAD;
-        let response = match request.extensions_mut().remove::<Actor>() {
+        let actor = request.extensions_mut().remove::<Actor>();
+        let response = match Location::parse(request.uri().path()) {
             _ if request.method() == Method::OPTIONS => answer::options(),
-            actor => match Call::read(&self, actor, request).await {
-                Ok(call) => call.answer().await.unwrap_or_else(super::error::DavError::into_response),
+            // Public by nature: clients ask before they know how to log in (RFC 6764 §5).
+            Some(Location::WellKnown(space)) => answer::moved(&self.0.settings.base, space),
+            _ => match Call::read(&self, actor, request).await {
+                Ok(call) => call.answer().await.unwrap_or_else(DavError::into_response),
                 Err(call::Refusal::NoActor) => return Err(UpstreamError::NoActor),
                 Err(call::Refusal::Answer(error)) => error.into_response(),
             },

@@ -299,3 +299,16 @@ async fn different_organizers_in_one_object_are_refused() {
     assert!(refused.body.contains("All VEVENT components must share the same ORGANIZER property."), "{}", refused.body);
     assert_eq!(world.alice().contents(CALENDAR).await.len(), 0);
 }
+
+#[tokio::test]
+async fn thousands_of_guests_share_their_deliveries() {
+    let world = World::new().await;
+    let guests: Vec<String> = (0..250).map(|n| format!("ATTENDEE:mailto:g{n:04}@elsewhere.example")).collect();
+    let mut lines = vec!["DTSTART:20300102T110000Z", "ORGANIZER:mailto:alice@example.org"];
+    lines.extend(guests.iter().map(String::as_str));
+    world.alice().put(&format!("{CALENDAR}big.ics"), &calendar("VEVENT", "big", &lines)).await.expect(201);
+    let published = world.published().await;
+    let deliveries = published.iter().filter(|m| m.topic.name() == "calendar:itip:localDelivery");
+    let recipients: Vec<usize> = deliveries.map(|m| m.payload["recipients"].as_array().unwrap().len()).collect();
+    assert_eq!(recipients, [100, 100, 50]);
+}
