@@ -221,7 +221,8 @@ impl Call {
             }
         }
         let by = self.who.principal();
-        let told = publish::local_deliveries(std::slice::from_ref(message), current.as_deref().into(), calendar_id, &by);
+        let told =
+            publish::local_deliveries(std::slice::from_ref(message), current.as_deref().into(), calendar_id, &by);
         batch.publish.extend(told);
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
