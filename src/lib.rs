@@ -27,5 +27,4 @@ pub mod queue;
 pub mod search;
 pub mod sqlite;
 pub mod store;
-pub mod web;
 pub mod webadmin;

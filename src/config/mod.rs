@@ -489,7 +489,7 @@ impl Default for Limits {
             xml_bytes: 2 << 20,
             xml_depth: 64,
             json_bytes: 1 << 20,
-            attendees: 10_000,
+            attendees: 1_000,
         }
     }
 }

@@ -24,7 +24,6 @@ const FLOORS: &[(&str, u32)] = &[
     ("accounts", 30),
     ("indexing", 31),
     ("notify", 31),
-    ("web", 40),
     ("dav::server", 41),
     ("api", 41),
     ("demo", 41),

@@ -1,1 +1,0 @@
-//! Pages for people: shared layout and escapes.
