@@ -98,7 +98,7 @@ pub struct CalendarObject {
 }
 
 impl CalendarObject {
-    /// Parses a calendar object and checks what [`CalendarObject::check`] does not forgive: repairable faults are left
+    /// Parses a calendar object and checks what `check` does not forgive: repairable faults are left
     /// for [`CalendarObject::faults`] to report.
     ///
     /// # Errors

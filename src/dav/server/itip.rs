@@ -206,10 +206,14 @@ impl Call {
         let organizer = self.inner().directory.user_by_email(&delivery.recipient).await?;
         let mut batch = Batch::default();
         let mut current = None;
-        if let Some(organizer) = organizer.filter(|user| user.domain == self.who.domain()) {
+        // Only those who were invited propose: an inbox is not for everybody's use.
+        if let Some(organizer) = organizer.filter(|user| user.domain == self.who.domain())
+            && let Some(copy) = self.copy_of(organizer.id.into(), &message.uid).await?
+            && invites(&copy.calendar, &organizer.emails, self.who.emails())
+        {
             let name = format!("sabredav-{}.ics", self.inner().env.uuid());
             batch.ops.push(self.inbox_item(&organizer, &name, message).await?);
-            current = self.copy_of(organizer.id.into(), &message.uid).await?.map(|copy| copy.object.data);
+            current = Some(copy.object.data);
         }
         let mut calendar_id = None;
         if let Location::Member { ref uri, .. } = self.location {
@@ -221,12 +225,19 @@ impl Call {
             }
         }
         let by = self.who.principal();
-        let told =
-            publish::local_deliveries(std::slice::from_ref(message), current.as_deref().into(), calendar_id, &by);
-        batch.publish.extend(told);
+        batch.publish.push(publish::local_delivery(message, current.as_deref().into(), calendar_id, &by));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }
+}
+
+/// Whether one of these addresses organizes the event and one of those attends it.
+fn invites(calendar: &Component, organizer: &[Email], attendee: &[Email]) -> bool {
+    let names = |property: &str, emails: &[Email]| {
+        let is_one = |value: &str| Address::read(value).is_one_of(emails);
+        calendar.components().any(|event| event.all(property).any(|p| is_one(p.value())))
+    };
+    names("ORGANIZER", organizer) && names("ATTENDEE", attendee)
 }
 
 /// A person's copy of an event.

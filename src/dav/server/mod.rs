@@ -4,9 +4,9 @@
 //! transaction as each write, the messages of messaging §1. It trusts the actor and nothing in the headers; it never
 //! authenticates, never sends anything, and never shows one tenant what belongs to another.
 //!
-//! A request is read into a [`Call`], which knows who acts and where; one file per method answers it. Resources are loaded
-//! and checked against the actor in [`access`]; their properties are one table in [`properties`]; objects are written by
-//! the steps of [`put`]; messages are built in [`publish`].
+//! A request is read into a `Call`, which knows who acts and where; one file per method answers it. Resources are loaded
+//! and checked against the actor in `access`; their properties are one table in `properties`; objects are written by
+//! the steps of `put`; messages are built in `publish`.
 
 mod access;
 mod answer;

@@ -1,8 +1,6 @@
 //! What the rest of the program is told of a write (messaging §1.3–§1.8). Messages are built here and published in the
 //! same batch as the write, by whoever writes.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
 use super::properties::{DEFAULT_NAME, SYNC_PREFIX};
@@ -110,28 +108,14 @@ impl<'a> From<Option<&'a str>> for Before<'a> {
     }
 }
 
-/// Recipients from which on those who get the same text share deliveries, so that an event with thousands of attendees
-/// is not written out once for each of them. Below it every recipient has a delivery of their own, as the reference's.
-const SHARED_FROM: usize = 100;
-
-/// iTIP messages on their way to their recipients (messaging §1.7).
-pub(super) fn local_deliveries(
-    messages: &[ItipMessage],
+/// An iTIP message on its way to its recipient (messaging §1.7): one delivery for each, so that those to one recipient keep
+/// their order and one that fails holds up nobody else.
+pub(super) fn local_delivery(
+    message: &ItipMessage,
     before: Before<'_>,
     calendar_id: Option<&str>,
     by: &str,
-) -> Vec<Message> {
-    let most = if messages.len() < SHARED_FROM { 1 } else { SHARED_FROM };
-    let same = |a: &ItipMessage, b: &ItipMessage| {
-        Arc::ptr_eq(&a.calendar, &b.calendar) && a.method == b.method && a.has_change == b.has_change
-    };
-    let groups = messages.chunk_by(same).flat_map(|group| group.chunks(most));
-    groups.filter_map(|group| delivery(group, before, calendar_id, by)).collect()
-}
-
-/// One delivery of one text to these recipients.
-fn delivery(group: &[ItipMessage], before: Before<'_>, calendar_id: Option<&str>, by: &str) -> Option<Message> {
-    let message = group.first()?;
+) -> Message {
     let (old_message, deleted_object) = match before {
         Before::Nothing => (None, None),
         Before::Stored(text) => (Some(text.to_owned()), None),
@@ -143,17 +127,13 @@ fn delivery(group: &[ItipMessage], before: Before<'_>, calendar_id: Option<&str>
         uid: message.uid.clone(),
         message: message.to_ics(),
         has_change: message.has_change,
-        recipients: group.iter().map(|m| m.recipient.clone()).collect(),
+        recipients: vec![message.recipient.clone()],
         old_message,
         deleted_object,
         calendar_id: calendar_id.map(str::to_owned),
         connected_user: Some(by.to_owned()),
     };
-    let key = match group {
-        [_] => format!("{}\n{}", message.uid, message.recipient),
-        _ => message.uid.to_string(),
-    };
-    Some(Message::new(Topic::ItipLocalDelivery, key, &delivery))
+    Message::new(Topic::ItipLocalDelivery, format!("{}\n{}", message.uid, message.recipient), &delivery)
 }
 
 /// A calendar was created.

@@ -88,7 +88,7 @@ pub(super) fn of_write(
     itip::set_schedule_status(calendar, |address: &Address| told.contains(address.as_str()).then_some(PENDING));
     let before = Before::from(before.map(|(text, _)| text));
     let by = call.who.principal();
-    Ok(publish::local_deliveries(&messages, before, Some(&collection.uri), &by))
+    Ok(messages.iter().map(|m| publish::local_delivery(m, before, Some(&collection.uri), &by)).collect())
 }
 
 /// The messages that follow from a deletion.
@@ -108,7 +108,8 @@ pub(super) async fn of_deletion(
         }
     };
     let (text, by) = (calendar.to_text(), call.who.principal());
-    Ok(publish::local_deliveries(&messages, Before::Deleted(&text), Some(&collection.uri), &by))
+    let before = Before::Deleted(&text);
+    Ok(messages.iter().map(|m| publish::local_delivery(m, before, Some(&collection.uri), &by)).collect())
 }
 
 fn unschedulable(error: ItipError) -> DavError {

@@ -134,7 +134,11 @@ impl<'a> Delivery<'a> {
     /// ORGANIZER out, so a message that names nobody passes (dav §11.1).
     fn refused_by(&self, copy: &Component) -> Option<Reason> {
         let organizer = |c: &'_ Component| events(c).find_map(|e| e.value("ORGANIZER")).map(Address::read);
-        let owner = organizer(copy)?;
+        let Some(owner) = organizer(copy) else {
+            // An appointment of the recipient's own that happens to have the UID is not an invitation.
+            let invited = events(copy).any(|e| e.get("ATTENDEE").is_some());
+            return organizer(&self.message.calendar).filter(|_| !invited).map(|_| Reason::OtherOrganizer);
+        };
         if owner.is_one_of(self.recipient) {
             return Some(Reason::OwnEvent);
         }
