@@ -52,7 +52,7 @@ async fn an_administrator_sees_that_all_is_well() {
     assert!(health.contains("\"status\":\"healthy\""), "{health}");
     world.sign_in(ALICE).await;
     let (_, metrics) = get("/metrics").await;
-    for family in ["http_requests_total{", "queue_waiting{", "convoke_consumer_"] {
+    for family in ["http_requests_total{", "queue_waiting{"] {
         assert!(metrics.contains(family), "{family} is missing in\n{metrics}");
     }
     world.demo.stop().await;
