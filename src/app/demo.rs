@@ -49,6 +49,14 @@ impl Demo {
     /// # Errors
     /// [`StartError`] with the file, the key or the address that is at fault.
     pub async fn start(options: DemoOptions, env: Env) -> Result<Self, StartError> {
+        let addresses = [
+            ("--listen", options.listen),
+            ("--admin-listen", options.admin_listen),
+            ("--demo-listen", options.demo_listen),
+        ];
+        if let Some((key, address)) = addresses.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
+            return Err(StartError::NotLoopback { key, address });
+        }
         let people = match &options.accounts {
             Some(path) => AccountsFile::read(path).map_err(|e| StartError::Accounts(e.to_string()))?,
             None => Accounts::demo(),

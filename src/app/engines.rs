@@ -51,6 +51,14 @@ pub enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The demo's passwords are public: it is for this machine only.
+    #[error("{key}: {address} is not a loopback address, and the demo's passwords are public")]
+    NotLoopback {
+        /// Option of the command line.
+        key: &'static str,
+        /// The address.
+        address: std::net::SocketAddr,
+    },
     /// An accounts file cannot be applied.
     #[error("{0}")]
     Accounts(String),

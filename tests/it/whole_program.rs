@@ -1,7 +1,9 @@
 //! The whole program, through its ports: what no room shows alone.
 
 use bytes::Bytes;
+use convoke::app::demo::{Demo, DemoOptions};
 use convoke::cli::play::{Caldav, Mailbox};
+use convoke::clock::Env;
 use http::{Request, StatusCode};
 
 use crate::world::{ALICE, World};
@@ -107,4 +109,14 @@ async fn bad_input_gets_a_clear_error_and_loses_nothing() {
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{token:?}");
     }
     world.demo.stop().await;
+}
+
+#[tokio::test]
+async fn the_demo_is_for_this_machine_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let everywhere = "0.0.0.0:0".parse().unwrap();
+    let options = DemoOptions { listen: everywhere, ..crate::world::options(folder.path(), None) };
+    let refused = Demo::start(options, Env::system()).await.err().expect("refused").to_string();
+    assert!(refused.starts_with("--listen: 0.0.0.0:0 is not a loopback address"), "{refused}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
 }

@@ -58,7 +58,7 @@ impl World {
     }
 }
 
-fn options(folder: &Path, upstream: Option<Upstream>) -> DemoOptions {
+pub fn options(folder: &Path, upstream: Option<Upstream>) -> DemoOptions {
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     DemoOptions { data: folder.to_owned(), accounts: None, listen: any, admin_listen: any, demo_listen: any, upstream }
 }
