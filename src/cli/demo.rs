@@ -118,8 +118,8 @@ fn welcome(demo: &Demo) -> String {
     let Some((mail, password)) = demo.accounts().first().map(|a| (&a.mail, password_of(a))) else { return text };
     text.push_str(&format!(
         "\nTry:\n\
-         \x20 curl -u {mail}:{password} -X PROPFIND -H 'Depth: 0' http://{public}/\n\
-         \x20 curl -u {mail}:{password} http://{public}/api/user\n\
+         \x20 curl -u '{mail}:{password}' -X PROPFIND -H 'Depth: 0' http://{public}/\n\
+         \x20 curl -u '{mail}:{password}' http://{public}/api/user\n\
          \x20 curl http://{admin}/healthcheck\n\
          \x20 convoke demo --play      an invitation, an answer, an update and a cancellation, step by step\n\n\
          Thunderbird: New Calendar > On the Network > user name {mail}, location http://{public}/\n\n\

@@ -162,6 +162,9 @@ fn from_figment(error: &figment::Error, file: Option<&Path>) -> ConfigError {
             figment::error::Kind::UnknownField(_, known) => {
                 format!("no such key, expected one of {}", known.join(", "))
             }
+            figment::error::Kind::UnknownVariant(found, known) => {
+                format!("found {found:?}, expected one of {}", known.join(", "))
+            }
             kind => with_expectation(&key, kind.to_string()),
         };
         Mistake { source, key, problem }
@@ -218,7 +221,11 @@ mod tests {
             ("[server]\nport = 8080", "convoke.toml: server.port: ", "no such key, expected one of listen"),
             ("[serve]\nport = 8080", "convoke.toml: serve: ", "no such key, expected one of server"),
             ("[mail]\nsender = \"nobody\"", "convoke.toml: mail.sender: ", "not an e-mail address"),
-            ("[mail]\ntransport = \"pigeon\"", "convoke.toml: mail.transport: ", "folder"),
+            (
+                "[mail]\ntransport = \"pigeon\"",
+                "convoke.toml: mail.transport: ",
+                "found \"pigeon\", expected one of folder, smtp",
+            ),
             ("[i18n]\ndefault_timezone = \"Mars/Base\"", "convoke.toml: i18n.default_timezone: ", "IANA"),
             ("[upstream]\nurl = \"ftp://x\"", "convoke.toml: upstream.url: ", "\"builtin\" or an http"),
             ("[webadmin]\nlisten = \"0.0.0.0:8000\"", "convoke.toml: webadmin.password: ", "required"),
