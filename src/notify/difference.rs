@@ -77,7 +77,8 @@ fn in_series<'a>(recipient: &Email, old: &CalendarObject, new: Event<'a>) -> Opt
 /// The occurrences that the new object takes out of the series and that the recipient would have attended, as cancelled
 /// events, with the RECURRENCE-IDs they have (mail-itip-alarms §0.3, "EXDATE cancellations").
 ///
-/// A message also excludes the occurrences its recipient is not invited to (§5.4): those were never theirs to be cancelled.
+/// A message also excludes the occurrences its recipient is not invited to and those called off before (§5.4): there is
+/// nothing left to be cancelled.
 pub(super) fn excluded(recipient: &Email, old: &CalendarObject, new: &CalendarObject) -> Vec<(When, Component)> {
     let master_of = |object: &CalendarObject| object.master().cloned();
     let (Some(old_master), Some(new_master)) = (master_of(old), master_of(new)) else { return Vec::new() };
@@ -90,7 +91,8 @@ pub(super) fn excluded(recipient: &Email, old: &CalendarObject, new: &CalendarOb
         }
         let overridden = old.override_at(&date, FLOATING).cloned();
         let mut component = overridden.unwrap_or_else(|| instance_of(&old_master, &date, old.zones(), FLOATING));
-        if !attends(recipient, &Event::new(&component, old.zones())) {
+        let before = Event::new(&component, old.zones());
+        if before.is_cancelled() || !attends(recipient, &before) {
             continue;
         }
         // As new as the change that takes it out, or receivers would ignore it (RFC 5546 §2.1.5).
