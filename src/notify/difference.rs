@@ -95,9 +95,10 @@ pub(super) fn excluded(recipient: &Email, old: &CalendarObject, new: &CalendarOb
         if before.is_cancelled() || !attends(recipient, &before) {
             continue;
         }
-        // As new as the change that takes it out, or receivers would ignore it (RFC 5546 §2.1.5).
+        // As new as the change that takes it out and as what they hold, or receivers would ignore it (RFC 5546 §2.1.5).
         let now = Event::new(&new_master, new.zones());
-        edit::set_sequence(&mut component, now.sequence().max(master.sequence()));
+        let sequence = now.sequence().max(master.sequence()).max(before.sequence());
+        edit::set_sequence(&mut component, sequence);
         if let Some(stamp) = now.dtstamp() {
             edit::set_dtstamp(&mut component, stamp);
         }
