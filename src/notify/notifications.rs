@@ -43,7 +43,7 @@ pub fn notifications(received: &Received, now: DateTime<Utc>, zone: Tz) -> Vec<N
         (_, None) => each(&received.message, true),
         (_, Some(old)) => updates(received, old),
     };
-    told.retain(|told| !is_over(told, received, now, zone));
+    told.retain(|told| !was_cancelled(told, received) && !is_over(told, received, now, zone));
     told.into_iter().map(|told| told.into_notification(received)).collect()
 }
 
@@ -118,6 +118,19 @@ fn updates(received: &Received, old: &CalendarObject) -> Vec<Told> {
         changes: Changes::default(),
     });
     cancelled.chain(changed).collect()
+}
+
+/// Whether what is told is the cancellation, by deletion, of what had been called off before.
+fn was_cancelled(told: &Told, received: &Received) -> bool {
+    let Some(deleted) = received.deleted.as_ref().filter(|_| received.method == Method::Cancel) else { return false };
+    let zones = Zones::of(&told.calendar);
+    let event = told.calendar.components().find(|c| c.is("VEVENT")).map(|component| Event::new(component, &zones));
+    let master = deleted.events().find(|event| !event.is_override());
+    let at = event.and_then(|event| event.recurrence_id());
+    match at.and_then(|at| deleted.override_at(&at, FLOATING)) {
+        Some(occurrence) => Event::new(occurrence, deleted.zones()).is_cancelled(),
+        None => master.is_some_and(|master| master.is_cancelled()),
+    }
 }
 
 fn is_over(told: &Told, received: &Received, now: DateTime<Utc>, zone: Tz) -> bool {
