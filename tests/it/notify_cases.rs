@@ -103,6 +103,12 @@ fn tell(out: &mut String, message: &Message) {
                     writeln!(out, "{what}: {} => {}", moment(&change["previous"]), moment(&change["current"])).unwrap();
                 }
             }
+            if payload["repetitionChanged"] == true {
+                writeln!(out, "repetition changed").unwrap();
+            }
+            if let Some(before) = payload["statusBefore"].as_str() {
+                writeln!(out, "status before: {before:?}").unwrap();
+            }
             for key in ["event", "oldEvent"] {
                 if !text(key).is_empty() {
                     writeln!(out, "{key}:\n{}", without_zones(text(key))).unwrap();
