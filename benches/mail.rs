@@ -57,6 +57,8 @@ fn invitation(number: u64) -> Notification {
         old_event: None,
         is_new_event: true,
         changes: None,
+        repetition_changed: false,
+        status_before: None,
     }
 }
 

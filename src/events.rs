@@ -218,6 +218,13 @@ pub struct Notification {
     /// What changed, by `summary`, `location`, `description`, `dtstart`, `dtend`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<Value>,
+    /// How the event repeats changed: RRULE, RDATE, or a date that is excluded no longer. Ours, not known to others:
+    /// `changes` has no word for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repetition_changed: bool,
+    /// STATUS before, where it changed; `""` when there was none. Ours, not known to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_before: Option<String>,
 }
 
 /// Payload of the calendar topics (messaging §1.8).

@@ -4,7 +4,7 @@ use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::ical::{Event, When};
+use crate::ical::{Event, Property, Status, When};
 use crate::mail::render::{Before, Moment, Span};
 
 /// What changed, each with what it was and what it is. `None` stands for "not changed".
@@ -25,6 +25,52 @@ pub struct Changes {
     /// DTEND, or DTSTART and DURATION.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtend: Option<Change<WireMoment>>,
+}
+
+/// What changed besides [`Changes`], which has no words for it on the wire.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// RRULE, RDATE, or a date that is excluded no longer.
+    pub repetition: bool,
+    /// STATUS before; `""` when there was none.
+    pub status_before: Option<String>,
+}
+
+impl Unlisted {
+    /// What the two differ in. `comes_back`: an occurrence that was taken out takes place again.
+    pub fn between(old: &Event<'_>, new: &Event<'_>, comes_back: bool) -> Self {
+        // An override has no rules: next to an occurrence of its series it changes none.
+        let repeats = !new.is_override() && repetition(old) != repetition(new);
+        // Programs write CONFIRMED where there was nothing: nobody needs to hear of it.
+        let status = |event: &Event<'_>| event.status().filter(|status| *status != Status::Confirmed);
+        let before = || old.status().map(|status| status.as_str().to_owned()).unwrap_or_default();
+        Self { repetition: repeats || comes_back, status_before: (status(old) != status(new)).then(before) }
+    }
+
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The rules and added dates, whatever their spelling and order.
+fn repetition(event: &Event<'_>) -> (Vec<String>, Vec<String>) {
+    let rule = |value: &str| {
+        let parts = value.split(';').map(|part| part.trim().to_ascii_uppercase());
+        // It says nothing (RFC 5545 §3.3.10).
+        let mut parts: Vec<String> = parts.filter(|part| !part.is_empty() && part != "INTERVAL=1").collect();
+        parts.sort();
+        parts.join(";")
+    };
+    let mut rules: Vec<String> = event.component().all("RRULE").map(|property| rule(property.value())).collect();
+    rules.sort();
+    let dates = event.component().all("RDATE").filter(|property| !property.value().is_empty());
+    let zone = |property: &Property| property.get_param("TZID").unwrap_or_default().to_owned();
+    let mut dates: Vec<String> = dates
+        .flat_map(|property| property.value().split(',').map(move |date| format!("{}:{}", zone(property), date.trim())))
+        .collect();
+    dates.sort();
+    (rules, dates)
 }
 
 /// One change. A text that was not there is `""`; a time that was not there is absent.
@@ -129,6 +175,7 @@ impl Changes {
             location: text(&self.location),
             description: text(&self.description),
             span: self.span_before(now),
+            ..Before::default()
         }
     }
 

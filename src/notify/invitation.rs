@@ -3,11 +3,11 @@
 use crate::clock::Env;
 use crate::config;
 use crate::events::{Message, Notification, Topic};
-use crate::ical::{CalendarObject, Component, Event, Method, Property};
+use crate::ical::{CalendarObject, Component, Event, Method, Property, Status};
 use crate::ids::Email;
 use crate::mail::OutgoingMail;
 use crate::mail::mime::{self, CalendarPart, Correspondent, Draft};
-use crate::mail::render::{EventMail, Kind, Person, Reader, Renderer};
+use crate::mail::render::{Before, EventMail, Kind, Person, Reader, Renderer, Turn};
 use crate::queue::{ConsumerSpec, Delivery, Failure, SharedQueue};
 
 use super::changes::Changes;
@@ -136,7 +136,12 @@ fn kind(notification: &Notification, event: &Event<'_>) -> Result<Option<Kind>, 
         Method::Request => {
             let changes = notification.changes.clone().map(serde_json::from_value::<Changes>).transpose();
             let changes = changes.map_err(|e| Failure::Dead(format!("changes cannot be read: {e}")))?;
-            Ok(changes.filter(|changes| !changes.is_empty()).map(|c| Kind::Update(c.before(card(event).span))))
+            let changes = changes.unwrap_or_default();
+            let repeats_otherwise = notification.repetition_changed;
+            let status = notification.status_before.as_deref().map(|before| turn(before, event));
+            let is_news = !changes.is_empty() || repeats_otherwise || status.is_some();
+            let before = Before { repeats_otherwise, status, ..changes.before(card(event).span) };
+            Ok(is_news.then_some(Kind::Update(before)))
         }
         Method::Cancel if is_cancelled_by_booker(notification, event) => Ok(None),
         Method::Cancel => Ok(Some(Kind::Cancellation)),
@@ -149,6 +154,16 @@ fn kind(notification: &Notification, event: &Event<'_>) -> Result<Option<Kind>, 
             Ok(Some(Kind::Reply { answer: answer(&partstat), comment }))
         }
         other => Err(Failure::Dead(format!("no mail is made for method {other}"))),
+    }
+}
+
+/// What became of an event whose STATUS was `before`.
+fn turn(before: &str, event: &Event<'_>) -> Turn {
+    match event.status() {
+        Some(Status::Cancelled) => Turn::CalledOff,
+        _ if Status::read(before) == Status::Cancelled => Turn::Revived,
+        Some(Status::Tentative) => Turn::Tentative,
+        _ => Turn::Confirmed,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::events::Notification;
 use crate::ical::{CalendarObject, Component, Event, Method, Zones};
 use crate::ids::Email;
 
-use super::changes::Changes;
+use super::changes::{Changes, Unlisted};
 use super::difference::{differences, excluded, is_recurring};
 use super::expiry;
 use super::occurrence::{FLOATING, reduced_to};
@@ -43,7 +43,7 @@ pub fn notifications(received: &Received, now: DateTime<Utc>, zone: Tz) -> Vec<N
         (_, None) => each(&received.message, true),
         (_, Some(old)) => updates(received, old),
     };
-    told.retain(|told| !is_over(told, received, now, zone));
+    told.retain(|told| !was_cancelled(told, received) && !is_over(told, received, now, zone));
     told.into_iter().map(|told| told.into_notification(received)).collect()
 }
 
@@ -53,11 +53,18 @@ struct Told {
     calendar: Component,
     is_new: bool,
     changes: Changes,
+    unlisted: Unlisted,
 }
 
 impl Told {
     fn whole(message: &CalendarObject) -> Self {
-        Self { method: None, calendar: message.root().clone(), is_new: false, changes: Changes::default() }
+        Self {
+            method: None,
+            calendar: message.root().clone(),
+            is_new: false,
+            changes: Changes::default(),
+            unlisted: Unlisted::default(),
+        }
     }
 
     fn into_notification(self, received: &Received) -> Notification {
@@ -74,6 +81,8 @@ impl Told {
             old_event: received.old.as_ref().filter(|_| counters).map(|old| old.root().to_wire()),
             is_new_event: self.is_new,
             changes,
+            repetition_changed: self.unlisted.repetition,
+            status_before: self.unlisted.status_before,
         }
     }
 }
@@ -88,7 +97,7 @@ fn each(message: &CalendarObject, is_new: bool) -> Vec<Told> {
 fn part(message: &CalendarObject, component: &Component, method: Option<Method>) -> Told {
     let name = method.as_ref().map_or_else(|| message.root().value("METHOD").unwrap_or_default(), |m| m.as_str());
     let calendar = reduced_to(message, component.clone(), name);
-    Told { method, calendar, is_new: false, changes: Changes::default() }
+    Told { method, calendar, is_new: false, changes: Changes::default(), unlisted: Unlisted::default() }
 }
 
 /// A cancellation is always told: its body is minimal, so that comparing it with the object says nothing.
@@ -108,7 +117,7 @@ fn updates(received: &Received, old: &CalendarObject) -> Vec<Told> {
     let changed: Vec<Told> = changed
         .map(|difference| {
             let told = if single { Told::whole(message) } else { part(message, difference.event, None) };
-            Told { is_new: difference.is_new, changes: difference.changes, ..told }
+            Told { is_new: difference.is_new, changes: difference.changes, unlisted: difference.unlisted, ..told }
         })
         .collect();
     let cancelled = gone.into_iter().map(|(_, component)| Told {
@@ -116,8 +125,22 @@ fn updates(received: &Received, old: &CalendarObject) -> Vec<Told> {
         calendar: reduced_to(old, component, "CANCEL"),
         is_new: false,
         changes: Changes::default(),
+        unlisted: Unlisted::default(),
     });
     cancelled.chain(changed).collect()
+}
+
+/// Whether what is told is the cancellation, by deletion, of what had been called off before.
+fn was_cancelled(told: &Told, received: &Received) -> bool {
+    let Some(deleted) = received.deleted.as_ref().filter(|_| received.method == Method::Cancel) else { return false };
+    let zones = Zones::of(&told.calendar);
+    let event = told.calendar.components().find(|c| c.is("VEVENT")).map(|component| Event::new(component, &zones));
+    let master = deleted.events().find(|event| !event.is_override());
+    let at = event.and_then(|event| event.recurrence_id());
+    match at.and_then(|at| deleted.override_at(&at, FLOATING)) {
+        Some(occurrence) => Event::new(occurrence, deleted.zones()).is_cancelled(),
+        None => master.is_some_and(|master| master.is_cancelled()),
+    }
 }
 
 fn is_over(told: &Told, received: &Received, now: DateTime<Utc>, zone: Tz) -> bool {

@@ -1,5 +1,5 @@
 //! What an iTIP message brings about, case by case: each folder of `tests/notify` holds a message (`case.json`,
-//! `message.ics`, `old.ics`) and what the DAV server is asked and who is told of what (`told.txt`). `CONVOKE_BLESS=1` writes
+//! `message.ics`, `old.ics`, `deleted.ics`) and what the DAV server is asked and who is told of what (`told.txt`). `CONVOKE_BLESS=1` writes
 //! what comes out; read it before you commit it.
 
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ struct Case {
 impl Case {
     fn read(dir: &Path) -> Self {
         let mut case: Self = serde_json::from_str(&std::fs::read_to_string(dir.join("case.json")).unwrap()).unwrap();
-        for (key, file) in [("message", "message.ics"), ("oldMessage", "old.ics")] {
+        for (key, file) in [("message", "message.ics"), ("oldMessage", "old.ics"), ("deletedObject", "deleted.ics")] {
             if let Ok(text) = std::fs::read_to_string(dir.join(file)) {
                 case.delivery[key] = text.into();
             }
@@ -102,6 +102,12 @@ fn tell(out: &mut String, message: &Message) {
                 for (what, change) in changes {
                     writeln!(out, "{what}: {} => {}", moment(&change["previous"]), moment(&change["current"])).unwrap();
                 }
+            }
+            if payload["repetitionChanged"] == true {
+                writeln!(out, "repetition changed").unwrap();
+            }
+            if let Some(before) = payload["statusBefore"].as_str() {
+                writeln!(out, "status before: {before:?}").unwrap();
             }
             for key in ["event", "oldEvent"] {
                 if !text(key).is_empty() {

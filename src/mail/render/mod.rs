@@ -21,7 +21,7 @@ pub use self::locale::LocaleError;
 use self::locale::{Locale, SOURCES};
 pub use self::model::{
     ActionLinks, Answer, Before, Days, EventCard, EventMail, Guest, Kind, Moment, Person, Recurrence, Repeats, Span,
-    Unit, Until,
+    Turn, Unit, Until,
 };
 use self::view::View;
 pub(super) use self::view::single_line;

@@ -163,6 +163,23 @@ pub struct Before {
     pub location: Option<String>,
     /// DESCRIPTION before; `""` when there was none.
     pub description: Option<String>,
+    /// It repeats in another way than before.
+    pub repeats_otherwise: bool,
+    /// What its STATUS says now.
+    pub status: Option<Turn>,
+}
+
+/// What became of an event whose STATUS changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It was cancelled and takes place after all.
+    Revived,
+    /// It is certain now.
+    Confirmed,
+    /// It is uncertain now.
+    Tentative,
+    /// It is cancelled now.
+    CalledOff,
 }
 
 /// Links to answer without a calendar program (mail-itip-alarms §1.6). They carry signed tokens; where nobody can sign

@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::dates::Dates;
-use super::model::{ActionLinks, Answer, Before, EventCard, EventMail, Guest, Kind, Person, Span};
+use super::model::{ActionLinks, Answer, Before, EventCard, EventMail, Guest, Kind, Person, Span, Turn};
 use super::repeats;
 
 /// Guests that a mail names; the calendar part has them all.
@@ -66,6 +66,8 @@ struct Was {
     when: Option<String>,
     location: Option<String>,
     description: Option<String>,
+    /// Changes that no row shows, each as a sentence.
+    notes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -147,8 +149,21 @@ impl Was {
             when: before.span.as_ref().map(|span: &Span| dates.span(span)),
             location: before.location.as_ref().map(was),
             description: before.description.as_ref().map(was),
+            notes: notes(before, dates),
         }
     }
+}
+
+fn notes(before: &Before, dates: &Dates<'_>) -> Vec<String> {
+    let status = before.status.map(|turn| match turn {
+        Turn::Revived => "note-revived",
+        Turn::Confirmed => "note-confirmed",
+        Turn::Tentative => "note-tentative",
+        Turn::CalledOff => "note-called-off",
+    });
+    let repetition = before.repeats_otherwise.then_some("note-repetition");
+    let keys = status.into_iter().chain(repetition);
+    keys.map(|key| dates.locale.text(key, &fluent_bundle::FluentArgs::new())).collect()
 }
 
 impl Place {

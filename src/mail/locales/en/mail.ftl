@@ -94,6 +94,13 @@ invite-title = { $organizer } invites you
 update-subject = Changed by { $organizer }: { $summary }
 update-title = { $organizer } changed an event
 
+# What changed that no row shows.
+note-revived = The event takes place after all.
+note-confirmed = The event is confirmed now.
+note-tentative = The event is tentative now.
+note-called-off = The event is cancelled now.
+note-repetition = The repetition of the event changed.
+
 ## event-cancel
 
 cancel-subject = Cancelled by { $organizer }: { $summary }

@@ -93,6 +93,13 @@ invite-title = { $organizer } vous invite
 update-subject = Modifié par { $organizer } : { $summary }
 update-title = { $organizer } a modifié un événement
 
+# Ce qu’aucune ligne ne montre.
+note-revived = L’événement aura finalement lieu.
+note-confirmed = L’événement est maintenant confirmé.
+note-tentative = L’événement est maintenant provisoire.
+note-called-off = L’événement est maintenant annulé.
+note-repetition = La répétition de l’événement a changé.
+
 ## event-cancel
 
 cancel-subject = Annulé par { $organizer } : { $summary }
