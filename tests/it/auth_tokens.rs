@@ -414,6 +414,14 @@ async fn an_address_that_was_not_verified_is_refused_where_the_configuration_say
     assert_eq!(bearer(&strict, &provider.token(&home, &json!({}))).await.as_deref(), ALICE.as_deref());
     let lenient = home.authenticator(vec![provider.config()]);
     assert_eq!(bearer(&lenient, &unverified()).await.as_deref(), ALICE.as_deref());
+    for claim in [json!(false), json!("false"), json!("no"), json!(""), json!(0), json!(1), json!([true])] {
+        let token = provider.token(&home, &json!({"email_verified": claim}));
+        assert!(matches!(bearer(&strict, &token).await, Err(AuthError::Forbidden(_))), "{claim}");
+    }
+    for claim in [json!(true), json!("true")] {
+        let token = provider.token(&home, &json!({"email_verified": claim}));
+        assert_eq!(bearer(&strict, &token).await.as_deref(), ALICE.as_deref(), "{claim}");
+    }
 }
 
 #[tokio::test]

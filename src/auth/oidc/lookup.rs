@@ -154,7 +154,7 @@ impl Lookup {
         let name = vouched.person.text(&config.claim);
         let name = name.ok_or(AuthError::InvalidToken("the provider names no user"))?;
         let email = user_name(name).ok_or(AuthError::InvalidToken("the user name is not an e-mail address"))?;
-        if config.require_verified_email && vouched.person.flag("email_verified") == Some(false) {
+        if config.require_verified_email && vouched.person.says_otherwise_than_true("email_verified") {
             return Err(AuthError::Forbidden("the provider did not verify the address".to_owned()));
         }
         if !vouches_for(config, &email) {
