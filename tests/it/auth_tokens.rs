@@ -425,6 +425,23 @@ async fn an_address_that_was_not_verified_is_refused_where_the_configuration_say
 }
 
 #[tokio::test]
+async fn introspection_and_userinfo_of_an_opaque_token_must_be_about_the_same_subject() {
+    let home = Home::new().await;
+    let (provider, _listening) = Scripted::start(&home).await;
+    let authenticator = home.authenticator(vec![provider.config()]);
+    provider.change(|answers| answers.userinfo.1["sub"] = json!("u-2"));
+    assert_eq!(bearer(&authenticator, "opaque-1").await, invalid("the provider names another subject"));
+    // RFC 7662 §2.2 leaves `sub` to the provider.
+    provider.change(|answers| answers.introspection.1["sub"] = json!(null));
+    assert_eq!(bearer(&authenticator, "opaque-2").await.as_deref(), ALICE.as_deref());
+    provider.change(|answers| {
+        answers.introspection.1["sub"] = json!("u-1");
+        answers.userinfo.1["sub"] = json!(null);
+    });
+    assert_eq!(bearer(&authenticator, "opaque-3").await.as_deref(), ALICE.as_deref());
+}
+
+#[tokio::test]
 async fn each_of_several_providers_speaks_for_itself() {
     let home = Home::new().await;
     let (first, listening) = Scripted::start(&home).await;
