@@ -1,8 +1,8 @@
 //! The one place where passwords are checked: remembers those that were right for a short while, and slows down those who
 //! guess.
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -26,6 +26,10 @@ const MAX_PASSWORD_BYTES: usize = 1024;
 const ACCOUNTS: u64 = 10_000;
 /// Attempts that wait for their turn at an account where somebody guesses; more are told to come back.
 const WAITING: usize = 4;
+/// Attempts at all accounts that wait for a check; more are told to come back, so that guessing at many accounts at once
+/// cannot make honest people wait for longer than they are patient. With two checks of 20 ms at once the last one waits for
+/// 0.64 s.
+const WAITING_CHECKS: usize = 64;
 /// Failures count for this long after the first of them.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Delay of the first attempt that is too many; doubled for each one after.
@@ -70,6 +74,8 @@ struct Inner {
     suspects: Cache<Email, Arc<Suspect>>,
     failures_allowed: u32,
     checks: Semaphore,
+    /// Attempts that wait for one of `checks`.
+    waiting: AtomicUsize,
 }
 
 /// A password that was right.
@@ -80,13 +86,25 @@ struct Recent {
     since: DateTime<Utc>,
 }
 
-/// An account that somebody failed to log in to.
+/// An account that somebody tries to log in to.
 struct Suspect {
-    failures: AtomicU32,
-    since: Mutex<DateTime<Utc>>,
+    record: Mutex<Record>,
     waiting: AtomicUsize,
     turn: Semaphore,
 }
+
+/// The attempts at one account.
+struct Record {
+    failures: u32,
+    /// Checked now. They count like failures until it is known that they are none, so that guesses sent at once are no
+    /// quicker than guesses sent one after the other.
+    under_way: u32,
+    /// Moment of the first failure; of the last one where there were too many.
+    since: DateTime<Utc>,
+}
+
+/// An attempt under way; undecided when it is dropped.
+struct Attempt<'a>(&'a Suspect);
 
 impl PasswordGate {
     /// A gate before this verifier.
@@ -101,8 +119,10 @@ impl PasswordGate {
             recent: Cache::new(ACCOUNTS),
             remember: chrono::Duration::seconds(remember),
             suspects: Cache::new(ACCOUNTS),
-            failures_allowed: config.basic_failures_per_minute,
+            // Somebody who never failed does not wait.
+            failures_allowed: config.basic_failures_per_minute.max(1),
             checks: Semaphore::new(config.password_checks.clamp(1, 1024)),
+            waiting: AtomicUsize::new(0),
         };
         Self { inner: Arc::new(inner), flights: SingleFlight::new() }
     }
@@ -110,8 +130,8 @@ impl PasswordGate {
     /// The user name that these are the credentials of.
     ///
     /// # Errors
-    /// [`AuthError::WrongPassword`]; [`AuthError::Unavailable`] when it cannot be told, or when too many attempts at this
-    /// account wait already.
+    /// [`AuthError::WrongPassword`]; [`AuthError::Unavailable`] when it cannot be told, or when too many attempts wait
+    /// already, at this account or at all of them.
     pub async fn check(&self, user: &Email, password: &str) -> Result<Email, AuthError> {
         // An LDAP server takes an empty password for an anonymous login (auth §14.13).
         if password.is_empty() || password.len() > MAX_PASSWORD_BYTES {
@@ -148,52 +168,43 @@ impl Inner {
         (right && self.env.now() - recent.since < self.remember).then_some(recent.user)
     }
 
+    /// Lets an attempt through: at once while there were few failures, then one after the other, each later than the one
+    /// before. The delay comes before the check, so that its length tells nothing.
     async fn check_slowly(&self, user: &Email, password: &str, mac: Mac) -> Result<Email, AuthError> {
-        match self.suspect(user) {
-            Some(suspect) => suspect.take_turn(self.failures_allowed, self.verify(user, password, mac)).await,
-            None => self.verify(user, password, mac).await,
+        let allowed = self.failures_allowed;
+        let suspect = self.suspects.get_with_by_ref(user, || Arc::new(Suspect::new(self.env.now())));
+        if let Some(attempt) = suspect.begin_at_once(allowed, self.env.now()) {
+            return self.verify(user, password, mac, attempt).await;
         }
+        let _queued = Queued::join(&suspect.waiting, WAITING)
+            .ok_or_else(|| AuthError::unavailable("too many attempts at one account at once"))?;
+        let _turn = suspect.turn.acquire().await.map_err(AuthError::unavailable)?;
+        tokio::time::sleep(suspect.delay(allowed, self.env.now())).await;
+        self.verify(user, password, mac, suspect.begin()).await
     }
 
-    async fn verify(&self, user: &Email, password: &str, mac: Mac) -> Result<Email, AuthError> {
+    async fn verify(&self, user: &Email, password: &str, mac: Mac, attempt: Attempt<'_>) -> Result<Email, AuthError> {
+        let queued = Queued::join(&self.waiting, WAITING_CHECKS)
+            .ok_or_else(|| AuthError::unavailable("too many passwords wait to be checked"))?;
         let _permit = self.checks.acquire().await.map_err(AuthError::unavailable)?;
+        drop(queued);
         let started = Instant::now();
         let verdict = self.verifier.verify(user, password).await;
         metrics::histogram!("basic_auth").record(started.elapsed());
         match verdict.map_err(AuthError::unavailable)? {
             Some(name) => {
                 self.recent.insert(user.clone(), Recent { mac, user: name.clone(), since: self.env.now() });
+                attempt.was_right();
                 self.suspects.invalidate(user);
                 Ok(name)
             }
             None => {
-                self.note_failure(user);
+                let failures = attempt.was_wrong(self.failures_allowed, self.env.now());
+                if failures == self.failures_allowed {
+                    tracing::warn!(user = %user, failures, "many wrong passwords for one account: answers are delayed");
+                }
                 Err(AuthError::WrongPassword)
             }
-        }
-    }
-
-    /// The account's record of failures, where the last ones are recent.
-    fn suspect(&self, user: &Email) -> Option<Arc<Suspect>> {
-        let suspect = self.suspects.get(user)?;
-        let since = *suspect.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = (self.env.now() - since).to_std().is_ok_and(|age| age < WINDOW);
-        if !recent {
-            self.suspects.invalidate(user);
-        }
-        recent.then_some(suspect)
-    }
-
-    fn note_failure(&self, user: &Email) {
-        let now = self.env.now();
-        let suspect = self.suspects.get_with_by_ref(user, || Arc::new(Suspect::new(now)));
-        let failures = suspect.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if failures == self.failures_allowed {
-            tracing::warn!(user = %user, failures, "many wrong passwords for one account: answers are delayed");
-        }
-        if failures >= self.failures_allowed {
-            // Whoever goes on guessing stays slow.
-            *suspect.since.lock().unwrap_or_else(PoisonError::into_inner) = now;
         }
     }
 }
@@ -201,28 +212,68 @@ impl Inner {
 impl Suspect {
     fn new(since: DateTime<Utc>) -> Self {
         Self {
-            failures: AtomicU32::new(0),
-            since: Mutex::new(since),
+            record: Mutex::new(Record { failures: 0, under_way: 0, since }),
             waiting: AtomicUsize::new(0),
             turn: Semaphore::new(1),
         }
     }
 
-    /// Lets an attempt through: at once while there were few failures, then one after the other, each later than the one
-    /// before. The delay comes before the check, so that its length tells nothing.
-    async fn take_turn<T>(
-        &self,
-        allowed: u32,
-        attempt: impl Future<Output = Result<T, AuthError>>,
-    ) -> Result<T, AuthError> {
-        if delay_after(self.failures.load(Ordering::Relaxed), allowed).is_zero() {
-            return attempt.await;
+    /// Begins an attempt that need not wait; `None` when it must.
+    fn begin_at_once(&self, allowed: u32, now: DateTime<Utc>) -> Option<Attempt<'_>> {
+        let mut record = self.lock();
+        let free = record.count(now) < allowed;
+        free.then(|| {
+            record.under_way += 1;
+            Attempt(self)
+        })
+    }
+
+    /// Begins an attempt that has waited.
+    fn begin(&self) -> Attempt<'_> {
+        self.lock().under_way += 1;
+        Attempt(self)
+    }
+
+    fn delay(&self, allowed: u32, now: DateTime<Utc>) -> Duration {
+        delay_after(self.lock().count(now), allowed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    /// Recent failures and what may become one.
+    fn count(&mut self, now: DateTime<Utc>) -> u32 {
+        let recent = (now - self.since).to_std().is_ok_and(|age| age < WINDOW);
+        if !recent {
+            self.failures = 0;
         }
-        let _queued = Queued::join(&self.waiting)
-            .ok_or_else(|| AuthError::unavailable("too many attempts at one account at once"))?;
-        let _turn = self.turn.acquire().await.map_err(AuthError::unavailable)?;
-        tokio::time::sleep(delay_after(self.failures.load(Ordering::Relaxed), allowed)).await;
-        attempt.await
+        self.failures.saturating_add(self.under_way)
+    }
+}
+
+impl Attempt<'_> {
+    fn was_right(self) {
+        self.0.lock().failures = 0;
+    }
+
+    /// Notes a failure and says how many there were.
+    fn was_wrong(self, allowed: u32, now: DateTime<Utc>) -> u32 {
+        let mut record = self.0.lock();
+        record.failures = record.failures.saturating_add(1);
+        // Whoever goes on guessing stays slow.
+        if record.failures == 1 || record.failures >= allowed {
+            record.since = now;
+        }
+        record.failures
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        self.0.lock().under_way -= 1;
     }
 }
 
@@ -238,10 +289,10 @@ fn delay_after(failures: u32, allowed: u32) -> Duration {
 struct Queued<'a>(&'a AtomicUsize);
 
 impl<'a> Queued<'a> {
-    fn join(waiting: &'a AtomicUsize) -> Option<Self> {
+    fn join(waiting: &'a AtomicUsize, most: usize) -> Option<Self> {
         let place = Self(waiting);
         // Dropping `place` gives it back when the queue was full.
-        (waiting.fetch_add(1, Ordering::Relaxed) < WAITING).then_some(place)
+        (waiting.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
     }
 }
 
@@ -371,5 +422,46 @@ mod tests {
         drop(attempts);
         clock.advance(chrono::Duration::from_std(WINDOW).unwrap());
         assert_eq!(gate.check(&alice, "4").await, Err(AuthError::WrongPassword));
+    }
+
+    #[tokio::test]
+    async fn guesses_sent_at_once_are_no_quicker_than_guesses_one_by_one() {
+        let (gate, _, _) = gate(&config::Auth { basic_failures_per_minute: 3, ..config::Auth::default() });
+        let (alice, guesses): (_, Vec<String>) = (alice(), (0..60).map(|n| format!("guess {n}")).collect());
+        let mut attempts: Vec<_> = guesses.iter().map(|guess| Box::pin(gate.check(&alice, guess))).collect();
+        let turned_away: Vec<_> = attempts.iter_mut().filter_map(|attempt| attempt.now_or_never()).collect();
+        assert!(turned_away.iter().all(|answer| matches!(answer, Err(AuthError::Unavailable { .. }))));
+        assert_eq!(60 - turned_away.len(), 3 + WAITING, "three are checked at once, a few wait");
+    }
+
+    #[tokio::test]
+    async fn attempts_that_nobody_decided_are_no_failures() {
+        let (gate, accounts, _) = gate(&config::Auth { basic_failures_per_minute: 3, ..config::Auth::default() });
+        let alice = alice();
+        accounts.away.store(true, Ordering::SeqCst);
+        for guess in ["1", "2", "3"] {
+            assert!(matches!(gate.check(&alice, guess).await, Err(AuthError::Unavailable { .. })));
+        }
+        accounts.away.store(false, Ordering::SeqCst);
+        for guess in ["4", "5", "6"] {
+            assert_eq!(Box::pin(gate.check(&alice, guess)).now_or_never(), None, "given up while it is checked");
+        }
+        for guess in ["7", "8", "9"] {
+            // A delayed attempt is not checked in as many turns as this.
+            let mut attempt = Box::pin(gate.check(&alice, guess));
+            assert_eq!(attempt.as_mut().now_or_never(), None);
+            tokio::task::yield_now().await;
+            assert_eq!(attempt.now_or_never(), Some(Err(AuthError::WrongPassword)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_short_queue_waits_for_a_check_whatever_the_account() {
+        let (gate, _, _) = gate(&config::Auth { password_checks: 2, ..config::Auth::default() });
+        let people: Vec<Email> = (0..200).map(|n| format!("user{n}@example.org").parse().unwrap()).collect();
+        let mut attempts: Vec<_> = people.iter().map(|person| Box::pin(gate.check(person, "guess"))).collect();
+        let turned_away: Vec<_> = attempts.iter_mut().filter_map(|attempt| attempt.now_or_never()).collect();
+        assert!(turned_away.iter().all(|answer| matches!(answer, Err(AuthError::Unavailable { .. }))));
+        assert_eq!(200 - turned_away.len(), 2 + WAITING_CHECKS);
     }
 }

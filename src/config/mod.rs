@@ -282,7 +282,7 @@ pub struct Oidc {
     /// Domains whose users this provider vouches for; empty for any.
     #[serde(default)]
     pub domains: Vec<DomainName>,
-    /// Refuse users of whom the provider says that it did not verify their address (`email_verified: false`).
+    /// Refuse users whose address the provider did not verify: `email_verified` is there and anything but true.
     #[serde(default)]
     pub require_verified_email: bool,
     /// Where introspection names no audience, take the client that the token was issued to for one.

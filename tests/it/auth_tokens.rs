@@ -414,6 +414,31 @@ async fn an_address_that_was_not_verified_is_refused_where_the_configuration_say
     assert_eq!(bearer(&strict, &provider.token(&home, &json!({}))).await.as_deref(), ALICE.as_deref());
     let lenient = home.authenticator(vec![provider.config()]);
     assert_eq!(bearer(&lenient, &unverified()).await.as_deref(), ALICE.as_deref());
+    for claim in [json!(false), json!("false"), json!("no"), json!(""), json!(0), json!(1), json!([true])] {
+        let token = provider.token(&home, &json!({"email_verified": claim}));
+        assert!(matches!(bearer(&strict, &token).await, Err(AuthError::Forbidden(_))), "{claim}");
+    }
+    for claim in [json!(true), json!("true")] {
+        let token = provider.token(&home, &json!({"email_verified": claim}));
+        assert_eq!(bearer(&strict, &token).await.as_deref(), ALICE.as_deref(), "{claim}");
+    }
+}
+
+#[tokio::test]
+async fn introspection_and_userinfo_of_an_opaque_token_must_be_about_the_same_subject() {
+    let home = Home::new().await;
+    let (provider, _listening) = Scripted::start(&home).await;
+    let authenticator = home.authenticator(vec![provider.config()]);
+    provider.change(|answers| answers.userinfo.1["sub"] = json!("u-2"));
+    assert_eq!(bearer(&authenticator, "opaque-1").await, invalid("the provider names another subject"));
+    // RFC 7662 §2.2 leaves `sub` to the provider.
+    provider.change(|answers| answers.introspection.1["sub"] = json!(null));
+    assert_eq!(bearer(&authenticator, "opaque-2").await.as_deref(), ALICE.as_deref());
+    provider.change(|answers| {
+        answers.introspection.1["sub"] = json!("u-1");
+        answers.userinfo.1["sub"] = json!(null);
+    });
+    assert_eq!(bearer(&authenticator, "opaque-3").await.as_deref(), ALICE.as_deref());
 }
 
 #[tokio::test]

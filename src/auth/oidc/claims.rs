@@ -36,6 +36,12 @@ impl Claims {
         self.get(name)?.as_bool()
     }
 
+    /// Whether the claim is there and anything but true. Some providers write booleans as texts, so a doubt counts
+    /// against the claim.
+    pub(super) fn says_otherwise_than_true(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| value != &Value::Bool(true) && value != "true")
+    }
+
     /// Seconds since 1970, whole or not (RFC 7519 §2 `NumericDate`).
     pub(super) fn instant(&self, name: &str) -> Option<DateTime<Utc>> {
         let number = self.get(name)?;

@@ -139,6 +139,10 @@ impl Lookup {
             (introspection, userinfo) => (introspection?, userinfo?),
         };
         let (Answer::Claims(token), Answer::Claims(person)) = (token, person) else { return Ok(None) };
+        // Introspection need not name a subject (RFC 7662 §2.2).
+        if person.text("sub").is_some() {
+            same_subject(provider, &token, &person)?;
+        }
         let audience = audience_of(&provider.config, &token);
         if !is_for(&provider.config, &audience) {
             return Err(AuthError::InvalidToken(JwtError::Audience.text()));
@@ -154,7 +158,7 @@ impl Lookup {
         let name = vouched.person.text(&config.claim);
         let name = name.ok_or(AuthError::InvalidToken("the provider names no user"))?;
         let email = user_name(name).ok_or(AuthError::InvalidToken("the user name is not an e-mail address"))?;
-        if config.require_verified_email && vouched.person.flag("email_verified") == Some(false) {
+        if config.require_verified_email && vouched.person.says_otherwise_than_true("email_verified") {
             return Err(AuthError::Forbidden("the provider did not verify the address".to_owned()));
         }
         if !vouches_for(config, &email) {
@@ -208,12 +212,19 @@ async fn ask_userinfo(
 ) -> Result<Claims, AuthError> {
     match provider.userinfo(snapshot, token).await? {
         Answer::Refused => Err(AuthError::InvalidToken("the token is not accepted by the provider")),
-        Answer::Claims(person) if signed.text("sub").is_some() && person.text("sub") != signed.text("sub") => {
-            tracing::error!(issuer = provider.config.issuer, "userinfo answered about another subject");
-            Err(AuthError::InvalidToken("the provider names another subject"))
-        }
-        Answer::Claims(person) => Ok(person),
+        Answer::Claims(person) => same_subject(provider, signed, &person).map(|()| person),
     }
+}
+
+/// Refuses what userinfo says about anybody but the token's subject, where the token has one (OpenID Connect Core
+/// §5.3.2).
+fn same_subject(provider: &Provider, token: &Claims, person: &Claims) -> Result<(), AuthError> {
+    let subject = token.text("sub");
+    if subject.is_none() || person.text("sub") == subject {
+        return Ok(());
+    }
+    tracing::error!(issuer = provider.config.issuer, "userinfo answered about another subject");
+    Err(AuthError::InvalidToken("the provider names another subject"))
 }
 
 fn audience_of(config: &config::Oidc, introspection: &Claims) -> Vec<String> {
