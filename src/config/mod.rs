@@ -500,7 +500,7 @@ impl Default for Limits {
 pub struct Queue {
     /// Deliveries under way at once, per consumer.
     pub concurrency: usize,
-    /// Time after which an unsettled delivery comes back, in seconds.
+    /// Time after which a delivery comes back that nobody works at any more, e.g. after a crash, in seconds.
     pub visibility_s: u64,
     /// How failures are retried.
     pub retry: RetryPolicy,

@@ -28,6 +28,11 @@ pub enum Failure {
 /// Waits between attempts to reach an engine that is away.
 const OUTAGE_FIRST: Duration = Duration::from_millis(100);
 const OUTAGE_MOST: Duration = Duration::from_secs(10);
+/// A handler that is still at work after this long hangs, since all that it waits for has a time limit of its own; its
+/// delivery is no longer kept from coming back.
+const HANGS: Duration = Duration::from_secs(3_600);
+/// A delivery is extended this often within the visibility time, so that a call or two may fail.
+const EXTENSIONS: u32 = 3;
 /// Attempts to settle; after that the delivery comes back by itself.
 const SETTLE_ATTEMPTS: u32 = 5;
 
@@ -35,7 +40,7 @@ const SETTLE_ATTEMPTS: u32 = 5;
 /// then finishes what is under way and returns.
 ///
 /// A failure is retried as `spec.retry` says; a panic counts as [`Failure::Retry`]. Deliveries come at least once, so the
-/// handler must be idempotent; it should end within the engine's visibility time.
+/// handler must be idempotent. A delivery does not come back while its handler works, for up to an hour.
 ///
 /// Metrics, each with the label `consumer`: `convoke_consumer_handled_total`, `convoke_consumer_failed_total`,
 /// `convoke_consumer_dead_total`, `convoke_consumer_seconds` (histogram, of every attempt).
@@ -119,8 +124,8 @@ where
 {
     let (id, attempt, topic) = (delivery.id, delivery.attempt, delivery.message.topic);
     let started = Instant::now();
-    let outcome = AssertUnwindSafe(async { handler(delivery).await })
-        .catch_unwind()
+    let work = AssertUnwindSafe(async { handler(delivery).await }).catch_unwind();
+    let outcome = kept(&queue, &spec, id, work)
         .await
         .unwrap_or_else(|panic| Err(Failure::Retry(format!("the handler panicked: {}", panic_text(&*panic)))));
     metrics::histogram!("convoke_consumer_seconds", "consumer" => spec.name).record(started.elapsed().as_secs_f64());
@@ -139,6 +144,29 @@ where
         }
     }
     settle(&queue, &spec, id, settlement).await;
+}
+
+/// Waits for a handler and keeps its delivery from coming back meanwhile: whatever is slow, a mail server for one, must not
+/// be asked a second time for the same.
+async fn kept<T>(queue: &SharedQueue, spec: &ConsumerSpec, id: u64, work: impl Future<Output = T>) -> T {
+    let pause = queue.visibility() / EXTENSIONS;
+    let extend = async {
+        let started = Instant::now();
+        while started.elapsed() < HANGS {
+            tokio::time::sleep(pause).await;
+            if let Err(error) = queue.extend(spec, id).await {
+                tracing::warn!(consumer = spec.name, %error, "a delivery under way could not be extended");
+            }
+        }
+        tracing::error!(consumer = spec.name, "a handler hangs; its delivery will come back");
+    };
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        outcome = &mut work => return outcome,
+        () = extend => {}
+    }
+    work.await
 }
 
 /// What an outcome means for the delivery.

@@ -117,10 +117,17 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Takes up to `most` deliveries for the consumer, waiting until there is at least one. At most one delivery per
     /// key is under way at a time, the oldest first; one that waits for a retry holds up its own key only. A delivery
-    /// that is not settled within the engine's visibility time comes back; one that has used up the attempts of
+    /// that is neither settled nor extended within [`Queue::visibility`] comes back; one that has used up the attempts of
     /// `consumer.retry` in this way becomes a dead letter. Safe to drop: what was taken for a call that is gone comes
     /// back too.
     async fn receive(&self, consumer: &ConsumerSpec, most: usize) -> Result<Vec<Delivery>, QueueError>;
+
+    /// Says that a delivery is still worked at: its visibility time begins anew. Does nothing to one that was settled or
+    /// handed out again.
+    async fn extend(&self, consumer: &ConsumerSpec, delivery: u64) -> Result<(), QueueError>;
+
+    /// Time after which a delivery comes back that was neither settled nor extended.
+    fn visibility(&self) -> Duration;
 
     /// Settles a delivery. Settling twice, or after it was handed out again, does nothing.
     async fn settle(&self, consumer: &ConsumerSpec, delivery: u64, how: Settlement) -> Result<(), QueueError>;

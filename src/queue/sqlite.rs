@@ -87,6 +87,26 @@ impl Queue for Sqlite {
         }
     }
 
+    async fn extend(&self, consumer: &ConsumerSpec, delivery: u64) -> Result<(), QueueError> {
+        let (name, claim) = (consumer.name, Claim::of(delivery));
+        let ready = later(self.env().now(), self.visibility());
+        self.db()
+            .write_lazily(move |tx| {
+                let consumer = consumer_id(tx, name)?;
+                tx.prepare_cached(
+                    "UPDATE deliveries SET ready = ?4
+                     WHERE consumer = ?1 AND message = ?2 AND claimed = 1 AND attempts & 65535 = ?3",
+                )?
+                .execute(params![consumer, claim.message, claim.attempt, ready])?;
+                Ok(())
+            })
+            .await
+    }
+
+    fn visibility(&self) -> Duration {
+        Self::visibility(self)
+    }
+
     async fn settle(&self, consumer: &ConsumerSpec, delivery: u64, how: Settlement) -> Result<(), QueueError> {
         let (name, now) = (consumer.name, self.env().now());
         let claim = Claim::of(delivery);

@@ -131,6 +131,27 @@ async fn the_loop_finishes_what_is_under_way_when_it_stops(engine: &dyn Harness)
     assert_eq!(numbers(&receive(&queue, &one, 9).await), [4, 5], "and can be had at once");
 }
 
+async fn a_handler_that_takes_its_time_keeps_its_delivery(engine: &dyn Harness) {
+    let visibility = Duration::from_secs(1);
+    let queue = engine.open_with_visibility(visibility).await.queue;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    publish(&queue, &[created("a", 1)]).await;
+    let (stop, running) = start(&queue, &one, move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        // Slower than the queue is patient, like a mail server that lets us wait.
+        async move {
+            tokio::time::sleep(visibility * 5 / 2).await;
+            Ok(())
+        }
+    });
+    until_depth(&queue, ONE, (0, 0)).await;
+    drop(stop);
+    running.await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "it is not handed out to a second one meanwhile");
+}
+
 /// An engine that is away for its first calls of each kind.
 struct Flaky {
     queue: SharedQueue,
@@ -158,6 +179,12 @@ impl Queue for Flaky {
     async fn receive(&self, consumer: &ConsumerSpec, most: usize) -> Result<Vec<Delivery>, queue::QueueError> {
         Self::away(&self.receive)?;
         self.queue.receive(consumer, most).await
+    }
+    async fn extend(&self, consumer: &ConsumerSpec, id: u64) -> Result<(), queue::QueueError> {
+        self.queue.extend(consumer, id).await
+    }
+    fn visibility(&self) -> Duration {
+        self.queue.visibility()
     }
     async fn settle(&self, consumer: &ConsumerSpec, id: u64, how: Settlement) -> Result<(), queue::QueueError> {
         Self::away(&self.settle)?;
@@ -201,6 +228,7 @@ suite!(
         the_loop_retries_gives_up_and_survives_panics,
         the_loop_handles_as_many_at_once_as_it_may_and_no_more,
         the_loop_finishes_what_is_under_way_when_it_stops,
+        a_handler_that_takes_its_time_keeps_its_delivery,
         the_loop_outlives_an_outage_of_the_engine,
     ]
 );
