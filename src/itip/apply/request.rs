@@ -154,6 +154,12 @@ fn keep_own(event: &mut Component, own: &Component) {
             }
         }
     }
+    // Outlook and Yahoo leave ORGANIZER out; without it no answer would find its way (dav §11.3).
+    if event.get("ORGANIZER").is_none()
+        && let Some(organizer) = own.get("ORGANIZER")
+    {
+        event.push(organizer.clone());
+    }
     alarms::merge(event, own);
 }
 
