@@ -165,10 +165,13 @@ impl Round<'_> {
             Some((after, instance)) => (after, instance.component),
             None => (before, before.instances[first].component),
         };
+        // What the attendee holds of single occurrences may be of a later revision than the series.
+        let known = old.seats.iter().map(|s| occurrence_sequence(before, before.instances[s.instance].component)).max();
+        let known = known.max(before.sequence).unwrap_or(0);
         let sequence = match self.after {
             // A client that drops SEQUENCE together with the attendees must not make the message look old.
-            Some(after) => after.sequence.or(before.sequence).unwrap_or(0),
-            None => before.sequence.unwrap_or(0) + 1,
+            Some(after) => after.sequence.unwrap_or(0).max(known),
+            None => known + 1,
         };
         let cancelled = Cancelled { event, object, occurrence: false, for_everybody, sequence };
         let calendar = cancel(&[cancelled], self.organizer, old.seats.first()?.attendee, self.now)?;
