@@ -18,7 +18,8 @@ use super::view::{Change, compare, live_seats};
 use crate::ical::{Component, Property};
 use crate::ids::Uid;
 
-/// One message per attendee of the old and the new object and per method; never one to the organizer.
+/// One message per attendee of the old and the new object and per method; never one to the organizer, nor to an address
+/// that nobody can be reached under.
 ///
 /// Attendees who see the same part of the object share the comparison and the message, so that the work grows with the
 /// number of attendees and not with its square.
@@ -27,7 +28,7 @@ pub(super) fn messages(before: Option<&Object>, after: Option<&Object>, now: Dat
     let sender = Address::read(organizer.value());
     let invitees = |o| Option::map_or(o, &[][..], |o: &Object| &o.invitees[..]);
     let added = invitees(after).iter().filter(|i| before.is_none_or(|b| b.invitee(&i.address).is_none()));
-    let recipients = invitees(before).iter().chain(added).filter(|i| i.address != sender);
+    let recipients = invitees(before).iter().chain(added).filter(|i| i.address != sender && i.address.is_deliverable());
     let mut round =
         Round { before, after, organizer, sender: &sender, now, changes: HashMap::new(), requests: HashMap::new() };
     let mut messages = Vec::new();
