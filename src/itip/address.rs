@@ -47,6 +47,12 @@ impl Address {
         self.0.strip_prefix("mailto:")?.parse().ok()
     }
 
+    /// Whether a message can be brought to it at all: calendar users are told apart by mail address, whatever else an
+    /// ATTENDEE names is nobody known here (`3.7`, RFC 6638 §3.2.9).
+    pub fn is_deliverable(&self) -> bool {
+        self.email().is_some()
+    }
+
     /// Whether this is one of the given mail addresses.
     pub fn is_one_of(&self, emails: &[Email]) -> bool {
         self.0.strip_prefix("mailto:").is_some_and(|bare| emails.iter().any(|e| e.as_str() == bare))

@@ -42,7 +42,8 @@ pub(super) fn reply(
 ) -> Option<ItipMessage> {
     let current = after.or(before)?;
     let organizer = current.organizer?;
-    if !is_scheduled_by_server(organizer) || current.is_cancelled() {
+    let reachable = Address::read(organizer.value()).is_deliverable();
+    if !reachable || !is_scheduled_by_server(organizer) || current.is_cancelled() {
         return None;
     }
     let me = current.invitees.iter().find(|i| i.address.is_one_of(actor))?;

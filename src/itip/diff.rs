@@ -7,7 +7,7 @@ use super::booking::{self, Gate};
 use super::error::ItipError;
 use super::message::ItipMessage;
 use super::object::Object;
-use super::{attendee, organizer, stored};
+use super::{attendee, organizer, revision, stored};
 use crate::ical::Component;
 use crate::ids::Email;
 
@@ -27,7 +27,8 @@ pub enum Role {
 pub struct Diff {
     /// The messages, one per method and recipient, in the order in which they must reach a recipient.
     pub messages: Vec<ItipMessage>,
-    /// What to store instead of the new object: the same without `SCHEDULE-FORCE-SEND`. None when it is deleted.
+    /// What to store instead of the new object: the same without `SCHEDULE-FORCE-SEND`, and of the organizer never with
+    /// a lower SEQUENCE than before (RFC 5546 §2.1.4). None when it is deleted.
     /// Fill in `SCHEDULE-STATUS` with [`super::set_schedule_status`] once delivery is known.
     pub stored: Option<Component>,
     /// What the actor is in this event.
@@ -58,7 +59,17 @@ pub fn diff(
     now: DateTime<Utc>,
 ) -> Result<Diff, ItipError> {
     let before = old.map(Object::read).transpose()?.flatten();
-    let mut after = new.map(Object::read).transpose()?.flatten();
+    let after = new.map(Object::read).transpose()?.flatten();
+    let organizes = |o: &Object| o.organizer_address().is_some_and(|o| o.is_one_of(actor));
+    let raised = match (&before, &after) {
+        (Some(before), Some(after)) if organizes(before) => revision::raised(before, after),
+        _ => None,
+    };
+    let new = raised.as_ref().or(new);
+    let mut after = match &raised {
+        Some(raised) => Object::read(raised)?,
+        None => after,
+    };
     if let (Some(before), Some(after)) = (&before, &mut after) {
         // The new object has no organizer any more: it stops being a scheduling object, and those who were invited must
         // hear of it from the organizer they know.

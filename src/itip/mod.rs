@@ -22,6 +22,7 @@ mod moment;
 mod object;
 mod organizer;
 mod request;
+mod revision;
 mod stored;
 mod view;
 

@@ -18,7 +18,8 @@ use super::view::{Change, compare, live_seats};
 use crate::ical::{Component, Property};
 use crate::ids::Uid;
 
-/// One message per attendee of the old and the new object and per method; never one to the organizer.
+/// One message per attendee of the old and the new object and per method; never one to the organizer, nor to an address
+/// that nobody can be reached under.
 ///
 /// Attendees who see the same part of the object share the comparison and the message, so that the work grows with the
 /// number of attendees and not with its square.
@@ -27,7 +28,7 @@ pub(super) fn messages(before: Option<&Object>, after: Option<&Object>, now: Dat
     let sender = Address::read(organizer.value());
     let invitees = |o| Option::map_or(o, &[][..], |o: &Object| &o.invitees[..]);
     let added = invitees(after).iter().filter(|i| before.is_none_or(|b| b.invitee(&i.address).is_none()));
-    let recipients = invitees(before).iter().chain(added).filter(|i| i.address != sender);
+    let recipients = invitees(before).iter().chain(added).filter(|i| i.address != sender && i.address.is_deliverable());
     let mut round =
         Round { before, after, organizer, sender: &sender, now, changes: HashMap::new(), requests: HashMap::new() };
     let mut messages = Vec::new();
@@ -165,10 +166,13 @@ impl Round<'_> {
             Some((after, instance)) => (after, instance.component),
             None => (before, before.instances[first].component),
         };
+        // What the attendee holds of single occurrences may be of a later revision than the series.
+        let known = old.seats.iter().map(|s| occurrence_sequence(before, before.instances[s.instance].component)).max();
+        let known = known.max(before.sequence).unwrap_or(0);
         let sequence = match self.after {
             // A client that drops SEQUENCE together with the attendees must not make the message look old.
-            Some(after) => after.sequence.or(before.sequence).unwrap_or(0),
-            None => before.sequence.unwrap_or(0) + 1,
+            Some(after) => after.sequence.unwrap_or(0).max(known),
+            None => known + 1,
         };
         let cancelled = Cancelled { event, object, occurrence: false, for_everybody, sequence };
         let calendar = cancel(&[cancelled], self.organizer, old.seats.first()?.attendee, self.now)?;

@@ -80,7 +80,7 @@ pub(super) fn compare(before: (&Object, &[usize]), after: (&Object, &[usize]), c
 
     let same_instances = old.len() == new.len() && new.iter().all(|(id, _)| find(*id).is_some());
     let pairs = || new.iter().filter_map(|(id, event)| Some((find(*id)?, event)));
-    let significant = !same_instances || pairs().any(|(a, b)| significance(a, zones.0) != significance(b, zones.1));
+    let significant = !same_instances || pairs().any(|(a, b)| is_significant((a, zones.0), (b, zones.1)));
     let noteworthy = significant
         || pairs().any(|(a, b)| lines(a, |p| is_any(p, &NOTEWORTHY)) != lines(b, |p| is_any(p, &NOTEWORTHY)));
 
@@ -104,6 +104,11 @@ pub(super) fn compare(before: (&Object, &[usize]), after: (&Object, &[usize]), c
             lines(a, quiet) == lines(b, quiet) && same_dates(a, b, more)
         });
     Change { significant, noteworthy, none, none_but_cancelled }
+}
+
+/// Whether two states of one VEVENT differ in what must be told.
+pub(super) fn is_significant(before: (&Component, &Zones), after: (&Component, &Zones)) -> bool {
+    significance(before.0, before.1) != significance(after.0, after.1)
 }
 
 fn is_any(property: &Property, names: &[&str]) -> bool {

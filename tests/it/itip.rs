@@ -2,7 +2,8 @@
 //!
 //! - `as` with `old.ics` and/or `new.ics`: the write is compared; `expected/messages` lists role and messages,
 //!   `expected/<n>-<METHOD>-<recipient>.ics` holds each message, `expected/stored.ics` (where it matters) what to store.
-//! - `message.ics` with or without `existing.ics`, and `recipient`: the message is applied; `outcome` says what happened,
+//! - `message.ics` with or without `existing.ics`, and `recipient`: the message is applied (from `sender`, where that is
+//!   not who the text names); `outcome` says what happened,
 //!   `result.ics` is the object afterwards.
 //! - `forbidden`: names of the properties that `as` may not change from `old.ics` to `new.ics`.
 //! - `synced.ics`: `new.ics` after the answer of `as` to the series was written into the overrides.
@@ -96,7 +97,10 @@ impl Case {
     fn apply(&self, message: Component, produced: &mut Produced) {
         let existing = self.calendar("existing.ics");
         let recipient = self.addresses("recipient").unwrap_or_default();
-        let message = ItipMessage::read(message).unwrap();
+        let mut message = ItipMessage::read(message).unwrap();
+        if let Some(sender) = self.text("sender") {
+            message.sender = format!("mailto:{}", sender.trim());
+        }
         let outcome = match itip::apply(existing.as_ref(), &message, &recipient, self.now) {
             Err(error) => format!("error {}", error.code()),
             Ok(applied) => {

@@ -31,7 +31,11 @@ fn stamp(event: &Component, delivery: &Delivery) -> Stamp {
 
 /// Cancels the series and every occurrence, except those that a later message invited to again.
 fn cancel_all(copy: &Component, message: Stamp, delivery: &Delivery) -> Applied {
-    let is_older = |event: &Component| message.is_older_than(Stamp::of(event), delivery.now);
+    // Occurrences count their SEQUENCE apart from the series that is cancelled.
+    let is_older = |event: &Component| match event.get("RECURRENCE-ID") {
+        None => message.is_older_than(Stamp::of(event), delivery.now),
+        Some(_) => message.is_older_than_series(Stamp::of(event), delivery.now),
+    };
     if events(copy).all(is_older) {
         return Applied::ignored(Reason::Stale);
     }

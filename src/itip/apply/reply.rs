@@ -39,8 +39,9 @@ pub(super) fn reply(object: &Component, delivery: &Delivery) -> Result<Applied, 
 
 /// What one VEVENT of the message says.
 struct Answer<'a> {
-    sender: &'a Address,
     event: &'a Component,
+    /// Who answers: the address of the ATTENDEE line, which somebody who writes under an alias is invited by.
+    attendee: Address,
     /// The sender's ATTENDEE line.
     line: &'a Property,
     partstat: String,
@@ -51,15 +52,15 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn read(event: &'a Component, sender: &'a Address, delivery: &'a Delivery) -> Option<Self> {
+    fn read(event: &'a Component, sender: &Address, delivery: &'a Delivery) -> Option<Self> {
         let lines = || event.all("ATTENDEE");
         let own = lines().find(|a| Address::read(a.value()) == *sender);
         // Who writes under an alias is the only one on the message.
         let line = own.or_else(|| lines().next().filter(|_| lines().count() == 1))?;
         let status = event.value("REQUEST-STATUS").and_then(|s| s.split(';').next()).map(str::trim);
         Some(Self {
-            sender,
             event,
+            attendee: Address::read(line.value()),
             line,
             partstat: partstat_of(line),
             status: status.filter(|s| !s.is_empty()).unwrap_or(SUCCESS).to_owned(),
@@ -72,12 +73,13 @@ impl<'a> Answer<'a> {
     /// Whether the object knows better: a later answer of the same person came before, or the answer is to a revision
     /// that took place at another time (RFC 5546 §2.1.5).
     fn is_stale(&self, held: &Component, zones: &Zones) -> bool {
-        let recorded = find_line(held, self.sender).and_then(|l| l.get_param(REPLY_DTSTAMP)).and_then(|stamp| {
-            match When::parse(stamp, None, zones) {
-                Ok(When::Utc(instant)) => Some(instant),
-                _ => None,
-            }
-        });
+        let recorded =
+            find_line(held, &self.attendee).and_then(|l| l.get_param(REPLY_DTSTAMP)).and_then(
+                |stamp| match When::parse(stamp, None, zones) {
+                    Ok(When::Utc(instant)) => Some(instant),
+                    _ => None,
+                },
+            );
         if self.dtstamp.zip(recorded).is_some_and(|(mine, recorded)| mine < recorded) {
             return true;
         }
@@ -111,13 +113,13 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Writes the answer into the sender's line of a VEVENT and gives that line, or adds one and gives none.
+    /// Writes the answer into the attendee's line of a VEVENT and gives that line, or adds one and gives none.
     fn record_in<'e>(&self, event: &'e mut Component) -> Option<&'e mut Property> {
-        if find_line(event, self.sender).is_none() {
+        if find_line(event, &self.attendee).is_none() {
             event.push(self.new_line());
             return None;
         }
-        let line = event.properties_mut().find(|p| p.is("ATTENDEE") && Address::read(p.value()) == *self.sender)?;
+        let line = event.properties_mut().find(|p| p.is("ATTENDEE") && Address::read(p.value()) == self.attendee)?;
         self.write_to(line);
         Some(line)
     }
@@ -152,7 +154,7 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
         if answer.is_stale(held, zones) {
             return Ok(Some(Reason::Stale));
         }
-        if find_line(held, answer.sender).is_some_and(|line| answer.is_in(line)) {
+        if find_line(held, &answer.attendee).is_some_and(|line| answer.is_in(line)) {
             return Ok(None);
         }
         if let Some(line) = answer.record_in(held) {

@@ -111,7 +111,9 @@ fn whole(held: &Events, news: &Events, message: Stamp, delivery: &Delivery) -> O
         Some(kept) if older(Stamp::of(event), kept) => Part::kept(id, kept),
         _ => Part::news(id, event),
     });
-    let untold = held.iter().filter(|(id, kept)| news.get(*id).is_none() && older(message, kept));
+    // An override counts its SEQUENCE apart from the series; a higher one alone does not make it the later word.
+    let later = |kept: &Component| message.is_older_than_series(Stamp::of(kept), delivery.now);
+    let untold = held.iter().filter(|(id, kept)| news.get(*id).is_none() && later(kept));
     Some(told.chain(untold.map(|(id, kept)| Part::kept(id, kept))).collect())
 }
 
@@ -153,6 +155,12 @@ fn keep_own(event: &mut Component, own: &Component) {
                 event.remove(name);
             }
         }
+    }
+    // Outlook and Yahoo leave ORGANIZER out; without it no answer would find its way (dav §11.3).
+    if event.get("ORGANIZER").is_none()
+        && let Some(organizer) = own.get("ORGANIZER")
+    {
+        event.push(organizer.clone());
     }
     alarms::merge(event, own);
 }
