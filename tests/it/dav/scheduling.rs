@@ -312,3 +312,26 @@ async fn thousands_of_guests_share_their_deliveries() {
     let recipients: Vec<usize> = deliveries.map(|m| m.payload["recipients"].as_array().unwrap().len()).collect();
     assert_eq!(recipients, [100, 100, 50]);
 }
+
+#[tokio::test]
+async fn an_answer_is_noted_on_the_organizer_only() {
+    let world = invited().await;
+    let (path, copy) = only_event(&world.bob(), BOBS).await;
+    let accepted = copy.replace("PARTSTAT=NEEDS-ACTION:mailto:bob", "PARTSTAT=ACCEPTED:mailto:bob");
+    world.bob().put(&path, &accepted).await.expect(204);
+    let (_, copy) = only_event(&world.bob(), BOBS).await;
+    let unfolded = copy.replace("\r\n ", "");
+    let noted: Vec<&str> = unfolded.lines().filter(|l| l.contains("SCHEDULE-STATUS=1.0")).collect();
+    assert!(matches!(noted[..], [line] if line.starts_with("ORGANIZER")), "{copy}");
+}
+
+#[tokio::test]
+async fn an_address_that_leads_nowhere_is_told_nothing() {
+    let world = World::new().await;
+    let lines =
+        ["DTSTART:20300106T090000Z", "ORGANIZER:mailto:alice@example.org", "ATTENDEE:invalid:nomail", "SUMMARY:x"];
+    world.alice().put(&format!("{CALENDAR}x.ics"), &calendar("VEVENT", "x", &lines)).await.expect(201);
+    let (_, own) = only_event(&world.alice(), CALENDAR).await;
+    assert!(own.contains("SCHEDULE-STATUS=3.7:invalid:nomail"), "{own}");
+    assert_eq!(deliveries(&world.published().await), []);
+}
