@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod error;
+pub mod options;
 pub mod path;
 pub mod precondition;
 pub mod server;

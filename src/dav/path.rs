@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use crate::ids::{HomeId, ObjectId};
 
+/// Where the proxy mounts the tree; what follows is a path of the DAV server (rest-api §16).
+pub const MOUNT: &str = "/dav";
 /// Octets of one decoded segment at most.
 const MAX_SEGMENT: usize = 1024;
 

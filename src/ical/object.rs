@@ -67,7 +67,7 @@ pub enum Fault {
     /// DTSTAMP is missing or no time.
     #[error("DTSTAMP MUST appear exactly once in a {0} component")]
     DtStamp(String),
-    /// DTSTART is missing or no time. Nothing can mend that: such an event is kept, but never found by time.
+    /// DTSTART is missing or no time. Nothing can mend that.
     #[error("DTSTART MUST appear exactly once in a {0} component")]
     DtStart(String),
 }

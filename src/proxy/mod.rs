@@ -23,10 +23,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::Next;
 use axum::routing::any;
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use tower::ServiceBuilder;
 use tower::util::BoxCloneSyncService;
 
@@ -38,7 +39,7 @@ use self::exchange::AnswerFailures;
 use self::gate::Gate;
 use crate::auth::{RequireUser, Session};
 use crate::config::Config;
-use crate::dav::{Actor, Upstream, UpstreamError};
+use crate::dav::{Actor, Upstream, UpstreamError, options};
 use crate::net::Cors;
 
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
@@ -61,6 +62,7 @@ pub fn stack(upstream: Upstream, require_user: RequireUser, config: &Config) -> 
         .layer(Gate(enter))
         .layer(Gate(move |request: &mut Request<Body>| refuse_declared_excess(request, bounds)))
         // Nobody's body is asked for (RFC 9110 §10.1.1) before we know who it is.
+        .layer(axum::middleware::from_fn(answer_options))
         .layer(require_user)
         .layer(Gate(impersonate))
         // `Destination` is a path of the DAV server, as the request's own is by now.
@@ -158,6 +160,14 @@ fn refuse_declared_excess(request: &mut Request<Body>, bounds: Bounds) -> Result
         Some(octets) if octets > bounds.octets => Err(ProxyError::TooLarge(bounds.octets)),
         _ => Ok(()),
     }
+}
+
+/// What there is to ask is no secret: OPTIONS needs no login (dav §1.1). Whoever is recognised hears it from the server.
+async fn answer_options(request: Request<Body>, next: Next) -> Response<Body> {
+    let is_options = request.method() == Method::OPTIONS;
+    let response = next.run(request).await;
+    // A 401 of the server never gets here.
+    if is_options && response.status() == StatusCode::UNAUTHORIZED { options::answer() } else { response }
 }
 
 /// The user who was recognised is whom the request acts as; nobody else can be.

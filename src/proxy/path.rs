@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use http::Uri;
 
-/// Where the proxy is mounted; what follows is a path of the DAV server (rest-api §16).
-pub const MOUNT: &str = "/dav";
+pub use crate::dav::path::MOUNT;
 
 /// A path or `Destination` that is not sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -268,6 +268,19 @@ async fn preflights_need_no_login_and_reach_nobody() {
 }
 
 #[tokio::test]
+async fn options_need_no_login() {
+    let behind = Behind::agreeing().await;
+    let front = proxy(&config(&behind.url())).await;
+    let response = ask("OPTIONS", &front.url("/dav/calendars/"), &[("authorization", "none")], Body::empty()).await;
+    assert_eq!(response.status(), 200);
+    assert!(response.headers()["allow"].to_str().unwrap().contains("REPORT"));
+    assert!(response.headers()["dav"].to_str().unwrap().contains("calendar-access"));
+    assert!(behind.seen().is_empty());
+    let refused = ask("PROPFIND", &front.url("/dav/calendars/"), &[("authorization", "none")], Body::empty()).await;
+    assert_eq!(refused.status(), 401);
+}
+
+#[tokio::test]
 async fn a_login_of_the_server_is_not_the_callers() {
     let behind = Behind::answering(|_| {
         Response::builder().status(401).header("www-authenticate", "Basic realm=\"sabre\"").body(Body::empty()).unwrap()

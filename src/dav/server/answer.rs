@@ -1,39 +1,20 @@
-//! Answers that hold no resource: options, empty bodies, and the headers every answer has (dav §1.1).
+//! Answers that hold no resource: empty bodies, and the headers every answer has (dav §1.1).
 
-use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 
 use crate::dav::error::SABREDAV_VERSION;
+use crate::dav::options::{DAV, FEATURES};
 use crate::dav::path::Space;
 use crate::dav::upstream::Body;
 
-const DAV: HeaderName = HeaderName::from_static("dav");
-const MS_AUTHOR_VIA: HeaderName = HeaderName::from_static("ms-author-via");
 const X_SABRE_VERSION: HeaderName = HeaderName::from_static("x-sabre-version");
-
-/// What this server can do. A feature is named only once it works.
-const FEATURES: HeaderValue = HeaderValue::from_static(
-    "1, 3, extended-mkcol, access-control, calendarserver-principal-property-search, calendar-access, addressbook, \
-     calendar-auto-schedule",
-);
-
-const METHODS: HeaderValue = HeaderValue::from_static(
-    "OPTIONS, GET, HEAD, POST, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, MKCALENDAR, COPY, MOVE, REPORT, ITIP",
-);
 
 /// An answer without body.
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    response
-}
-
-/// The answer to OPTIONS, the same for every path.
-pub(super) fn options() -> Response<Body> {
-    let mut response = empty(StatusCode::OK);
-    response.headers_mut().insert(ALLOW, METHODS);
-    response.headers_mut().insert(MS_AUTHOR_VIA, HeaderValue::from_static("DAV"));
     response
 }
 

@@ -13,7 +13,7 @@ use super::Server;
 use super::call::Call;
 use super::chunked::{self, Pages, Progress};
 use super::expander::{instant, zone_of};
-use super::properties::DEFAULT_NAME;
+use super::properties::shown_name;
 use crate::dav::error::DavError;
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
@@ -58,7 +58,7 @@ impl Call {
 
 /// The VCALENDAR up to its first component.
 fn calendar_head(collection: &Collection) -> String {
-    let name = collection.props.displayname.as_deref().unwrap_or(DEFAULT_NAME);
+    let name = shown_name(collection);
     let mut calendar = Component::new("VCALENDAR");
     calendar.push(Property::new("VERSION", "2.0"));
     calendar.push(Property::new("PRODID", super::put::PRODID));

@@ -119,7 +119,7 @@ impl Server {
         let is_head = request.method() == Method::HEAD;
         let actor = request.extensions_mut().remove::<Actor>();
         let response = match Location::parse(request.uri().path()) {
-            _ if request.method() == Method::OPTIONS => answer::options(),
+            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(),
             // Public by nature: clients ask before they know how to log in (RFC 6764 §5).
             Some(Location::WellKnown(space)) => answer::moved(&self.0.settings.base, space),
             _ => match Call::read(&self, actor, request).await {

@@ -14,7 +14,13 @@ use crate::store::{Collection, CollectionKind, ObjectMeta, User};
 /// What a sync token is written with before its number (dav §6.2).
 pub(super) const SYNC_PREFIX: &str = "http://sabre.io/ns/sync/";
 /// Display name of a default calendar that nobody named; clients put their own word there (dav §2).
-pub(super) const DEFAULT_NAME: &str = "#default";
+const DEFAULT_NAME: &str = "#default";
+
+/// The name a calendar is shown by: its own, else [`DEFAULT_NAME`] for the default calendar and the segment for others.
+pub(super) fn shown_name(calendar: &Collection) -> &str {
+    let unnamed = if calendar.uri == calendar.home.to_string() { DEFAULT_NAME } else { &calendar.uri };
+    calendar.props.displayname.as_deref().unwrap_or(unnamed)
+}
 
 /// A resource whose properties are asked for.
 pub(super) enum Resource<'a> {
@@ -315,7 +321,7 @@ fn display_name(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
         Resource::User(user) => say(w, &user.display_name()),
         Resource::Collection(c) => match (&c.props.displayname, c.kind) {
             (Some(name), _) => say(w, name),
-            (None, CollectionKind::Calendar) => raw(w, DEFAULT_NAME),
+            (None, CollectionKind::Calendar) => say(w, shown_name(c)),
             (None, CollectionKind::AddressBook) => true,
             (None, CollectionKind::Inbox | CollectionKind::Outbox) => false,
         },

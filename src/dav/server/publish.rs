@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::properties::{DEFAULT_NAME, SYNC_PREFIX};
+use super::properties::{SYNC_PREFIX, shown_name};
 use crate::dav::precondition::quoted;
 use crate::events::{CalendarChanged, EventChanged, LocalDelivery, Message, Topic};
 use crate::ical::{Component, jcal};
@@ -166,7 +166,7 @@ fn properties(collection: &Collection) -> Value {
     put("{http://sabredav.org/ns}sync-token", json!(collection.sync_token));
     put("{urn:ietf:params:xml:ns:caldav}supported-calendar-component-set", json!({}));
     put("{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp", json!({}));
-    put("{DAV:}displayname", json!(props.displayname.as_deref().unwrap_or(DEFAULT_NAME)));
+    put("{DAV:}displayname", json!(shown_name(collection)));
     if let Some(description) = &props.description {
         put("{urn:ietf:params:xml:ns:caldav}calendar-description", json!(description));
     }

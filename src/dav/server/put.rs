@@ -320,6 +320,9 @@ impl Draft {
         if let (true, Some(fault)) = (call.prefers("handling=strict"), faults.first()) {
             return Err(invalid(&fault.to_string()));
         }
+        if let Some(fault) = faults.iter().find(|fault| !fault.is_mendable()) {
+            return Err(invalid(&fault.to_string()));
+        }
         if !faults.is_empty() {
             let env = &call.inner().env;
             let uid = env.uuid().to_string();

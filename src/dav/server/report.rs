@@ -15,7 +15,7 @@ use super::propfind::Target;
 use super::tenant::Tenant;
 use super::{Server, expander};
 use crate::dav::error::{Condition, DavError};
-use crate::dav::path::{Location, push_segment};
+use crate::dav::path::{Location, MOUNT, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CARDDAV, DAV, DataRequest, Element, Filter, PropRequest, Writer};
 use crate::ids::CollectionId;
@@ -88,7 +88,7 @@ impl Call {
         let base = self.inner().settings.base.clone();
         let hrefs = root.children(DAV, "href").map(|e| {
             let href = e.text();
-            let location = Location::parse_href(&href, &base);
+            let location = Location::parse_href(&href, &base).or_else(|| Location::parse_href(&href, MOUNT));
             (href, location)
         });
         let mut hrefs: Vec<_> = hrefs.collect();

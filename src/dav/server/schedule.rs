@@ -11,7 +11,7 @@ use super::publish::{self, Before};
 use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
 use crate::events::Message;
-use crate::ical::Component;
+use crate::ical::{Component, Property};
 use crate::ids::UserId;
 use crate::itip::{self, Address, Diff, ItipError};
 use crate::store::{Collection, User};
@@ -19,6 +19,8 @@ use crate::store::{Collection, User};
 const SCHEDULE_REPLY: HeaderName = HeaderName::from_static("schedule-reply");
 /// `SCHEDULE-STATUS` of a message that is on its way (RFC 6638 §3.2.9).
 const PENDING: &str = "1.0";
+/// `SCHEDULE-STATUS` of a calendar user address that leads to nobody (RFC 5546 §3.6).
+const UNUSABLE: &str = "3.7";
 
 impl Call {
     /// The person whose calendar it is: scheduling happens in their name, whoever writes (mail-itip-alarms §5.3).
@@ -84,11 +86,28 @@ pub(super) fn of_write(
     if let Some(stored) = stored {
         *calendar = stored;
     }
-    let told: HashSet<&str> = messages.iter().map(|m| m.recipient.as_str()).collect();
-    itip::set_schedule_status(calendar, |address: &Address| told.contains(address.as_str()).then_some(PENDING));
+    let (reachable, unreachable): (Vec<_>, Vec<_>) =
+        messages.into_iter().partition(|m| Address::read(&m.recipient).email().is_some());
+    note(calendar, &reachable, PENDING);
+    note(calendar, &unreachable, UNUSABLE);
+    let messages = reachable;
     let before = Before::from(before.map(|(text, _)| text));
     let by = call.who.principal();
     Ok(messages.iter().map(|m| publish::local_delivery(m, before, Some(&collection.uri), &by)).collect())
+}
+
+/// Notes a status on the lines of those who are told: the ORGANIZER of a REPLY, else an ATTENDEE (RFC 6638 §3.2.9).
+fn note(calendar: &mut Component, messages: &[itip::ItipMessage], status: &str) {
+    let told: HashSet<(&str, &str)> = messages
+        .iter()
+        .map(|m| (if m.method == itip::Method::Reply { "ORGANIZER" } else { "ATTENDEE" }, m.recipient.as_str()))
+        .collect();
+    let is_told = |line: &str, p: &Property| p.is(line) && told.contains(&(line, Address::read(p.value()).as_str()));
+    for property in calendar.components_mut().filter(|c| c.is("VEVENT")).flat_map(Component::properties_mut) {
+        if is_told("ORGANIZER", property) || is_told("ATTENDEE", property) {
+            property.set_param("SCHEDULE-STATUS", status);
+        }
+    }
 }
 
 /// The messages that follow from a deletion.

@@ -126,7 +126,24 @@ pub fn with_utc_times(object: &Component, floating: Tz) -> Component {
     calendar
 }
 
+/// Writes the end where the nominal days of DURATION are not as long in UTC as in the zone of the start
+/// (RFC 5545 §3.3.6).
+fn keep_end(component: &mut Component, zones: &Zones, floating: Tz) {
+    let duration = component.value("DURATION").and_then(|d| d.parse::<Duration>().ok());
+    let start = component.get("DTSTART").and_then(|p| When::read(p, zones).ok());
+    let (Some(duration), Some(start)) = (duration, start) else { return };
+    let end = start.plus(duration);
+    let in_utc = When::Utc(start.instant(floating)).plus(duration);
+    if start.is_date() || duration.is_negative() || in_utc.instant(floating) == end.instant(floating) {
+        return;
+    }
+    let name = if component.is("VTODO") { "DUE" } else { "DTEND" };
+    component.remove("DURATION");
+    set_when(component, name, &end);
+}
+
 fn to_utc(component: &mut Component, zones: &Zones, floating: Tz) {
+    keep_end(component, zones, floating);
     for property in component.properties_mut() {
         let one = ["DTSTART", "DTEND", "DUE", "RECURRENCE-ID"].iter().any(|n| property.is(n));
         if one

@@ -202,6 +202,11 @@ impl Rule {
         match name {
             "FREQ" => {}
             "INTERVAL" => self.interval = number("INTERVAL", value, 1, faults).unwrap_or(1),
+            // Zero is forbidden; the first time belongs to every rule, and an endless series is meant least.
+            "COUNT" if value.parse() == Ok(0_u32) => {
+                faults.push(RuleError::Value { part: "COUNT", value: value.to_owned() });
+                self.count = Some(1);
+            }
             "COUNT" => self.count = number("COUNT", value, 1, faults),
             "UNTIL" => match value.parse() {
                 Ok(until) => self.until = Some(until),

@@ -452,3 +452,21 @@ fn spans() {
     assert_eq!(span_of("SUMMARY:no time"), "- -");
     assert_eq!(span_of("DTSTART:garbage"), "- -");
 }
+
+#[test]
+fn a_count_of_zero_is_not_endless() {
+    let object = event("DTSTART:20260302T090000Z\nRRULE:FREQ=DAILY;COUNT=0");
+    assert_eq!(starts(&object, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z").len(), 1);
+}
+
+#[test]
+fn a_day_that_is_23_hours_long_stays_so_in_utc() {
+    let range = utc("2027-03-01T00:00:00Z")..utc("2027-04-01T00:00:00Z");
+    let object = event("DTSTART;TZID=Europe/Paris:20270327T120000\nDURATION:P1D");
+    let expanded = expand(&object, range.clone(), PARIS, Bounds::default()).unwrap().to_wire();
+    assert!(expanded.contains("DTSTART:20270327T110000Z\r\nDTEND:20270328T100000Z\r\n"), "{expanded}");
+    assert!(!expanded.contains("DURATION"), "{expanded}");
+    let object = event("DTSTART;TZID=Europe/Paris:20270320T120000\nDURATION:P1D");
+    let expanded = expand(&object, range, PARIS, Bounds::default()).unwrap().to_wire();
+    assert!(expanded.contains("DURATION:P1D") && !expanded.contains("DTEND"), "{expanded}");
+}

@@ -143,3 +143,14 @@ async fn methods_and_filters_nobody_knows_are_refused() {
     client.send("POST", CALENDAR, &[("x-http-method-override", "b\u{e4}d")], "").await.expect(400);
     client.send("POST", &format!("{CALENDAR}x.ics"), &[("x-http-method-override", "delete")], "").await.expect(404);
 }
+
+#[tokio::test]
+async fn an_event_that_never_starts_is_refused() {
+    let world = World::new().await;
+    let text = calendar("VEVENT", "never", &["SUMMARY:Never"]);
+    let refused = world.alice().put(&format!("{CALENDAR}never.ics"), &text).await.expect(400);
+    assert!(refused.body.contains("<cal:valid-calendar-object-resource"), "{}", refused.body);
+    assert_eq!(world.alice().contents(CALENDAR).await.len(), 0);
+    let task = calendar("VTODO", "some-day", &["SUMMARY:Some day"]);
+    world.alice().put(&format!("{CALENDAR}some-day.ics"), &task).await.expect(201);
+}

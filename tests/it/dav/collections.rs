@@ -79,6 +79,16 @@ async fn a_calendar_is_made_by_extended_mkcol_too() {
 }
 
 #[tokio::test]
+async fn only_the_default_calendar_is_called_default() {
+    let world = World::new().await;
+    world.alice().send("MKCALENDAR", &home("plain"), &[], "").await.expect(201);
+    let answer = world.alice().propfind(&home("plain"), "0", "<d:displayname/>").await.responses();
+    assert!(answer.contains("<d:displayname>plain</d:displayname>"), "{answer}");
+    let answer = world.alice().propfind(CALENDAR, "0", "<d:displayname/>").await.responses();
+    assert!(answer.contains("<d:displayname>#default</d:displayname>"), "{answer}");
+}
+
+#[tokio::test]
 async fn properties_change_all_or_none() {
     let world = World::new().await;
     let client = world.alice();

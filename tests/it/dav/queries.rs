@@ -224,6 +224,16 @@ async fn multiget_answers_for_every_address() {
 }
 
 #[tokio::test]
+async fn multiget_knows_addresses_below_the_mount() {
+    let world = filled().await;
+    for prefix in ["/dav", "https://calendar.example.org/dav"] {
+        let body = format!("<d:prop><d:getetag/></d:prop><d:href>{prefix}{CALENDAR}s1.ics</d:href>");
+        let answer = world.alice().report(CALENDAR, "cal:calendar-multiget", &body).await.responses();
+        assert!(answer.contains("HTTP/1.1 200 OK") && !answer.contains("404"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_calendar_of_ten_thousand_objects_streams() {
     let world = World::new().await;
     let client = world.alice();

@@ -315,3 +315,26 @@ async fn each_guest_of_a_large_event_has_a_delivery_and_an_order_of_their_own() 
     let keys: HashSet<&str> = deliveries.iter().map(|m| m.key.as_str()).collect();
     assert_eq!((deliveries.len(), keys.len()), (250, 250));
 }
+
+#[tokio::test]
+async fn an_answer_is_noted_on_the_organizer_only() {
+    let world = invited().await;
+    let (path, copy) = only_event(&world.bob(), BOBS).await;
+    let accepted = copy.replace("PARTSTAT=NEEDS-ACTION:mailto:bob", "PARTSTAT=ACCEPTED:mailto:bob");
+    world.bob().put(&path, &accepted).await.expect(204);
+    let (_, copy) = only_event(&world.bob(), BOBS).await;
+    let unfolded = copy.replace("\r\n ", "");
+    let noted: Vec<&str> = unfolded.lines().filter(|l| l.contains("SCHEDULE-STATUS=1.0")).collect();
+    assert!(matches!(noted[..], [line] if line.starts_with("ORGANIZER")), "{copy}");
+}
+
+#[tokio::test]
+async fn an_address_that_leads_nowhere_is_told_nothing() {
+    let world = World::new().await;
+    let lines =
+        ["DTSTART:20300106T090000Z", "ORGANIZER:mailto:alice@example.org", "ATTENDEE:invalid:nomail", "SUMMARY:x"];
+    world.alice().put(&format!("{CALENDAR}x.ics"), &calendar("VEVENT", "x", &lines)).await.expect(201);
+    let (_, own) = only_event(&world.alice(), CALENDAR).await;
+    assert!(own.contains("SCHEDULE-STATUS=3.7:invalid:nomail"), "{own}");
+    assert_eq!(deliveries(&world.published().await), []);
+}
