@@ -116,6 +116,40 @@ async fn a_rule_with_a_million_occurrences_hides_nothing_else() {
 }
 
 #[tokio::test]
+async fn durations_beyond_all_time_break_nothing() {
+    let world = World::new().await;
+    let client = world.alice();
+    let start = ["DTSTART:20260101T100000Z", "RRULE:FREQ=DAILY", "SUMMARY:x"];
+    let endless = "END:VEVENT\r\nBEGIN:VEVENT\r\nUID:long\r\nDTSTAMP:20300101T080000Z\r\n\
+                   RECURRENCE-ID;RANGE=THISANDFUTURE:20260103T100000Z\r\nDTSTART:20260103T110000Z\r\n\
+                   DURATION:P99999999W\r\nEND:VEVENT\r\nEND:VCALENDAR";
+    let long = calendar("VEVENT", "long", &start).replace("END:VEVENT\r\nEND:VCALENDAR", endless);
+    let put = client.put(&format!("{CALENDAR}long.ics"), &long).await;
+    assert!(put.status == 201 || put.status.is_client_error(), "{put:?}");
+    for (name, trigger, gap) in [
+        ("a", "-P9999999W", "P9999999999W"),
+        ("b", "-P9999999999W9999999999W", "PT1M"),
+        ("c", "-PT15M", "P9999999999W"),
+        ("d", "-PT15M", "P500000W"),
+    ] {
+        let (trigger, gap) = (format!("TRIGGER:{trigger}"), format!("DURATION:{gap}"));
+        let lines = ["DTSTART:20300108T080000Z", "BEGIN:VALARM", &trigger, "REPEAT:1000", &gap, "END:VALARM"];
+        client.put(&format!("{CALENDAR}{name}.ics"), &calendar("VEVENT", name, &lines)).await.expect(201);
+    }
+    let filter = "<d:prop><d:getetag/></d:prop><cal:filter><cal:comp-filter name=\"VCALENDAR\">\
+                  <cal:comp-filter name=\"VEVENT\"><cal:comp-filter name=\"VALARM\">\
+                  <cal:time-range start=\"20300108T070000Z\" end=\"20300108T090000Z\"/></cal:comp-filter>\
+                  </cal:comp-filter></cal:comp-filter></cal:filter>";
+    let hrefs = client.report(CALENDAR, "cal:calendar-query", filter).await.hrefs();
+    assert_eq!(hrefs, [format!("{CALENDAR}c.ics"), format!("{CALENDAR}d.ics")]);
+    // As far away as an instant can be.
+    let path = format!("{CALENDAR}?export&expand=1&start=8210266876000&end=8210266876799");
+    let daily = calendar("VEVENT", "daily", &start);
+    client.put(&format!("{CALENDAR}daily.ics"), &daily).await.expect(201);
+    client.get(&path).await.expect(200);
+}
+
+#[tokio::test]
 async fn more_attendees_than_allowed_are_refused() {
     let limits = Limits { attendees: 3, ..Limits::default() };
     let world = World::with(Settings { limits, ..Settings::default() }).await;
