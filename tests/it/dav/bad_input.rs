@@ -150,6 +150,51 @@ async fn durations_beyond_all_time_break_nothing() {
 }
 
 #[tokio::test]
+async fn a_long_text_is_not_repeated_for_thousands_of_occurrences() {
+    let limits = Limits { expansion_bytes: 20_000, ..Limits::default() };
+    let world = World::with(Settings { limits, ..Settings::default() }).await;
+    let client = world.alice();
+    let text = format!("DESCRIPTION:{}", "x".repeat(1000));
+    for (name, rule) in [("few", "RRULE:FREQ=DAILY;COUNT=10"), ("many", "RRULE:FREQ=DAILY;COUNT=1000")] {
+        let lines = ["DTSTART:20300101T080000Z", rule, &text];
+        client.put(&format!("{CALENDAR}{name}.ics"), &calendar("VEVENT", name, &lines)).await.expect(201);
+    }
+    let export = client.get(&format!("{CALENDAR}?export&expand=1&start=0&end=9999999999")).await.expect(200).body;
+    assert_eq!(export.matches("UID:few").count(), 10);
+    assert_eq!(export.matches("UID:many").count(), 1, "as it is stored");
+    let hrefs = ["few.ics", "many.ics", "few.ics", "f%65w.ics", "gone.ics", "gone.ics"];
+    let hrefs: String = hrefs.iter().map(|name| format!("<d:href>{CALENDAR}{name}</d:href>")).collect();
+    let expand = "<cal:expand start=\"20300101T000000Z\" end=\"20400101T000000Z\"/>";
+    let body = format!("<d:prop><cal:calendar-data>{expand}</cal:calendar-data></d:prop>{hrefs}");
+    let answer = client.report(CALENDAR, "cal:calendar-multiget", &body).await.responses();
+    assert_eq!(answer.matches("UID:few").count(), 10);
+    assert_eq!(answer.matches("UID:many").count(), 1);
+    assert_eq!(answer.matches("gone.ics").count(), 1);
+}
+
+#[tokio::test]
+async fn answers_of_many_octets_are_whole() {
+    let world = World::new().await;
+    let client = world.alice();
+    let text = format!("DESCRIPTION:{}", "x".repeat(300_000));
+    for n in 0..9 {
+        let lines = ["DTSTART:20300101T080000Z", &text];
+        client.put(&format!("{CALENDAR}{n}.ics"), &calendar("VEVENT", &format!("big{n}"), &lines)).await.expect(201);
+    }
+    let each_once = |body: &str| (0..9).all(|n| body.matches(&format!("UID:big{n}")).count() == 1);
+    let export = client.get(&format!("{CALENDAR}?export")).await.expect(200);
+    assert!(each_once(&export.body) && export.body.ends_with("END:VCALENDAR\r\n"));
+    assert_eq!(export.header("content-length"), None, "sent in pieces");
+    let data = "<d:prop><cal:calendar-data/></d:prop>";
+    let filter = "<cal:filter><cal:comp-filter name=\"VCALENDAR\"/></cal:filter>";
+    let found = client.report(CALENDAR, "cal:calendar-query", &format!("{data}{filter}")).await.responses();
+    assert!(each_once(&found));
+    let hrefs: String = (0..9).map(|n| format!("<d:href>{CALENDAR}{n}.ics</d:href>")).collect();
+    let got = client.report(CALENDAR, "cal:calendar-multiget", &format!("{data}{hrefs}")).await.responses();
+    assert!(each_once(&got));
+}
+
+#[tokio::test]
 async fn more_attendees_than_allowed_are_refused() {
     let limits = Limits { attendees: 3, ..Limits::default() };
     let world = World::with(Settings { limits, ..Settings::default() }).await;
