@@ -113,6 +113,7 @@ impl Config {
             ("limits.object_depth", self.limits.object_depth as u64),
             ("limits.object_lines", self.limits.object_lines as u64),
             ("limits.occurrences", self.limits.occurrences as u64),
+            ("limits.expansion_bytes", self.limits.expansion_bytes as u64),
             ("limits.xml_bytes", self.limits.xml_bytes as u64),
             ("limits.xml_depth", self.limits.xml_depth as u64),
             ("proxy.body_bytes", self.proxy.body_bytes),

@@ -469,6 +469,9 @@ pub struct Limits {
     pub object_lines: usize,
     /// Occurrences that one expansion gives at most.
     pub occurrences: usize,
+    /// Octets that the occurrences of one expanded object have at most; an object that would have more is answered as
+    /// it is stored.
+    pub expansion_bytes: usize,
     /// Octets of an XML request body.
     pub xml_bytes: usize,
     /// Nested XML elements.
@@ -486,6 +489,7 @@ impl Default for Limits {
             object_depth: 16,
             object_lines: 200_000,
             occurrences: 10_000,
+            expansion_bytes: 20 << 20,
             xml_bytes: 2 << 20,
             xml_depth: 64,
             json_bytes: 1 << 20,

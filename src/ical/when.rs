@@ -315,6 +315,9 @@ pub(super) fn parse_date_time(value: &str) -> Result<(NaiveDateTime, bool), Time
     Ok((local, utc))
 }
 
+/// Days of the longest DURATION that is read: ten thousand years, more than lie between any two times that can be written.
+const MOST_DAYS: i64 = 366 * 10_000;
+
 /// A DURATION (RFC 5545 §3.3.6). Weeks and days are nominal, a day of the calendar that may last 23 or 25 hours; the
 /// rest is exact. Both parts carry the sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -357,7 +360,7 @@ impl From<TimeDelta> for Duration {
 /// Reads a DURATION such as `PT1H30M`, `-P1D`, `P2W`.
 ///
 /// # Errors
-/// [`TimeError`] when the value is no duration.
+/// [`TimeError`] when the value is no duration, or one of more than ten thousand years.
 pub fn parse_duration(value: &str) -> Result<Duration, TimeError> {
     value.parse()
 }
@@ -396,6 +399,10 @@ impl FromStr for Duration {
                 ('M', true) => seconds += n * 60,
                 ('S', true) => seconds += n,
                 _ => return Err(invalid()),
+            }
+            // Looked at after each part: a long list of parts could not be added up.
+            if days > MOST_DAYS || seconds > MOST_DAYS * 86_400 {
+                return Err(invalid());
             }
         }
         if !any || !number.is_empty() {

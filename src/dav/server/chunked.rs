@@ -13,6 +13,9 @@ use crate::dav::xml::{PROLOG, Writer};
 const VARY: HeaderValue = HeaderValue::from_static("Brief,Prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
+/// Octets after which a page is as good as full: what is written is kept in memory until the page ends.
+pub(super) const FULL: usize = 1 << 20;
+
 /// Whether there is more to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {

@@ -21,7 +21,8 @@ const ALWAYS_IN_CARD: [&str; 3] = ["VERSION", "FN", "UID"];
 impl Inner {
     /// How far recurrences are followed.
     pub(super) fn bounds(&self) -> Bounds {
-        Bounds { max_occurrences: self.settings.limits.occurrences, ..Bounds::default() }
+        let limits = &self.settings.limits;
+        Bounds { max_occurrences: limits.occurrences, max_octets: limits.expansion_bytes, ..Bounds::default() }
     }
 }
 

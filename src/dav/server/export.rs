@@ -18,7 +18,7 @@ use crate::dav::error::DavError;
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ical::{Component, Property, recur};
-use crate::store::{Collection, CollectionKind, ObjectFilter};
+use crate::store::{Collection, CollectionKind, Object, ObjectFilter};
 
 /// Objects that are read at once.
 const PAGE: usize = 64;
@@ -49,7 +49,16 @@ impl Call {
         let file =
             if is_book { "attachment; filename=\"contacts.vcf\"" } else { "attachment; filename=\"calendar.ics\"" };
         let content_type = if is_book { "text/vcard; charset=utf-8" } else { "text/calendar; charset=utf-8" };
-        let pages = Export { server: self.server, collection, filter, expand, after: None, zones: HashSet::new() };
+        let pages = Export {
+            server: self.server,
+            collection,
+            filter,
+            expand,
+            after: None,
+            read: Vec::new().into_iter(),
+            is_last: false,
+            zones: HashSet::new(),
+        };
         let mut response = chunked::body(&head, pages, tail, HeaderValue::from_static(content_type)).await?;
         response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(file));
         Ok(response)
@@ -78,6 +87,9 @@ struct Export {
     filter: ObjectFilter,
     expand: Option<Range<DateTime<Utc>>>,
     after: Option<String>,
+    /// Objects that were read but not yet written.
+    read: std::vec::IntoIter<Object>,
+    is_last: bool,
     /// Zones that are written already.
     zones: HashSet<String>,
 }
@@ -85,9 +97,14 @@ struct Export {
 #[async_trait]
 impl Pages for Export {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
-        let store = &self.server.0.store;
-        let objects = store.query(self.collection.id, &self.filter, self.after.as_deref(), PAGE).await?;
-        for object in &objects {
+        if self.read.len() == 0 {
+            let store = &self.server.0.store;
+            let objects = store.query(self.collection.id, &self.filter, self.after.as_deref(), PAGE).await?;
+            self.is_last = objects.len() < PAGE;
+            self.after = objects.last().map(|o| o.meta.name.clone());
+            self.read = objects.into_iter();
+        }
+        while let Some(object) = self.read.next() {
             if self.collection.kind == CollectionKind::AddressBook {
                 out.raw(&object.data);
                 if !object.data.ends_with('\n') {
@@ -96,9 +113,11 @@ impl Pages for Export {
             } else {
                 self.write_components(&object.data, out);
             }
+            if out.len() > chunked::FULL && self.read.len() > 0 {
+                return Ok(Progress::More);
+            }
         }
-        self.after = objects.last().map(|o| o.meta.name.clone());
-        Ok(if objects.len() == PAGE { Progress::More } else { Progress::Done })
+        Ok(if self.is_last { Progress::Done } else { Progress::More })
     }
 }
 

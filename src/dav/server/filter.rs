@@ -216,7 +216,8 @@ impl Scope<'_> {
         let gap = alarm.value("DURATION").and_then(|d| crate::ical::parse_duration(d).ok());
         let gap = gap.map_or_else(TimeDelta::zero, |d| d.exact());
         let offset = offset.exact();
-        let reach = offset.abs() + gap * repeats + TimeDelta::days(1);
+        let reach = gap.abs().checked_mul(repeats).and_then(|all| all.checked_add(&offset.abs()));
+        let Some(reach) = reach.and_then(|reach| reach.checked_add(&TimeDelta::days(1))) else { return true };
         let edge = |t: DateTime<Utc>, by: TimeDelta| t.checked_add_signed(by).unwrap_or(t);
         let around = edge(range.start, -reach)..edge(range.end, reach);
         let Ok(found) = recur::occurrences(self.object, around, self.matcher.zone, self.matcher.bounds) else {

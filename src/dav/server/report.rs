@@ -1,6 +1,6 @@
 //! REPORT: which report it is, and the two that fetch members: queries and multiget (RFC 4791 §7, RFC 6352 §8).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use http::{Response, StatusCode};
@@ -69,7 +69,10 @@ impl Call {
         let matcher = Matcher::new(filter, zone, self.inner());
         let prefilter = matcher.prefilter();
         let members = Members { server: self.server, who: self.who, plan, data: request.data };
-        chunked::multistatus(Query { members, collection, matcher, prefilter, only, limit, after: None }, minimal).await
+        let is_last = only.is_some();
+        let read = Vec::from_iter(only).into_iter();
+        let query = Query { members, collection, matcher, prefilter, read, is_last, limit, after: None };
+        chunked::multistatus(query, minimal).await
     }
 
     /// The zone of floating times: that of the query, else of the calendar (RFC 4791 §7.3).
@@ -91,7 +94,11 @@ impl Call {
             let location = Location::parse_href(&href, &base).or_else(|| Location::parse_href(&href, MOUNT));
             (href, location)
         });
-        let mut hrefs: Vec<_> = hrefs.collect();
+        // An address that comes twice is answered once, however it is written.
+        let mut seen = HashSet::new();
+        let is_new =
+            |(href, location): &(String, Option<Location>)| seen.insert(location.clone().ok_or_else(|| href.clone()));
+        let mut hrefs: Vec<_> = hrefs.filter(is_new).collect();
         hrefs.reverse();
         let members = Members { server: self.server, who: self.who, plan, data: request.data };
         chunked::multistatus(Multiget { members, hrefs, collections: HashMap::new() }, minimal).await
@@ -133,8 +140,11 @@ struct Query {
     collection: Collection,
     matcher: Matcher,
     prefilter: ObjectFilter,
-    /// The one object that is asked about, where the query is not about a collection.
-    only: Option<Object>,
+    /// Objects that were read but not yet looked at; at first the one that is asked about, where the query is not about
+    /// a collection.
+    read: std::vec::IntoIter<Object>,
+    /// Whether nothing is left to be read.
+    is_last: bool,
     /// Results that may still be written.
     limit: Option<usize>,
     after: Option<String>,
@@ -143,17 +153,15 @@ struct Query {
 #[async_trait]
 impl Pages for Query {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
-        let (objects, is_last) = match self.only.take() {
-            Some(object) => (vec![object], true),
-            None => {
-                let store = &self.members.server.0.store;
-                let page = store.query(self.collection.id, &self.prefilter, self.after.as_deref(), PAGE).await?;
-                let is_last = page.len() < PAGE;
-                (page, is_last)
-            }
-        };
+        if self.read.len() == 0 {
+            let store = &self.members.server.0.store;
+            let page = store.query(self.collection.id, &self.prefilter, self.after.as_deref(), PAGE).await?;
+            self.is_last = page.len() < PAGE;
+            self.after = page.last().map(|o| o.meta.name.clone());
+            self.read = page.into_iter();
+        }
         let base = location_of(&self.collection).href();
-        for object in &objects {
+        while let Some(object) = self.read.next() {
             if !self.matcher.passes(&object.meta, &object.data) {
                 continue;
             }
@@ -164,10 +172,12 @@ impl Pages for Query {
                 return Ok(Progress::Done);
             }
             self.limit = self.limit.map(|left| left - 1);
-            self.members.write_object(&self.collection, &base, object, out);
+            self.members.write_object(&self.collection, &base, &object, out);
+            if out.len() > chunked::FULL && self.read.len() > 0 {
+                return Ok(Progress::More);
+            }
         }
-        self.after = objects.into_iter().next_back().map(|o| o.meta.name);
-        Ok(if is_last { Progress::Done } else { Progress::More })
+        Ok(if self.is_last { Progress::Done } else { Progress::More })
     }
 }
 
@@ -195,17 +205,23 @@ impl Pages for Multiget {
             let objects = self.members.server.0.store.objects(collection, &names).await?;
             found.extend(objects.into_iter().flatten().map(|o| ((collection, o.meta.name.clone()), o)));
         }
-        for (href, location) in &page {
+        let mut page = page.into_iter();
+        while let Some((href, location)) = page.next() {
             match self.look_at(location.as_ref()).await? {
                 Some((Ok(collection), name)) => match found.get(&(collection.id, name)) {
                     Some(object) => {
                         let base = location_of(&collection).href();
                         self.members.write_object(&collection, &base, object, out);
                     }
-                    None => write_status(href, StatusCode::NOT_FOUND, out),
+                    None => write_status(&href, StatusCode::NOT_FOUND, out),
                 },
-                Some((Err(status), _)) => write_status(href, status, out),
-                None => write_status(href, StatusCode::NOT_FOUND, out),
+                Some((Err(status), _)) => write_status(&href, status, out),
+                None => write_status(&href, StatusCode::NOT_FOUND, out),
+            }
+            if out.len() > chunked::FULL && page.len() > 0 {
+                // Read again with the next page: kept, the objects would take as much memory as their text.
+                self.hrefs.extend(page.rev());
+                return Ok(Progress::More);
             }
         }
         Ok(if self.hrefs.is_empty() { Progress::Done } else { Progress::More })

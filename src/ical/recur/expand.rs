@@ -1,5 +1,6 @@
 //! Single instances: what one occurrence looks like as a component of its own.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use chrono::{DateTime, Utc};
@@ -99,6 +100,7 @@ pub fn expand(
 ) -> Result<Component, RecurError> {
     let zones = Zones::of(object);
     let found = occurrences(object, range, floating, bounds)?;
+    check_length(&found, bounds)?;
     let mut calendar = Component::new(object.name());
     let kept = object.items.iter().filter(|i| matches!(i, Item::Property(_)));
     calendar.items.extend(kept.cloned());
@@ -112,6 +114,21 @@ pub fn expand(
         calendar.push_component(component);
     }
     Ok(calendar)
+}
+
+/// Refuses what would be too long, before any of it is made.
+fn check_length(found: &[Occurrence<'_>], bounds: Bounds) -> Result<(), RecurError> {
+    let mut lengths: HashMap<*const Component, usize> = HashMap::new();
+    let mut octets = 0_usize;
+    for occurrence in found {
+        let component = occurrence.component;
+        let length = *lengths.entry(std::ptr::from_ref(component)).or_insert_with(|| component.to_wire().len());
+        octets = octets.saturating_add(length);
+        if octets > bounds.max_octets {
+            return Err(RecurError::TooLong { max: bounds.max_octets });
+        }
+    }
+    Ok(())
 }
 
 /// The same calendar with all times in UTC and without VTIMEZONE; what an expansion that found nothing answers with

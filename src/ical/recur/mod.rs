@@ -29,6 +29,8 @@ pub use series::Series;
 pub struct Bounds {
     /// Occurrences that may come out.
     pub max_occurrences: usize,
+    /// Octets that the components of an expansion may have together.
+    pub max_octets: usize,
     /// Periods of a rule (years of a yearly one, days of a daily one …) that may be looked at.
     pub max_steps: usize,
     /// A longer range is cut to this length, counted from its start or from the first time of the series, whichever is
@@ -38,7 +40,8 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { max_occurrences: 10_000, max_steps: 100_000, max_span: TimeDelta::days(366 * 100) }
+        let max_span = TimeDelta::days(366 * 100);
+        Self { max_occurrences: 10_000, max_octets: 20 << 20, max_steps: 100_000, max_span }
     }
 }
 
@@ -49,6 +52,12 @@ pub enum RecurError {
     /// More occurrences than [`Bounds::max_occurrences`] in the range.
     #[error("more than {max} occurrences in the range")]
     TooMany {
+        /// The limit.
+        max: usize,
+    },
+    /// More octets than [`Bounds::max_octets`] in the expansion.
+    #[error("the occurrences in the range have more than {max} octets")]
+    TooLong {
         /// The limit.
         max: usize,
     },

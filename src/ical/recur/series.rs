@@ -185,8 +185,9 @@ impl<'a> Series<'a> {
             let moved = self.reach() - master.slot.exact_length();
             let start = master.slot.start.instant(self.floating);
             let dates = master.dates.iter().map(|p| p.start.instant(self.floating));
-            let earliest = dates.fold(start, DateTime::min);
-            first = Some(first.map_or(earliest - moved, |f| f.min(earliest - moved)));
+            let earliest =
+                dates.fold(start, DateTime::min).checked_sub_signed(moved).unwrap_or(DateTime::<Utc>::MIN_UTC);
+            first = Some(first.map_or(earliest, |f| f.min(earliest)));
             let end = master.last_end(self.floating).and_then(|e| e.checked_add_signed(moved));
             last = last.zip(end).map(|(a, b)| a.max(b));
         }
@@ -215,7 +216,7 @@ impl<'a> Series<'a> {
     /// The range cut to the bounds and to what can be written.
     fn within(&self, range: Range<DateTime<Utc>>, bounds: Bounds) -> Range<DateTime<Utc>> {
         let year = |y| NaiveDate::from_ymd_opt(y, 1, 1).unwrap_or_default().and_time(NaiveTime::MIN).and_utc();
-        let start = range.start.max(year(1));
+        let start = range.start.clamp(year(1), year(9999));
         let first = self.master.as_ref().map_or(start, |m| m.slot.start.instant(self.floating));
         let longest = start.max(first).checked_add_signed(bounds.max_span).unwrap_or(range.end);
         start..range.end.min(longest).min(year(9999))

@@ -85,6 +85,15 @@ fn durations_of_rfc_5545() {
 }
 
 #[test]
+fn a_duration_has_at_most_ten_thousand_years() {
+    assert_eq!(parse_duration("-P3660000D"), Ok(Duration::days(-3_660_000)));
+    let many = format!("PT{}", "9999999999H".repeat(300_000));
+    for text in ["P3660001D", "P99999999W", "-P9999999999W9999999999W", "PT9999999999M", &many] {
+        assert!(parse_duration(text).is_err(), "{}", &text[..text.len().min(40)]);
+    }
+}
+
+#[test]
 fn lists_and_periods() {
     let property =
         Property::new("RDATE", "20260304T090000Z/PT30M, 20260305T090000Z/20260305T100000Z,bad,20260306T090000Z");

@@ -116,6 +116,85 @@ async fn a_rule_with_a_million_occurrences_hides_nothing_else() {
 }
 
 #[tokio::test]
+async fn durations_beyond_all_time_break_nothing() {
+    let world = World::new().await;
+    let client = world.alice();
+    let start = ["DTSTART:20260101T100000Z", "RRULE:FREQ=DAILY", "SUMMARY:x"];
+    let endless = "END:VEVENT\r\nBEGIN:VEVENT\r\nUID:long\r\nDTSTAMP:20300101T080000Z\r\n\
+                   RECURRENCE-ID;RANGE=THISANDFUTURE:20260103T100000Z\r\nDTSTART:20260103T110000Z\r\n\
+                   DURATION:P99999999W\r\nEND:VEVENT\r\nEND:VCALENDAR";
+    let long = calendar("VEVENT", "long", &start).replace("END:VEVENT\r\nEND:VCALENDAR", endless);
+    let put = client.put(&format!("{CALENDAR}long.ics"), &long).await;
+    assert!(put.status == 201 || put.status.is_client_error(), "{put:?}");
+    for (name, trigger, gap) in [
+        ("a", "-P9999999W", "P9999999999W"),
+        ("b", "-P9999999999W9999999999W", "PT1M"),
+        ("c", "-PT15M", "P9999999999W"),
+        ("d", "-PT15M", "P500000W"),
+    ] {
+        let (trigger, gap) = (format!("TRIGGER:{trigger}"), format!("DURATION:{gap}"));
+        let lines = ["DTSTART:20300108T080000Z", "BEGIN:VALARM", &trigger, "REPEAT:1000", &gap, "END:VALARM"];
+        client.put(&format!("{CALENDAR}{name}.ics"), &calendar("VEVENT", name, &lines)).await.expect(201);
+    }
+    let filter = "<d:prop><d:getetag/></d:prop><cal:filter><cal:comp-filter name=\"VCALENDAR\">\
+                  <cal:comp-filter name=\"VEVENT\"><cal:comp-filter name=\"VALARM\">\
+                  <cal:time-range start=\"20300108T070000Z\" end=\"20300108T090000Z\"/></cal:comp-filter>\
+                  </cal:comp-filter></cal:comp-filter></cal:filter>";
+    let hrefs = client.report(CALENDAR, "cal:calendar-query", filter).await.hrefs();
+    assert_eq!(hrefs, [format!("{CALENDAR}c.ics"), format!("{CALENDAR}d.ics")]);
+    // As far away as an instant can be.
+    let path = format!("{CALENDAR}?export&expand=1&start=8210266876000&end=8210266876799");
+    let daily = calendar("VEVENT", "daily", &start);
+    client.put(&format!("{CALENDAR}daily.ics"), &daily).await.expect(201);
+    client.get(&path).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_long_text_is_not_repeated_for_thousands_of_occurrences() {
+    let limits = Limits { expansion_bytes: 20_000, ..Limits::default() };
+    let world = World::with(Settings { limits, ..Settings::default() }).await;
+    let client = world.alice();
+    let text = format!("DESCRIPTION:{}", "x".repeat(1000));
+    for (name, rule) in [("few", "RRULE:FREQ=DAILY;COUNT=10"), ("many", "RRULE:FREQ=DAILY;COUNT=1000")] {
+        let lines = ["DTSTART:20300101T080000Z", rule, &text];
+        client.put(&format!("{CALENDAR}{name}.ics"), &calendar("VEVENT", name, &lines)).await.expect(201);
+    }
+    let export = client.get(&format!("{CALENDAR}?export&expand=1&start=0&end=9999999999")).await.expect(200).body;
+    assert_eq!(export.matches("UID:few").count(), 10);
+    assert_eq!(export.matches("UID:many").count(), 1, "as it is stored");
+    let hrefs = ["few.ics", "many.ics", "few.ics", "f%65w.ics", "gone.ics", "gone.ics"];
+    let hrefs: String = hrefs.iter().map(|name| format!("<d:href>{CALENDAR}{name}</d:href>")).collect();
+    let expand = "<cal:expand start=\"20300101T000000Z\" end=\"20400101T000000Z\"/>";
+    let body = format!("<d:prop><cal:calendar-data>{expand}</cal:calendar-data></d:prop>{hrefs}");
+    let answer = client.report(CALENDAR, "cal:calendar-multiget", &body).await.responses();
+    assert_eq!(answer.matches("UID:few").count(), 10);
+    assert_eq!(answer.matches("UID:many").count(), 1);
+    assert_eq!(answer.matches("gone.ics").count(), 1);
+}
+
+#[tokio::test]
+async fn answers_of_many_octets_are_whole() {
+    let world = World::new().await;
+    let client = world.alice();
+    let text = format!("DESCRIPTION:{}", "x".repeat(300_000));
+    for n in 0..9 {
+        let lines = ["DTSTART:20300101T080000Z", &text];
+        client.put(&format!("{CALENDAR}{n}.ics"), &calendar("VEVENT", &format!("big{n}"), &lines)).await.expect(201);
+    }
+    let each_once = |body: &str| (0..9).all(|n| body.matches(&format!("UID:big{n}")).count() == 1);
+    let export = client.get(&format!("{CALENDAR}?export")).await.expect(200);
+    assert!(each_once(&export.body) && export.body.ends_with("END:VCALENDAR\r\n"));
+    assert_eq!(export.header("content-length"), None, "sent in pieces");
+    let data = "<d:prop><cal:calendar-data/></d:prop>";
+    let filter = "<cal:filter><cal:comp-filter name=\"VCALENDAR\"/></cal:filter>";
+    let found = client.report(CALENDAR, "cal:calendar-query", &format!("{data}{filter}")).await.responses();
+    assert!(each_once(&found));
+    let hrefs: String = (0..9).map(|n| format!("<d:href>{CALENDAR}{n}.ics</d:href>")).collect();
+    let got = client.report(CALENDAR, "cal:calendar-multiget", &format!("{data}{hrefs}")).await.responses();
+    assert!(each_once(&got));
+}
+
+#[tokio::test]
 async fn more_attendees_than_allowed_are_refused() {
     let limits = Limits { attendees: 3, ..Limits::default() };
     let world = World::with(Settings { limits, ..Settings::default() }).await;
