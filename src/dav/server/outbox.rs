@@ -128,10 +128,12 @@ impl FreeBusyRequest {
         }
         let component = event.component();
         let organizer = component.get("ORGANIZER").ok_or_else(|| invalid("The VFREEBUSY needs an ORGANIZER"))?;
+        // Whoever is named twice is answered once.
+        let mut seen = std::collections::HashSet::new();
         Ok(Self {
             range,
             organizer: Address::read(organizer.value()),
-            attendees: component.all("ATTENDEE").cloned().collect(),
+            attendees: component.all("ATTENDEE").filter(|a| seen.insert(Address::read(a.value()))).cloned().collect(),
             echoed: component.get("UID").into_iter().chain([organizer]).cloned().collect(),
         })
     }

@@ -282,6 +282,7 @@ async fn the_outbox_tells_when_colleagues_are_busy() {
     let request = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nMETHOD:REQUEST\r\nBEGIN:VFREEBUSY\r\nUID:fb1\r\n\
                    DTSTAMP:20300101T000000Z\r\nDTSTART:20300108T000000Z\r\nDTEND:20300109T000000Z\r\n\
                    ORGANIZER:mailto:bob@example.org\r\nATTENDEE:mailto:alice@example.org\r\n\
+                   ATTENDEE:MAILTO:Alice@example.org\r\n\
                    ATTENDEE:mailto:eve@other.example\r\nATTENDEE:mailto:nobody@example.org\r\nEND:VFREEBUSY\r\n\
                    END:VCALENDAR\r\n";
     let outbox = format!("/calendars/{BOB}/outbox/");
