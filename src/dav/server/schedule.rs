@@ -13,7 +13,7 @@ use crate::dav::error::{Condition, DavError};
 use crate::events::Message;
 use crate::ical::{Component, Property};
 use crate::ids::UserId;
-use crate::itip::{self, Address, Diff, ItipError};
+use crate::itip::{self, Address, Diff, ItipError, Role};
 use crate::store::{Collection, User};
 
 const SCHEDULE_REPLY: HeaderName = HeaderName::from_static("schedule-reply");
@@ -82,15 +82,14 @@ pub(super) fn of_write(
 ) -> Result<Vec<Message>, DavError> {
     let old = before.map(|(_, tree)| tree);
     let now = call.inner().env.now();
-    let Diff { messages, stored, .. } = itip::diff(old, Some(calendar), &owner.emails, now).map_err(unschedulable)?;
+    let Diff { messages, stored, role } = itip::diff(old, Some(calendar), &owner.emails, now).map_err(unschedulable)?;
     if let Some(stored) = stored {
         *calendar = stored;
     }
-    let (reachable, unreachable): (Vec<_>, Vec<_>) =
-        messages.into_iter().partition(|m| Address::read(&m.recipient).email().is_some());
-    note(calendar, &reachable, PENDING);
-    note(calendar, &unreachable, UNUSABLE);
-    let messages = reachable;
+    note(calendar, &messages, PENDING);
+    if role == Role::Organizer {
+        itip::set_schedule_status(calendar, |address| (!address.is_deliverable()).then_some(UNUSABLE));
+    }
     let before = Before::from(before.map(|(text, _)| text));
     let by = call.who.principal();
     Ok(messages.iter().map(|m| publish::local_delivery(m, before, Some(&collection.uri), &by)).collect())
