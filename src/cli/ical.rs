@@ -139,7 +139,7 @@ fn read(file: &str) -> anyhow::Result<String> {
     } else {
         bytes = std::fs::read(file).with_context(|| file.to_owned())?;
     }
-    String::from_utf8(bytes).map_err(|error| {
+    crate::ical::decode(bytes).map(|(text, _)| text).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         anyhow::anyhow!("{}: line {line}: the text is not UTF-8", name_of(file))
     })

@@ -1,5 +1,7 @@
 //! Text to tree.
 
+use std::string::FromUtf8Error;
+
 use super::tree::{Component, Item, Layout, Param, Property};
 use super::write;
 
@@ -74,6 +76,32 @@ pub enum ParseErrorKind {
         /// The limit.
         max: usize,
     },
+}
+
+/// Octets as text. Some producers fold lines within a character (RFC 5545 §3.1 warns of them); such text is unfolded first,
+/// and the flag says that the octets are no longer those that came in.
+///
+/// # Errors
+/// The original octets with the place, when they are no UTF-8 either way.
+pub fn decode(octets: Vec<u8>) -> Result<(String, bool), FromUtf8Error> {
+    String::from_utf8(octets)
+        .map(|text| (text, false))
+        .or_else(|error| String::from_utf8(unfolded(error.as_bytes())).map(|text| (text, true)).map_err(|_| error))
+}
+
+fn unfolded(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len());
+    let mut rest = octets;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = match rest {
+            [b'\r', b'\n', b' ' | b'\t', rest @ ..] | [b'\n', b' ' | b'\t', rest @ ..] => rest,
+            _ => {
+                out.push(first);
+                after
+            }
+        };
+    }
+    out
 }
 
 /// One logical line: the physical lines it spans, without the last line ending.

@@ -120,3 +120,26 @@ async fn the_demo_is_for_this_machine_only() {
     assert!(refused.starts_with("--listen: 0.0.0.0:0 is not a loopback address"), "{refused}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_folded_within_a_character_is_mended() {
+    let world = World::start().await;
+    let (public, session) = (world.public(), world.sign_in(ALICE).await);
+    let alice = Caldav::new(&world.http, &public, &session.access_token);
+    let path = format!("{}folded.ics", default_calendar(&alice).await);
+    let text = crate::journey::event("folded").replace("SUMMARY:Alone", "SUMMARY:Caf\u{e9} at noon");
+    let octets = text.into_bytes();
+    let within = octets.iter().position(|&b| b == 0xc3).unwrap() + 1;
+    let folded = [&octets[..within], b"\r\n ", &octets[within..]].concat();
+    assert!(std::str::from_utf8(&folded).is_err());
+    let request = Request::put(format!("{public}{path}"))
+        .header("Authorization", format!("Bearer {}", session.access_token))
+        .header("Content-Type", "text/calendar; charset=utf-8")
+        .body(Bytes::from(folded))
+        .unwrap();
+    let answer = world.http.fetch(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED, "{answer:?}");
+    assert!(answer.headers().get("etag").is_none(), "what is stored is not what was sent");
+    assert!(alice.get(&path).await.unwrap().data.contains("SUMMARY:Caf\u{e9} at noon\r\n"));
+    world.demo.stop().await;
+}

@@ -12,7 +12,7 @@ use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{Preconditions, ResourceState, etag_of, quoted};
 use crate::dav::upstream::Body;
 use crate::ical::object::Repair;
-use crate::ical::{CalendarObject, Component, Limits, ObjectError, ParseErrorKind, Property, jcal, recur};
+use crate::ical::{self, CalendarObject, Component, Limits, ObjectError, ParseErrorKind, Property, jcal, recur};
 use crate::ids::Uid;
 use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectMeta, Op, WriteError};
 
@@ -48,26 +48,32 @@ impl Call {
         self.server.require_owner(&self.who, &self.location, "d:write-content").await?;
         let collection = self.server.collection(space, home, &uri.clone()).await?;
         let limit = self.inner().settings.limits.object_bytes;
-        let text = self.object_text(space, limit).await?;
+        let (text, mended) = self.object_text(space, limit).await?;
         match collection.kind {
-            CollectionKind::Calendar => self.put_event(collection, text).await,
-            CollectionKind::AddressBook => self.put_card(collection, text).await,
+            CollectionKind::Calendar => self.put_event(collection, text, mended).await,
+            CollectionKind::AddressBook => self.put_card(collection, text, mended).await,
             CollectionKind::Inbox | CollectionKind::Outbox => Err(self.server.needs(&self.location, "d:write-content")),
         }
     }
 
-    async fn object_text(&mut self, space: Space, limit: usize) -> Result<String, DavError> {
+    /// The upload, and whether its octets had to be mended to be text.
+    async fn object_text(&mut self, space: Space, limit: usize) -> Result<(String, bool), DavError> {
         let condition = if space == Space::Calendars { "cal:max-resource-size" } else { "card:max-resource-size" };
         let too_large = DavError::forbidden(format!("The object is larger than {limit} octets"))
             .because(Condition::Empty(condition));
         let body: Bytes = self.body(limit, too_large).await?;
-        String::from_utf8(body.into()).map_err(|_| DavError::unsupported_media_type("The object is not UTF-8 text"))
+        ical::decode(body.into()).map_err(|_| DavError::unsupported_media_type("The object is not UTF-8 text"))
     }
 
     /// Stores a calendar object.
-    async fn put_event(self, collection: Collection, uploaded: String) -> Result<Response<Body>, DavError> {
+    async fn put_event(
+        self,
+        collection: Collection,
+        uploaded: String,
+        mended: bool,
+    ) -> Result<Response<Body>, DavError> {
         let conditions = Conditions::read(&self)?;
-        let draft = Draft::read(&self, &collection, uploaded)?;
+        let draft = Draft::read(&self, &collection, uploaded, mended)?;
         let import = self.has_parameter("import");
         for _ in 0..ATTEMPTS {
             let store = &self.inner().store;
@@ -114,7 +120,7 @@ impl Call {
         } else {
             calendar.to_text()
         };
-        let unchanged = data == draft.uploaded;
+        let unchanged = !draft.repaired && data == draft.uploaded;
         let object = object_of(self.name(), data, &calendar, draft.object.component_type(), self.inner().env.now());
         batch.publish.extend(self.told(collection, &object, &calendar, existing, import));
         batch.publish.append(&mut messages);
@@ -172,7 +178,12 @@ impl Call {
     }
 
     /// Stores a card.
-    async fn put_card(self, collection: Collection, uploaded: String) -> Result<Response<Body>, DavError> {
+    async fn put_card(
+        self,
+        collection: Collection,
+        uploaded: String,
+        mended: bool,
+    ) -> Result<Response<Body>, DavError> {
         let conditions = Conditions::read(&self)?;
         let not_a_card = |reason: String| {
             DavError::unsupported_media_type(format!("This resource only supports valid vCard data. {reason}"))
@@ -185,6 +196,9 @@ impl Call {
             return Err(not_a_card(format!("Expected a VCARD, found {}", card.name())));
         }
         let mut warnings = Vec::new();
+        if mended {
+            warnings.push("A line was folded within a character".to_owned());
+        }
         let mut data = uploaded;
         if card.value("UID").is_none_or(|uid| uid.trim().is_empty()) {
             card.set(Property::new("UID", self.inner().env.uuid().to_string()));
@@ -297,7 +311,7 @@ struct Draft {
 
 impl Draft {
     /// Reads and checks an upload (dav §6.4).
-    fn read(call: &Call, collection: &Collection, uploaded: String) -> Result<Self, DavError> {
+    fn read(call: &Call, collection: &Collection, uploaded: String, mended: bool) -> Result<Self, DavError> {
         let is_json = uploaded.trim_start().starts_with('[');
         let mut object = if is_json { read_json(&uploaded)? } else { read_text(&uploaded, text_limits(call))? };
         let component = object.component_type();
@@ -329,7 +343,7 @@ impl Draft {
             object.repair(&Repair { prodid: PRODID, uid: &uid, now: env.now() });
         }
         let warnings = faults.iter().map(ToString::to_string).collect();
-        Ok(Self { uploaded, object, repaired: is_json || !faults.is_empty(), warnings })
+        Ok(Self { uploaded, object, repaired: is_json || mended || !faults.is_empty(), warnings })
     }
 }
 
