@@ -293,8 +293,9 @@ async fn several_receivers_share_the_work_without_overlap(engine: &dyn Harness) 
             tokio::spawn(async move {
                 loop {
                     for delivery in queue.receive(&one, 3).await.unwrap() {
+                        // Noted before it is settled: afterwards the next of its key may be noted first.
+                        let _ = seen.send(delivery.clone());
                         settle(&queue, &one, &delivery, Settlement::Done).await;
-                        let _ = seen.send(delivery);
                     }
                 }
             })
