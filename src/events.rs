@@ -41,13 +41,47 @@ pub enum Topic {
     CalendarUpdated,
     /// A calendar was deleted. Payload [`CalendarChanged`].
     CalendarDeleted,
+    /// Declared by its consumers; nobody publishes it (messaging §1.2). Payload [`EventChanged`].
+    AlarmRequest,
+    /// An iTIP REQUEST was delivered to a resource. Payload [`ResourceEvent`].
+    ResourceCreated,
+    /// A resource accepted. Payload [`ResourceEvent`].
+    ResourceAccepted,
+    /// A resource declined. Payload [`ResourceEvent`].
+    ResourceDeclined,
+    /// Somebody subscribed to a calendar. Payload [`SubscriptionChanged`].
+    SubscriptionCreated,
+    /// A subscription's properties changed. Payload [`SubscriptionChanged`].
+    SubscriptionUpdated,
+    /// A subscription ended. Payload [`SubscriptionChanged`].
+    SubscriptionDeleted,
+    /// A card was created. Payload [`ContactChanged`].
+    ContactCreated,
+    /// A card was overwritten. Payload [`ContactChanged`].
+    ContactUpdated,
+    /// A card was deleted. Payload [`ContactChanged`].
+    ContactDeleted,
+    /// An old name of `sabre:contact:updated` that must exist on a broker; nobody publishes it (messaging §1.2).
+    ContactUpdate,
+    /// An address book was created. Payload [`AddressBookChanged`].
+    AddressBookCreated,
+    /// An address book's properties changed. Payload [`AddressBookChanged`].
+    AddressBookUpdated,
+    /// An address book was deleted. Payload [`AddressBookChanged`].
+    AddressBookDeleted,
+    /// An address book was shared or subscribed to. Payload [`AddressBookChanged`].
+    BookSubscriptionCreated,
+    /// A shared address book's properties changed. Payload [`AddressBookChanged`].
+    BookSubscriptionUpdated,
+    /// A shared address book is gone for its subscriber. Payload [`AddressBookChanged`].
+    BookSubscriptionDeleted,
     /// A rendered mail waits for the transport. Payload `mail::OutgoingMail`. Our own; not on the wire of others.
     MailOutgoing,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 33] = [
         Self::EventCreated,
         Self::EventUpdated,
         Self::EventDeleted,
@@ -63,6 +97,23 @@ impl Topic {
         Self::CalendarCreated,
         Self::CalendarUpdated,
         Self::CalendarDeleted,
+        Self::AlarmRequest,
+        Self::ResourceCreated,
+        Self::ResourceAccepted,
+        Self::ResourceDeclined,
+        Self::SubscriptionCreated,
+        Self::SubscriptionUpdated,
+        Self::SubscriptionDeleted,
+        Self::ContactCreated,
+        Self::ContactUpdated,
+        Self::ContactDeleted,
+        Self::ContactUpdate,
+        Self::AddressBookCreated,
+        Self::AddressBookUpdated,
+        Self::AddressBookDeleted,
+        Self::BookSubscriptionCreated,
+        Self::BookSubscriptionUpdated,
+        Self::BookSubscriptionDeleted,
         Self::MailOutgoing,
     ];
 
@@ -84,6 +135,23 @@ impl Topic {
             Self::CalendarCreated => "calendar:calendar:created",
             Self::CalendarUpdated => "calendar:calendar:updated",
             Self::CalendarDeleted => "calendar:calendar:deleted",
+            Self::AlarmRequest => "calendar:event:alarm:request",
+            Self::ResourceCreated => "resource:calendar:event:created",
+            Self::ResourceAccepted => "resource:calendar:event:accepted",
+            Self::ResourceDeclined => "resource:calendar:event:declined",
+            Self::SubscriptionCreated => "calendar:subscription:created",
+            Self::SubscriptionUpdated => "calendar:subscription:updated",
+            Self::SubscriptionDeleted => "calendar:subscription:deleted",
+            Self::ContactCreated => "sabre:contact:created",
+            Self::ContactUpdated => "sabre:contact:updated",
+            Self::ContactDeleted => "sabre:contact:deleted",
+            Self::ContactUpdate => "sabre:contact:update",
+            Self::AddressBookCreated => "sabre:addressbook:created",
+            Self::AddressBookUpdated => "sabre:addressbook:updated",
+            Self::AddressBookDeleted => "sabre:addressbook:deleted",
+            Self::BookSubscriptionCreated => "sabre:addressbook:subscription:created",
+            Self::BookSubscriptionUpdated => "sabre:addressbook:subscription:updated",
+            Self::BookSubscriptionDeleted => "sabre:addressbook:subscription:deleted",
             Self::MailOutgoing => "convoke:mail:outgoing",
         }
     }
@@ -235,6 +303,74 @@ pub struct CalendarChanged {
     pub calendar_path: CalendarPath,
     /// Its properties in Clark notation; `null` when it is gone.
     pub calendar_props: Value,
+    /// Principal who wrote.
+    #[serde(default)]
+    pub connected_user: Option<String>,
+}
+
+/// Payload of the resource topics (messaging §1.6).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceEvent {
+    /// The resource.
+    pub resource_id: String,
+    /// File name of the object (created), or UID of the event (accepted, declined).
+    pub event_id: String,
+    /// Path in the resource's calendar; esn-sabre may begin it with `//`.
+    pub event_path: String,
+    /// The object in the resource's calendar.
+    pub ics: String,
+    /// Quoted ETag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Principal who wrote.
+    #[serde(default)]
+    pub connected_user: Option<String>,
+}
+
+/// Payload of the subscription topics (messaging §1.9).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionChanged {
+    /// The subscription, as its subscriber sees it.
+    pub calendar_path: CalendarPath,
+    /// `/` and the stored source, of deletions only.
+    #[serde(default)]
+    pub calendar_source_path: Option<String>,
+    /// Principal who wrote.
+    #[serde(default)]
+    pub connected_user: Option<String>,
+}
+
+/// Payload of the contact topics (messaging §1.10).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContactChanged {
+    /// `addressbooks/{home}/{book}/{card}.vcf`, without a leading slash.
+    pub path: String,
+    /// Principal URI of the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The card as vCard text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carddata: Option<String>,
+    /// The source card, in copies for subscribers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_path: Option<String>,
+    /// Principal who wrote.
+    #[serde(default)]
+    pub connected_user: Option<String>,
+}
+
+/// Payload of the address book topics (messaging §1.11).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressBookChanged {
+    /// `addressbooks/{home}/{book}`, without a leading slash.
+    pub path: String,
+    /// Principal URI of the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Principal who wrote.
     #[serde(default)]
     pub connected_user: Option<String>,

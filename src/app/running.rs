@@ -16,6 +16,7 @@ use crate::clock::Env;
 use crate::config::Config;
 use crate::dav::server::{Server, Settings};
 use crate::dav::{self, Upstream};
+use crate::health::HealthCheck;
 use crate::indexing::Indexing;
 use crate::mail::render::Renderer;
 use crate::net::{Client, ClientLimits, ServeLimits, serve};
@@ -23,7 +24,7 @@ use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, SharedPeople};
 use crate::proxy;
 use crate::queue::{ConsumerSpec, Delivery, Failure, run as consume};
 use crate::webadmin::{
-    DavAnswers, DeadLettersAbsent, HealthCheck, Metrics, QueueAnswers, SearchAnswers, Started, StoreAnswers, WebAdmin,
+    DavAnswers, DeadLettersAbsent, Metrics, QueueAnswers, SearchAnswers, Started, StoreAnswers, WebAdmin,
 };
 
 use super::engines::{Engines, StartError};

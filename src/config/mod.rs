@@ -1,7 +1,12 @@
 //! Configuration: one TOML file, every key with a default, each overridable from the environment
 //! (`CONVOKE__SECTION__KEY`). `conf/convoke.toml` documents every key; a test compares it with the types here.
 
+mod engine;
 mod load;
+mod mongodb;
+mod opensearch;
+mod rabbitmq;
+mod redis;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +14,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
+pub use mongodb::MongoDb;
+pub use opensearch::OpenSearch;
+pub use rabbitmq::RabbitMq;
+pub use redis::Redis;
 
 use crate::ids::{DomainName, Email};
 
@@ -21,8 +31,18 @@ pub struct Config {
     pub server: Server,
     /// The administration port.
     pub webadmin: WebAdmin,
+    /// Which engine is behind each port.
+    pub engine: Engine,
     /// Where embedded engines keep their files.
     pub data: Data,
+    /// MongoDB, for `engine.store = "mongodb"`.
+    pub mongodb: MongoDb,
+    /// RabbitMQ, for `engine.queue = "rabbitmq"`.
+    pub rabbitmq: RabbitMq,
+    /// OpenSearch, for `engine.search = "opensearch"`.
+    pub opensearch: OpenSearch,
+    /// Redis, for `engine.cache = "redis"`.
+    pub redis: Redis,
     /// The DAV server behind the proxy.
     pub upstream: Upstream,
     /// The built-in DAV server.
@@ -55,10 +75,25 @@ impl Config {
         };
         hide(&mut self.webadmin.password);
         hide(&mut self.mail.smtp.password);
+        hide(&mut self.opensearch.password);
+        hide(&mut self.redis.password);
+        hide_in_url(&mut self.mongodb.url);
+        hide_in_url(&mut self.rabbitmq.url);
+        self.redis.urls.iter_mut().for_each(hide_in_url);
         self.auth.oidc.iter_mut().for_each(|p| hide(&mut p.client_secret));
         if !self.upstream.admin_password.is_empty() {
             self.upstream.admin_password = "***".to_owned();
         }
+    }
+}
+
+/// Replaces the password in `scheme://user:password@host`.
+fn hide_in_url(url: &mut String) {
+    let Some(start) = url.find("://").map(|i| i + 3) else { return };
+    let authority_end = url[start..].find(['/', '?']).map_or(url.len(), |i| start + i);
+    let Some(at) = url[start..authority_end].rfind('@').map(|i| start + i) else { return };
+    if let Some(colon) = url[start..at].find(':').map(|i| start + i) {
+        url.replace_range(colon + 1..at, "***");
     }
 }
 

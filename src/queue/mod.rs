@@ -6,6 +6,7 @@
 //! administrator can see and redeliver.
 
 mod consume;
+mod outgoing;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use consume::{Failure, run};
+pub use outgoing::{Outgoing, OutgoingStore};
 
 pub use crate::config::RetryPolicy;
 use crate::events::{Message, Topic};

@@ -4,16 +4,20 @@
 
 pub mod fts;
 
+mod contacts;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use contacts::{Contact, ContactIndex, SharedContactIndex};
+
 use crate::ids::{CalendarPath, Email, HomeId, Uid};
 
 /// The index failed; the same call may succeed later.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the search index is unavailable: {0}")]
 pub struct SearchError(pub String);
 
@@ -104,6 +108,10 @@ pub trait EventIndex: Send + Sync + 'static {
     /// state is newer (a higher `version`) is left alone, so that late messages do no harm. Visible to searches when it
     /// returns, on engines that can.
     async fn put(&self, object: &IndexedObject) -> Result<(), SearchError>;
+
+    /// [`EventIndex::put`] of many objects at once, in the order given; the outcome of each. What the engine does not take
+    /// at once is waited for, so that a caller who feeds it without end goes at the engine's pace.
+    async fn put_many(&self, objects: &[IndexedObject]) -> Vec<Result<(), SearchError>>;
 
     /// Removes an object's documents unless the stored state is newer.
     async fn delete(&self, calendar: &CalendarPath, uid: &Uid, version: i64) -> Result<(), SearchError>;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use model::*;
+use uuid::Uuid;
 
 use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, Uid, UserId};
 
@@ -61,6 +62,9 @@ pub enum WriteError {
 /// Calendars, address books and their objects.
 #[async_trait]
 pub trait DavStore: Send + Sync + 'static {
+    /// A page of the homes that have a collection, by id, after `after`.
+    async fn homes(&self, after: Option<HomeId>, limit: usize) -> Result<Vec<HomeId>, StoreError>;
+
     /// The collections of a home: default first, then by `order`, then by creation.
     async fn collections(&self, home: HomeId) -> Result<Vec<Collection>, StoreError>;
 
@@ -157,7 +161,22 @@ pub trait DirectoryStore: Send + Sync + 'static {
     async fn set_password_hash(&self, user: UserId, phc: Option<&str>) -> Result<(), StoreError>;
 }
 
+/// Tickets: secrets that open a WebSocket, once and for a minute (messaging §5.1, storage §2.11).
+#[async_trait]
+pub trait TicketStore: Send + Sync + 'static {
+    /// Keeps a ticket until it is no longer valid.
+    async fn put_ticket(&self, ticket: &Ticket) -> Result<(), StoreError>;
+
+    /// Whose ticket it is, without using it up.
+    async fn ticket(&self, value: Uuid) -> Result<Option<Ticket>, StoreError>;
+
+    /// Gives the ticket away and forgets it, in one step: of two calls at once, one gets it. It may be no longer valid.
+    async fn take_ticket(&self, value: Uuid) -> Result<Option<Ticket>, StoreError>;
+}
+
 /// The calendar store that the program was started with.
 pub type SharedDavStore = Arc<dyn DavStore>;
+/// The tickets that the program was started with.
+pub type SharedTickets = Arc<dyn TicketStore>;
 /// The directory that the program was started with.
 pub type SharedDirectory = Arc<dyn DirectoryStore>;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::events::Message;
 use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, Uid, UserId};
@@ -264,4 +265,19 @@ impl Settings {
     pub fn set(&mut self, module: &str, key: &str, value: Value) {
         self.0.entry(module.to_owned()).or_default().insert(key.to_owned(), value);
     }
+}
+
+/// A secret that opens a WebSocket (messaging §5.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The secret.
+    pub value: Uuid,
+    /// Whom it lets in.
+    pub user: Email,
+    /// Address of the client that asked for it; recorded only.
+    pub client_address: String,
+    /// When it was made, to the millisecond.
+    pub generated: DateTime<Utc>,
+    /// When it ends, to the millisecond.
+    pub valid_until: DateTime<Utc>,
 }

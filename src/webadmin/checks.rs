@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use http::{Method, Request};
 use tower::ServiceExt as _;
 
-use super::health::{Health, HealthCheck};
 use crate::dav::{Actor, Body, Upstream};
+use crate::health::{Health, HealthCheck};
 use crate::ids::Email;
 use crate::queue::SharedQueue;
 use crate::search::{EventQuery, SharedEventIndex};

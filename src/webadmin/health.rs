@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -15,27 +14,7 @@ use serde::Serialize;
 use super::error::AdminError;
 use super::params::Params;
 use super::{Shared, WebAdmin};
-
-/// How a component is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// It works.
-    Healthy,
-    /// It works, but somebody should look; why.
-    Degraded(String),
-    /// It does not work; why.
-    Unhealthy(String),
-}
-
-/// Asks a component how it is.
-#[async_trait]
-pub trait HealthCheck: Send + Sync + 'static {
-    /// The component's name, as monitoring knows it.
-    fn component(&self) -> &str;
-
-    /// How it is at this moment. One that takes long counts as unhealthy.
-    async fn check(&self) -> Health;
-}
+use crate::health::{Health, HealthCheck};
 
 /// Time for one check.
 const PATIENCE: Duration = Duration::from_secs(10);

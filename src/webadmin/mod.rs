@@ -31,7 +31,6 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 pub use checks::{DavAnswers, DeadLettersAbsent, QueueAnswers, SearchAnswers, Started, StoreAnswers};
-pub use health::{Health, HealthCheck};
 pub use metrics::{Metrics, MetricsError};
 
 use self::access::Access;
@@ -39,6 +38,7 @@ use self::error::AdminError;
 use crate::accounts::Accounts;
 use crate::clock::Env;
 use crate::config;
+use crate::health::HealthCheck;
 use crate::queue::SharedQueue;
 use crate::store::SharedDirectory;
 

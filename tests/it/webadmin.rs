@@ -8,12 +8,11 @@ use convoke::accounts::Accounts;
 use convoke::clock::Env;
 use convoke::config::{self, Durability};
 use convoke::events::{Message, Topic};
+use convoke::health::{Health, HealthCheck};
 use convoke::queue::{ConsumerSpec, Queue as _, RetryPolicy, Settlement, SharedQueue};
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{DavStore as _, DirectoryStore as _};
-use convoke::webadmin::{
-    DeadLettersAbsent, Health, HealthCheck, Metrics, QueueAnswers, Started, StoreAnswers, WebAdmin,
-};
+use convoke::webadmin::{DeadLettersAbsent, Metrics, QueueAnswers, Started, StoreAnswers, WebAdmin};
 use http::Response;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -77,6 +77,13 @@ impl EventIndex for Fts {
         self.db.write(move |tx| put(tx, &object)).await
     }
 
+    async fn put_many(&self, objects: &[IndexedObject]) -> Vec<Result<(), SearchError>> {
+        let (batch, count) = (objects.to_vec(), objects.len());
+        let outcome = self.db.write(move |tx| batch.iter().try_for_each(|object| put(tx, object))).await;
+        // One transaction: what happened to one, happened to all.
+        (0..count).map(|_| outcome.clone()).collect()
+    }
+
     async fn delete(&self, calendar: &CalendarPath, uid: &Uid, version: i64) -> Result<(), SearchError> {
         let (calendar, uid, now) = (calendar.clone(), uid.clone(), self.env.now());
         self.db

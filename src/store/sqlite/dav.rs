@@ -31,6 +31,21 @@ pub(super) const fn space_code(kind: CollectionKind) -> i64 {
 
 #[async_trait]
 impl DavStore for Sqlite {
+    async fn homes(&self, after: Option<HomeId>, limit: usize) -> Result<Vec<HomeId>, StoreError> {
+        self.db()
+            .read(move |conn| {
+                let after = after.map(|h| h.blob());
+                let found = conn
+                    .prepare_cached(
+                        "SELECT DISTINCT home FROM collections WHERE ?1 IS NULL OR home > ?1 ORDER BY home LIMIT ?2",
+                    )?
+                    .query_map(params![after, limit as i64], |row| id(row, 0))?
+                    .collect::<Result<Vec<_>, _>>()?;
+                Ok(found)
+            })
+            .await
+    }
+
     async fn collections(&self, home: HomeId) -> Result<Vec<Collection>, StoreError> {
         self.db()
             .read(move |conn| {

@@ -1,0 +1,1 @@
+//! Live updates: a WebSocket that tells pages in browsers what changed (messaging §5).
