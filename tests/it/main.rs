@@ -9,6 +9,7 @@ mod auth_scripted;
 mod auth_support;
 mod auth_surfaces;
 mod auth_tokens;
+mod cluster;
 mod config_file;
 mod contracts;
 mod dav;
