@@ -7,8 +7,8 @@ use crate::instance::Instance;
 /// Places where one engine is private, so that it can be killed.
 async fn with_private(engine: &'static str) -> Option<(Installation, Instance)> {
     let mut places = Places::shared()?;
-    let instance = Instance::start(engine)?;
-    let of = |key: &str| instance.env(key).unwrap_or_else(|| panic!("{engine} publishes no {key}"));
+    let instance = Instance::start(engine).await?;
+    let of = |key: &str| instance.env(key).to_owned();
     match engine {
         "mongodb" => places.mongodb = of("CONVOKE_TEST_MONGODB_URL"),
         "rabbitmq" => {
@@ -18,7 +18,7 @@ async fn with_private(engine: &'static str) -> Option<(Installation, Instance)> 
         "opensearch" => places.opensearch = of("CONVOKE_TEST_OPENSEARCH_URL"),
         "redis" => {
             places.redis = of("CONVOKE_TEST_REDIS_URL");
-            places.redis_password = instance.env("CONVOKE_TEST_REDIS_PASSWORD");
+            places.redis_password = Some(of("CONVOKE_TEST_REDIS_PASSWORD"));
         }
         other => panic!("no place for {other}"),
     }
@@ -48,7 +48,7 @@ async fn a_broker_that_is_away_holds_up_messages_and_loses_none() {
     assert_eq!(invite(&node, "before").await, 201);
     delivered(&installation, &node, "before").await;
 
-    broker.kill();
+    broker.kill().await;
     for n in 0..20 {
         // Calendars work on: the message waits beside the change it tells of.
         assert_eq!(invite(&node, &format!("during-{n}")).await, 201);
@@ -61,7 +61,7 @@ async fn a_broker_that_is_away_holds_up_messages_and_loses_none() {
     assert_eq!(down["RabbitMQ backend"], "unhealthy");
     assert_eq!(down["MongoDB"], "healthy");
 
-    broker.revive();
+    broker.revive().await;
     for n in 0..20 {
         delivered(&installation, &node, &format!("during-{n}")).await;
     }
@@ -72,13 +72,13 @@ async fn a_broker_that_is_away_holds_up_messages_and_loses_none() {
 async fn messages_outlive_node_and_broker() {
     let Some((installation, broker)) = with_private("rabbitmq").await else { return };
     let node = installation.start("one").await;
-    broker.kill();
+    broker.kill().await;
     for n in 0..5 {
         assert_eq!(invite(&node, &format!("both-{n}")).await, 201);
     }
     // Between the write and its publication both die.
     node.kill();
-    broker.revive();
+    broker.revive().await;
     let node = installation.start("one").await;
     for n in 0..5 {
         delivered(&installation, &node, &format!("both-{n}")).await;
@@ -94,12 +94,12 @@ async fn a_database_that_is_away_refuses_and_comes_back() {
         assert_eq!(invite(&node, &format!("before-{n}")).await, 201);
         acknowledged.push(format!("before-{n}"));
     }
-    database.kill();
+    database.kill().await;
     let refused = node.put(ALICE, "away.ics", &invitation("away", "Away", &[])).await;
     assert!(refused.is_server_error(), "{refused}");
     assert_eq!(node.health().await.0, "unhealthy");
 
-    database.revive();
+    database.revive().await;
     eventually("writes again", async || (invite(&node, "again").await.is_success()).then_some(())).await;
     acknowledged.push("again".to_owned());
     for uid in &acknowledged {
@@ -114,20 +114,21 @@ async fn a_search_engine_that_is_away_costs_search_only() {
     let node = installation.start("one").await;
     assert_eq!(invite(&node, "early").await, 201);
     eventually("search", async || (node.search(ALICE, "early").await == ["early"]).then_some(())).await;
-    engine.kill();
+    engine.kill().await;
     assert_eq!(invite(&node, "late").await, 201);
     delivered(&installation, &node, "late").await;
     let (_, components) = node.health().await;
     assert_eq!(components["OpenSearch Backend"], "unhealthy", "{components:?}");
-    engine.revive();
-    eventually("what was written meanwhile", async || (node.search(ALICE, "late").await == ["late"]).then_some(())).await;
+    engine.revive().await;
+    eventually("what was written meanwhile", async || (node.search(ALICE, "late").await == ["late"]).then_some(()))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cache_that_is_away_is_done_without() {
     let Some((installation, redis)) = with_private("redis").await else { return };
     let node = installation.start("one").await;
-    redis.kill();
+    redis.kill().await;
     assert_eq!(invite(&node, "uncached").await, 201);
     delivered(&installation, &node, "uncached").await;
     let degraded = eventually("the outage is seen", async || {
@@ -136,13 +137,13 @@ async fn a_cache_that_is_away_is_done_without() {
     })
     .await;
     assert_eq!(degraded["Redis"], "degraded", "{degraded:?}");
-    redis.revive();
+    redis.revive().await;
     healthy(&node).await;
 
     // A server that hangs is no different from one that is gone, only slower to notice.
-    redis.pause();
+    redis.pause().await;
     assert_eq!(invite(&node, "hanging").await, 201);
     delivered(&installation, &node, "hanging").await;
-    redis.resume();
+    redis.resume().await;
     healthy(&node).await;
 }

@@ -1,7 +1,7 @@
 //! Several nodes on the same engines: real processes of `convoke serve`, real servers, real kills.
 
 mod disk;
-// mod faults;
+mod faults;
 mod nodes;
 
 use std::collections::BTreeMap;
