@@ -10,6 +10,7 @@ mod queue;
 mod search;
 mod store;
 mod store_sync;
+mod tickets;
 mod transport;
 
 /// Makes one test of each case for an engine.
