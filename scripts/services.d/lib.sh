@@ -213,12 +213,11 @@ await() {
 
 # The functions and variables of this shell, for a probe that uses them when it is asked again.
 shell_as_it_is() {
-  local variable
-  for variable in $(compgen -v); do
-    case $variable in BASH* | FUNCNAME | DIRSTACK | GROUPS | SECONDS | EPOCH* | *RANDOM | PIPESTATUS | LINENO | _) continue ;; esac
-    # Fails for a variable without a value.
-    [[ ${!variable@a} == *r* ]] || declare -p "$variable" || true
-  done 2>/dev/null
+  local own='BASH.*|FUNCNAME|DIRSTACK|GROUPS|SECONDS|EPOCH.*|S?RANDOM|PIPESTATUS|LINENO|_' fixed
+  fixed=$(readonly -p | sed -nE 's/^declare -[^ ]+ ([^=]+).*/\1/p' | paste -sd'|')
+  # Fails for a variable that is declared and has no value.
+  # shellcheck disable=SC2046
+  declare -p $(compgen -v | grep -vxE "$own|$fixed") 2>/dev/null || true
   declare -f
 }
 
