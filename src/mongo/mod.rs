@@ -4,20 +4,21 @@
 //! Two databases (storage §2, dav §14): people, domains and what convoke keeps itself in one, calendars and address books
 //! in the other. Both are shared with esn-sabre and OpenPaaS: fields that convoke does not know are never dropped.
 
+mod error;
+pub mod schema;
+
+use std::future::Future;
 use std::time::Duration;
 
 use mongodb::bson::doc;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 
+pub use error::{Failure, MongoError};
+
 use crate::clock::Env;
 use crate::config::MongoDb;
 use crate::ids::ObjectId;
-
-/// MongoDB cannot be used. The message says which key of the configuration is at fault, or what the server said.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct MongoError(pub String);
 
 /// A connection to the databases. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,6 +76,17 @@ impl Mongo {
         self.transactions
     }
 
+    /// Waits for an operation as long as an operation may take: the driver itself waits for an answer for ever.
+    ///
+    /// # Errors
+    /// [`Timed`]; a [`Failure`] is made of it by `?`.
+    pub async fn timed<T>(&self, operation: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, Timed> {
+        match tokio::time::timeout(self.operation, operation).await {
+            Ok(done) => done.map_err(Timed::Driver),
+            Err(_) => Err(Timed::Late),
+        }
+    }
+
     /// Time for one operation.
     pub fn operation_time(&self) -> Duration {
         self.operation
@@ -83,6 +95,26 @@ impl Mongo {
     /// The clock and the generator.
     pub fn env(&self) -> &Env {
         &self.env
+    }
+}
+
+/// Why an operation did not succeed in its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Timed {
+    /// The driver or the server said so.
+    #[error(transparent)]
+    Driver(#[from] mongodb::error::Error),
+    /// There was no answer in time.
+    #[error("no answer in time")]
+    Late,
+}
+
+impl From<Timed> for Failure {
+    fn from(error: Timed) -> Self {
+        match error {
+            Timed::Driver(error) => error.into(),
+            Timed::Late => Self::timed_out(),
+        }
     }
 }
 

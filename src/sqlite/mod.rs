@@ -105,6 +105,7 @@ const CONVOKE: Profile = Profile {
     application_id: 0x434e_564b,
     migrations: &[
         include_str!("schema/0001_documents_and_queue.sql"),
+        include_str!("schema/0002_nodes.sql"),
         include_str!("schema/0003_tickets.sql"),
     ],
     writer_cache_kib: 3072,

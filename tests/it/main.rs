@@ -22,6 +22,8 @@ mod itip_properties;
 mod journey;
 mod kill;
 mod mail_snapshots;
+mod mongo_support;
+mod nodes;
 mod notify_cases;
 mod notify_consumers;
 mod notify_support;
