@@ -24,9 +24,9 @@ use crate::net::{Client, ClientLimits, ServeLimits, serve};
 use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, SharedPeople};
 use crate::proxy;
 use crate::push::{self, Push};
-use crate::queue::{ConsumerSpec, Delivery, Failure, run as consume};
+use crate::queue::{ConsumerSpec, Delivery, Failure, relay, run as consume};
 use crate::webadmin::{
-    DavAnswers, DeadLettersAbsent, Metrics, QueueAnswers, SearchAnswers, Started, StoreAnswers, WebAdmin,
+    DavAnswers, Metrics, Started, WebAdmin,
 };
 
 use super::engines::{Engines, StartError};
@@ -103,6 +103,10 @@ pub async fn start(
         consumers: JoinSet::new(),
     };
     rooms.start_consumers(&mut running, &engines, &config, &env).await?;
+    // After the consumers are bound, so that nothing that waited passes them by.
+    if let Some(outgoing) = engines.outgoing.clone() {
+        running.consumers.spawn(relay(outgoing, engines.queue.clone(), running.stopping()));
+    }
 
     let webadmin = WebAdmin {
         directory: engines.directory.clone(),
@@ -326,12 +330,8 @@ fn server_settings(config: &Config) -> Settings {
 }
 
 fn checks(engines: &Engines, upstream: &Upstream, started: Arc<Started>, config: &Config) -> Vec<Arc<dyn HealthCheck>> {
-    vec![
-        started,
-        Arc::new(StoreAnswers { engine: "SQLite", directory: engines.directory.clone() }),
-        Arc::new(QueueAnswers { engine: "Queue", queue: engines.queue.clone() }),
-        Arc::new(DeadLettersAbsent(engines.queue.clone())),
-        Arc::new(SearchAnswers { engine: "Search", index: engines.index.clone() }),
-        Arc::new(DavAnswers { upstream: upstream.clone(), asker: config.mail.sender.clone() }),
-    ]
+    let mut checks: Vec<Arc<dyn HealthCheck>> = vec![started];
+    checks.extend(engines.health.iter().cloned());
+    checks.push(Arc::new(DavAnswers { upstream: upstream.clone(), asker: config.mail.sender.clone() }));
+    checks
 }

@@ -148,7 +148,10 @@ impl Installation {
         config["rabbitmq"] = json!({ "url": broker.as_str() });
         config["opensearch"] = json!({
             "urls": [places.opensearch], "shards": 1, "replicas": 0,
-            "index": self.name, "read_alias": format!("{}-read", self.name), "write_alias": format!("{}-write", self.name),
+            "events": {
+                "index": self.name,
+                "read_alias": format!("{}-read", self.name), "write_alias": format!("{}-write", self.name),
+            },
         });
         config["redis"] = json!({ "urls": [places.redis], "bus_name": self.name });
         if let Some(password) = &places.redis_password {
