@@ -18,7 +18,7 @@ pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
 pub use opensearch::OpenSearch;
-pub use rabbitmq::RabbitMq;
+pub use rabbitmq::{QueueType, RabbitMq};
 pub use redis::Redis;
 
 use crate::ids::{DomainName, Email};

@@ -7,6 +7,7 @@
 
 mod consume;
 mod outgoing;
+pub mod rabbitmq;
 pub mod sqlite;
 
 use std::sync::Arc;
