@@ -430,11 +430,6 @@ impl Line {
         }
     }
 
-    /// Whether something may be handed out now.
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
     /// When the next wait ends, or the next time for one that is under way.
     pub(super) fn next(&self) -> Option<Instant> {
         let expiry = self.claims.values().filter(|c| !c.settling).map(|c| c.expires).min();
