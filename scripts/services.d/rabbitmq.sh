@@ -23,8 +23,9 @@ start() {
   certificates
   configuration >"$DATA/rabbitmq.conf"
   echo '[rabbitmq_management].' >"$DATA/enabled_plugins"
-  environment >"$DATA/start"
-  chmod 755 "$DATA/start"
+  program /usr/lib/rabbitmq/bin/rabbitmq-server >"$DATA/start"
+  program /usr/lib/rabbitmq/bin/rabbitmqctl >"$DATA/ctl"
+  chmod 755 "$DATA"/{start,ctl}
   hand_over "$DATA"/{home,mnesia,log,server.key,client.key,enabled_plugins}
 
   # The port mapper of Erlang is a daemon that a node starts by itself and leaves behind: one of our own is stopped with the rest.
@@ -39,6 +40,7 @@ start() {
   publish CONVOKE_TEST_RABBITMQ_CA "$DATA/ca.pem"
   publish CONVOKE_TEST_RABBITMQ_CLIENT "$DATA/client.pem"
   publish CONVOKE_TEST_RABBITMQ_MANAGEMENT_URL "http://127.0.0.1:$management"
+  publish CONVOKE_TEST_RABBITMQ_CTL "$DATA/ctl"
   publish CONVOKE_TEST_RABBITMQ_USER guest
   publish CONVOKE_TEST_RABBITMQ_PASSWORD guest
 }
@@ -91,8 +93,8 @@ log.file = false
 CONF
 }
 
-# What starts the server itself, past Debian's wrapper, which wants to be root or its own user and reads /etc.
-environment() {
+# program PATH: a script that runs it for this node, past Debian's wrapper, which wants to be root or its own user and reads /etc.
+program() {
   cat <<SCRIPT
 #!/bin/sh
 export HOME=$DATA/home RABBITMQ_NODENAME=convoke$amqp@localhost RABBITMQ_DIST_PORT=$distribution
@@ -102,6 +104,6 @@ export RABBITMQ_MNESIA_BASE=$DATA/mnesia RABBITMQ_LOG_BASE=$DATA/log RABBITMQ_LO
 export ERL_EPMD_PORT=$epmd ERL_EPMD_ADDRESS=127.0.0.1
 # One scheduler that sleeps when idle: the machine is shared with other engines.
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
-exec /usr/lib/rabbitmq/bin/rabbitmq-server
+exec $1 "\$@"
 SCRIPT
 }
