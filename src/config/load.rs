@@ -93,6 +93,9 @@ impl Config {
         if self.mail.transport == MailTransport::Smtp && self.mail.smtp.host.trim().is_empty() {
             wrong("mail.smtp.host", "found \"\", expected a host name".to_owned());
         }
+        if self.rabbitmq.held >= self.rabbitmq.prefetch {
+            wrong("rabbitmq.held", format!("found {}, expected less than rabbitmq.prefetch", self.rabbitmq.held));
+        }
         for (i, provider) in self.auth.oidc.iter().enumerate() {
             if !is_http_url(&provider.issuer) {
                 let issuer = &provider.issuer;
@@ -135,6 +138,11 @@ impl Config {
             ("queue.visibility_s", self.queue.visibility_s),
             ("queue.retry.attempts", u64::from(self.queue.retry.attempts)),
             ("queue.mail_retry.attempts", u64::from(self.queue.mail_retry.attempts)),
+            ("rabbitmq.connect_timeout_ms", self.rabbitmq.connect_timeout_ms),
+            ("rabbitmq.operation_timeout_ms", self.rabbitmq.operation_timeout_ms),
+            ("rabbitmq.quorum_group_size", u64::from(self.rabbitmq.quorum_group_size)),
+            ("rabbitmq.prefetch", u64::from(self.rabbitmq.prefetch)),
+            ("rabbitmq.retry_round_ms", self.rabbitmq.retry_round_ms),
             ("server.head_timeout_s", self.server.head_timeout_s),
             ("upstream.connect_timeout_ms", self.upstream.connect_timeout_ms),
             ("upstream.timeout_ms", self.upstream.timeout_ms),

@@ -20,7 +20,7 @@ pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
 pub use opensearch::OpenSearch;
 pub use push::Push;
-pub use rabbitmq::RabbitMq;
+pub use rabbitmq::{QueueType, RabbitMq};
 pub use redis::Redis;
 
 use crate::ids::{DomainName, Email};

@@ -31,6 +31,7 @@ mod proxy_bodies;
 mod proxy_failures;
 mod proxy_headers;
 mod proxy_support;
+mod rabbitmq_support;
 mod radicale;
 mod serve;
 mod services;

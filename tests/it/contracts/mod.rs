@@ -7,7 +7,7 @@ mod cache;
 mod consume;
 mod directory;
 mod nodes;
-mod queue;
+pub mod queue;
 mod search;
 mod store;
 mod store_sync;
