@@ -9,8 +9,8 @@ name=${name//[^a-zA-Z0-9-]/-}
 name=${name,,}
 if [[ ! -e $folder/convoke.toml ]]; then
   mkdir -p "$folder"
-  curl -sf -X PUT -H 'content-type: application/json' -d '{}' "$(sed "s|://|://$(sed 's|.*://\([^@]*\)@.*|\1|' <<<"$CONVOKE_TEST_RABBITMQ_URL")@|" <<<"$CONVOKE_TEST_RABBITMQ_MANAGEMENT_URL")api/vhosts/$name" >/dev/null ||
-    curl -sf -X PUT -H 'content-type: application/json' -d '{}' "${CONVOKE_TEST_RABBITMQ_MANAGEMENT_URL%/}/api/vhosts/$name" >/dev/null
+  curl -sf -X PUT -u "$CONVOKE_TEST_RABBITMQ_USER:$CONVOKE_TEST_RABBITMQ_PASSWORD" -H 'content-type: application/json' -d '{}' \
+    "${CONVOKE_TEST_RABBITMQ_MANAGEMENT_URL%/}/api/vhosts/$name"
   cat >"$folder/convoke.toml" <<CONF
 [engine]
 store = "mongodb"
@@ -28,7 +28,7 @@ url = "$CONVOKE_TEST_MONGODB_URL"
 database = "${name//-/_}"
 dav_database = "${name//-/_}_dav"
 [rabbitmq]
-url = "${CONVOKE_TEST_RABBITMQ_URL%/*}/$name"
+url = "${CONVOKE_TEST_RABBITMQ_URL%/}/$name"
 [opensearch]
 urls = ["$CONVOKE_TEST_OPENSEARCH_URL"]
 shards = 1

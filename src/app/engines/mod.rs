@@ -129,7 +129,7 @@ impl Engines {
     /// # Errors
     /// [`StartError`] with the key, the file or the engine that is at fault.
     pub async fn open(config: &Config, env: &Env) -> Result<Self, StartError> {
-        crate::net::install_crypto();
+        crate::net::use_ring();
         let dir = &config.data.dir;
         std::fs::create_dir_all(dir).map_err(|error| StartError::DataDir { path: dir.clone(), error })?;
         let node = NodeId(env.uuid().to_string());

@@ -14,6 +14,8 @@ async fn with_private(engine: &'static str) -> Option<(Installation, Instance)> 
         "rabbitmq" => {
             places.rabbitmq = of("CONVOKE_TEST_RABBITMQ_URL");
             places.rabbitmq_management = of("CONVOKE_TEST_RABBITMQ_MANAGEMENT_URL");
+            places.rabbitmq_credentials =
+                format!("{}:{}", of("CONVOKE_TEST_RABBITMQ_USER"), of("CONVOKE_TEST_RABBITMQ_PASSWORD"));
         }
         "opensearch" => places.opensearch = of("CONVOKE_TEST_OPENSEARCH_URL"),
         "redis" => {

@@ -45,6 +45,8 @@ pub struct Places {
     pub mongodb: String,
     pub rabbitmq: String,
     pub rabbitmq_management: String,
+    /// `user:password` of an administrator of the broker.
+    pub rabbitmq_credentials: String,
     pub opensearch: String,
     pub redis: String,
     pub redis_password: Option<String>,
@@ -57,6 +59,11 @@ impl Places {
             mongodb: need("CONVOKE_TEST_MONGODB_URL")?,
             rabbitmq: need("CONVOKE_TEST_RABBITMQ_URL")?,
             rabbitmq_management: need("CONVOKE_TEST_RABBITMQ_MANAGEMENT_URL")?,
+            rabbitmq_credentials: format!(
+                "{}:{}",
+                need("CONVOKE_TEST_RABBITMQ_USER")?,
+                need("CONVOKE_TEST_RABBITMQ_PASSWORD")?
+            ),
             opensearch: need("CONVOKE_TEST_OPENSEARCH_URL")?,
             redis: need("CONVOKE_TEST_REDIS_URL")?,
             redis_password: std::env::var("CONVOKE_TEST_REDIS_PASSWORD").ok(),
@@ -106,13 +113,10 @@ impl Installation {
     }
 
     async fn make_vhost(&self, places: &Places) {
-        let (base, credentials) = without_credentials(&places.rabbitmq_management);
-        let url = format!("{}/api/vhosts/{}", base.trim_end_matches('/'), self.name);
-        let mut request = Request::put(url).header("content-type", "application/json");
-        let credentials = credentials.or_else(|| without_credentials(&places.rabbitmq).1);
-        if let Some(credentials) = credentials {
-            request = request.header("authorization", basic(&credentials));
-        }
+        let url = format!("{}/api/vhosts/{}", places.rabbitmq_management.trim_end_matches('/'), self.name);
+        let request = Request::put(url)
+            .header("content-type", "application/json")
+            .header("authorization", basic(&places.rabbitmq_credentials));
         let answer = self.http.fetch(request.body(Bytes::from_static(b"{}")).unwrap()).await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
@@ -377,13 +381,4 @@ pub fn invitation(uid: &str, summary: &str, guests: &[&str]) -> String {
 
 fn basic(credentials: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
-}
-
-/// A URL without the credentials in it, and the credentials.
-fn without_credentials(url: &str) -> (String, Option<String>) {
-    let (scheme, rest) = url.split_once("://").unwrap();
-    match rest.split_once('@') {
-        Some((credentials, rest)) => (format!("{scheme}://{rest}"), Some(credentials.to_owned())),
-        None => (url.to_owned(), None),
-    }
 }
