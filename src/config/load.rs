@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 
-use super::{Config, MailTransport};
+use super::{CacheEngine, Config, MailTransport};
 
 /// Prefix of the environment variables that override the file, e.g. `CONVOKE__SERVER__LISTEN`.
 pub const ENV_PREFIX: &str = "CONVOKE__";
@@ -92,6 +92,11 @@ impl Config {
         }
         if self.mail.transport == MailTransport::Smtp && self.mail.smtp.host.trim().is_empty() {
             wrong("mail.smtp.host", "found \"\", expected a host name".to_owned());
+        }
+        if self.engine.cache == CacheEngine::Redis {
+            for (key, problem) in self.redis.mistakes() {
+                wrong(&format!("redis.{key}"), problem);
+            }
         }
         for (i, provider) in self.auth.oidc.iter().enumerate() {
             if !is_http_url(&provider.issuer) {
@@ -232,6 +237,17 @@ mod tests {
             ("[webadmin]\nlisten = \"0.0.0.0:8000\"", "convoke.toml: webadmin.password: ", "required"),
             ("[[auth.oidc]]\nissuer = \"https://sso.example.org\"", "convoke.toml: auth.oidc", "audience"),
             ("[limits]\noccurrences = 0", "convoke.toml: limits.occurrences: ", "positive"),
+            ("[engine]\ncache = \"redis\"\n[redis]\nurls = []", "convoke.toml: redis.urls: ", "at least one"),
+            (
+                "[engine]\ncache = \"redis\"\n[redis]\ntopology = \"sentinel\"",
+                "convoke.toml: redis.sentinel_master: ",
+                "required",
+            ),
+            (
+                "[engine]\ncache = \"redis\"\n[redis]\nurls = [\"rediss://h/#insecure\"]",
+                "convoke.toml: redis.urls: ",
+                "always checked",
+            ),
             ("[limits", "convoke.toml: ", "line 1"),
         ];
         for (text, place, expected) in cases {

@@ -5,6 +5,7 @@ mod cors;
 mod idle;
 mod serve;
 mod stall;
+mod tls;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ pub use client::{Client, ClientError, ClientLimits};
 pub use cors::{Cors, CorsLayer, CorsService};
 pub use idle::IdleTimeout;
 pub use serve::{Drained, RequestId, ServeLimits, X_REQUEST_ID, serve};
+pub use tls::choose_tls_provider;
 
 /// Why a streamed body ended early.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

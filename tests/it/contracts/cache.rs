@@ -28,7 +28,7 @@ impl Harness for Memory {
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn key(n: u32) -> TokenKey {
-    let mut bytes = [7; 32];
+    let mut bytes = [7; 64];
     bytes[..4].copy_from_slice(&n.to_le_bytes());
     TokenKey(bytes)
 }
