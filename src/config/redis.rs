@@ -76,7 +76,8 @@ impl Redis {
             match url {
                 Some(url) if matches!(url.scheme(), "redis" | "rediss") && url.has_host() => {
                     if url.fragment().is_some() {
-                        found.push(("urls", "found a \"#\", expected none: certificates are always checked".to_owned()));
+                        found
+                            .push(("urls", "found a \"#\", expected none: certificates are always checked".to_owned()));
                     }
                 }
                 // The URL itself may hold a password.

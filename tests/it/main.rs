@@ -29,6 +29,7 @@ mod proxy_failures;
 mod proxy_headers;
 mod proxy_support;
 mod radicale;
+mod redis_support;
 mod serve;
 mod services;
 mod webadmin;

@@ -65,15 +65,17 @@ impl Link {
         Answer: Future<Output = Result<T, RedisError>>,
     {
         let State::Up { wire, number } = self.state.borrow().clone() else { return Err(NoAnswer::Away) };
-        self.ask_on(wire, operation, question).await.inspect_err(|e| {
-            if let Failure::Broken(why) = e {
-                self.broke(number, why);
-            }
-        })
-        .map_err(|e| match e {
-            Failure::Broken(_) => NoAnswer::Away,
-            Failure::Refused(why) => NoAnswer::Refused(why),
-        })
+        self.ask_on(wire, operation, question)
+            .await
+            .inspect_err(|e| {
+                if let Failure::Broken(why) = e {
+                    self.broke(number, why);
+                }
+            })
+            .map_err(|e| match e {
+                Failure::Broken(_) => NoAnswer::Away,
+                Failure::Refused(why) => NoAnswer::Refused(why),
+            })
     }
 
     /// Asks on a connection that may not be that of the link.
@@ -234,7 +236,9 @@ impl Failure {
 /// Whether another connection is needed, perhaps to another server.
 fn breaks(error: &RedisError) -> bool {
     match error.kind() {
-        ErrorKind::Io | ErrorKind::Parse | ErrorKind::AuthenticationFailed | ErrorKind::ClusterConnectionNotFound => true,
+        ErrorKind::Io | ErrorKind::Parse | ErrorKind::AuthenticationFailed | ErrorKind::ClusterConnectionNotFound => {
+            true
+        }
         ErrorKind::Server(kind) => matches!(
             kind,
             ServerErrorKind::BusyLoading

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use redis::Msg;
 
+use super::Shared;
 use super::bus::MISSED;
 use super::link::jittered;
 use super::names::parts;
 use super::place::{Why, Wire};
 use super::tokens::LOGOUT;
-use super::Shared;
 use crate::cache::{Heard, TokenCache as _};
 
 /// Between two messages to oneself, which show that messages arrive.
@@ -115,7 +115,8 @@ impl Shared {
     async fn send_beat(&self, beats: &Beats) {
         let message = self.names.message(BEAT, b"");
         let channel = self.names.own_channel();
-        let question = async |mut wire: Wire| redis::cmd("PUBLISH").arg(channel).arg(message).exec_async(&mut wire).await;
+        let question =
+            async |mut wire: Wire| redis::cmd("PUBLISH").arg(channel).arg(message).exec_async(&mut wire).await;
         if self.link.ask("bus_beat", question).await.is_ok() {
             beats.sent.fetch_add(1, Ordering::Relaxed);
         }

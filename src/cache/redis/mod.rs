@@ -81,12 +81,7 @@ impl Redis {
     ///
     /// # Errors
     /// [`RedisConfigError`] when the configuration is wrong; not when Redis is away.
-    pub fn open(
-        config: &config::Redis,
-        time_to_live: Duration,
-        size: u64,
-        env: Env,
-    ) -> Result<Self, RedisConfigError> {
+    pub fn open(config: &config::Redis, time_to_live: Duration, size: u64, env: Env) -> Result<Self, RedisConfigError> {
         let place = Place::new(config)?;
         let shared = Arc::new(Shared {
             names: Names::new(&config.key_prefix, &config.bus_name, env.uuid()),

@@ -87,6 +87,18 @@ impl Names {
         format!("{}convoke_probe_{}", self.prefix, self.node)
     }
 
+    /// What a user of Redis needs: which keys, which channels, which commands (`ACL SETUSER`).
+    pub fn access_rules(&self) -> String {
+        let Self { prefix, bus, .. } = self;
+        let keys = ["tcal_oidc_*", "*RegistrationKey:*", "convoke_probe_*", &format!("{bus}-*")]
+            .map(|pattern| format!("~{prefix}{pattern}"));
+        format!(
+            "{} &{bus}-* +hset +hgetall +rpush +lrange +pexpire +del +sadd +srem +smembers +set +get +multi +exec +publish \
+             +subscribe +pubsub|numsub +ping +role +info +time +select +cluster|slots +cluster|info",
+            keys.join(" ")
+        )
+    }
+
     /// A message from this node.
     pub fn message(&self, about: &str, body: &[u8]) -> Vec<u8> {
         let mut message = format!("{}{SEPARATOR}{about}{SEPARATOR}", self.node).into_bytes();

@@ -35,13 +35,14 @@ pub(super) struct Place {
     first: AtomicUsize,
     connect: Duration,
     response: Duration,
+    tls: Option<TlsCertificates>,
 }
 
 enum Kind {
     /// The servers themselves.
     Servers,
     /// Sentinels, which know the server.
-    Sentinels { master: String, login: RedisConnectionInfo, tls: Option<TlsCertificates> },
+    Sentinels { master: String, login: RedisConnectionInfo },
     /// A cluster.
     Cluster(Box<ClusterClient>),
 }
@@ -59,7 +60,7 @@ impl Place {
     /// # Errors
     /// [`RedisConfigError`] when the configuration cannot mean any place. Nothing is connected to yet.
     pub fn new(config: &Config) -> Result<Self, RedisConfigError> {
-        crate::net::choose_tls_provider();
+        crate::net::use_ring();
         let tls = certificates(config)?;
         let (connect, response) =
             (Duration::from_millis(config.connect_timeout_ms), Duration::from_millis(config.response_timeout_ms));
@@ -74,7 +75,7 @@ impl Place {
                 // What the URLs say of a user is of the sentinels.
                 let servers = RedisConnectionInfo::default().set_db(own.redis_settings().db());
                 let servers = login(servers, config.username.as_deref(), config.password.as_deref());
-                Kind::Sentinels { master, login: servers, tls: tls.clone() }
+                Kind::Sentinels { master, login: servers }
             }
             RedisTopology::Cluster => {
                 infos = infos.into_iter().map(|info| info.set_redis_settings(servers.clone())).collect();
@@ -93,7 +94,7 @@ impl Place {
         });
         let nodes = infos.map(|info| client(info, tls.as_ref())).collect::<Result<Vec<_>, _>>();
         let nodes = nodes.map_err(|e| wrong("urls", e))?;
-        Ok(Self { kind, nodes, first: AtomicUsize::new(0), connect, response })
+        Ok(Self { kind, nodes, first: AtomicUsize::new(0), connect, response, tls })
     }
 
     /// Time for an answer.
@@ -104,6 +105,31 @@ impl Place {
     /// Whether it is a cluster: commands about several keys are several commands.
     pub fn is_cluster(&self) -> bool {
         matches!(self.kind, Kind::Cluster(_))
+    }
+
+    /// Time for a question that nobody waits for.
+    pub fn patience(&self) -> Duration {
+        self.connect.max(self.response)
+    }
+
+    /// What it is, for people.
+    pub fn kind(&self) -> String {
+        match &self.kind {
+            Kind::Servers => "a master".to_owned(),
+            Kind::Sentinels { master, .. } => format!("the master {master} that sentinels know"),
+            Kind::Cluster(_) => "a whole cluster".to_owned(),
+        }
+    }
+
+    /// The authorities to trust, where they are not those of the system.
+    pub fn authority(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.root_cert.as_deref()
+    }
+
+    /// Whether one of the addresses answers, by its number.
+    pub async fn answers(&self, node: usize) -> Result<(), Why> {
+        let mut connection = self.open(&self.nodes[node]).await?;
+        within(self.connect, redis::cmd("PING").exec_async(&mut connection)).await
     }
 
     /// The configured addresses, as `host:port`.
@@ -159,24 +185,23 @@ impl Place {
     /// The server behind a node: itself, or the master that it knows as a sentinel.
     async fn server(&self, node: usize) -> Result<Client, Why> {
         let node = &self.nodes[node];
-        let Kind::Sentinels { master, login, tls } = &self.kind else { return Ok(node.clone()) };
+        let Kind::Sentinels { master, login } = &self.kind else { return Ok(node.clone()) };
         let mut sentinel = self.open(node).await?;
         let question = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master).to_owned();
         let known: Option<(String, u16)> = within(self.response, question.query_async(&mut sentinel)).await?;
         let (host, port) = known.ok_or_else(|| format!("the sentinel knows no master {master:?}"))?;
         let addr = match node.get_connection_info().addr() {
-            ConnectionAddr::TcpTls { .. } => {
-                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
-            }
+            ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
             _ => ConnectionAddr::Tcp(host, port),
         };
         let info = addr.into_connection_info().map_err(|e| e.to_string())?.set_redis_settings(login.clone());
-        client(info, tls.as_ref()).map_err(|e| e.to_string())
+        client(info, self.tls.as_ref()).map_err(|e| e.to_string())
     }
 
     async fn open(&self, client: &Client) -> Result<MultiplexedConnection, Why> {
-        let times =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(self.connect)).set_response_timeout(Some(self.response));
+        let times = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect))
+            .set_response_timeout(Some(self.response));
         within(self.connect, client.get_multiplexed_async_connection_with_config(&times)).await
     }
 
@@ -269,8 +294,11 @@ fn cluster(
     connect: Duration,
     response: Duration,
 ) -> Result<ClusterClient, RedisConfigError> {
-    let mut builder =
-        ClusterClient::builder(nodes).connection_timeout(connect).response_timeout(response).retries(2).max_retry_wait(100);
+    let mut builder = ClusterClient::builder(nodes)
+        .connection_timeout(connect)
+        .response_timeout(response)
+        .retries(2)
+        .max_retry_wait(100);
     if let Some(tls) = tls {
         builder = builder.certs(tls);
     }
@@ -278,6 +306,15 @@ fn cluster(
 }
 
 impl Wire {
+    /// What a server says of itself; of a cluster, one of the masters.
+    pub async fn info(&mut self) -> Result<String, RedisError> {
+        let answer = match self {
+            Self::One(one) => one.send_packed_command(&redis::cmd("INFO")).await?,
+            Self::Cluster(cluster) => cluster.route_command(redis::cmd("INFO"), any_master()).await?,
+        };
+        Ok(String::from_redis_value(answer)?)
+    }
+
     /// Several commands, which may be about keys anywhere, and an answer to each in order.
     pub async fn each<T: FromRedisValue>(&mut self, commands: Vec<Cmd>) -> Result<Vec<T>, RedisError> {
         match self {

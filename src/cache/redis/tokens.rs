@@ -62,8 +62,9 @@ impl Shared {
             return None;
         }
         let name = self.names.token(key);
-        let question =
-            async |mut wire: Wire| redis::cmd("HGETALL").arg(&name).query_async::<HashMap<String, String>>(&mut wire).await;
+        let question = async |mut wire: Wire| {
+            redis::cmd("HGETALL").arg(&name).query_async::<HashMap<String, String>>(&mut wire).await
+        };
         let fields = self.link.ask("token_get", question).await.ok()?;
         entry::token(&fields).unwrap_or_else(|field| {
             tracing::warn!(field, "Redis has a token that cannot be read; it counts as unknown");
@@ -162,7 +163,8 @@ impl Shared {
     /// Deletes the tokens of a session and tells the other nodes; how many there were. Doing it twice does no harm.
     async fn carry_out_logout(&self, wire: Wire, sid: &str) -> Result<usize, Failure> {
         let session = self.names.session(sid);
-        let list = async |mut wire: Wire| redis::cmd("LRANGE").arg(&session).arg(0).arg(-1).query_async(&mut wire).await;
+        let list =
+            async |mut wire: Wire| redis::cmd("LRANGE").arg(&session).arg(0).arg(-1).query_async(&mut wire).await;
         let keys: BTreeSet<String> = self.link.ask_on(wire.clone(), "token_forget", list).await?;
         // Whoever may write to the list could name any key.
         let ours = self.names.tokens();
