@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 
-use super::{Config, MailTransport};
+use super::{CacheEngine, Config, MailTransport};
 
 /// Prefix of the environment variables that override the file, e.g. `CONVOKE__SERVER__LISTEN`.
 pub const ENV_PREFIX: &str = "CONVOKE__";
@@ -95,6 +95,11 @@ impl Config {
         }
         if self.rabbitmq.held >= self.rabbitmq.prefetch {
             wrong("rabbitmq.held", format!("found {}, expected less than rabbitmq.prefetch", self.rabbitmq.held));
+        }
+        if self.engine.cache == CacheEngine::Redis {
+            for (key, problem) in self.redis.mistakes() {
+                wrong(&format!("redis.{key}"), problem);
+            }
         }
         for (i, provider) in self.auth.oidc.iter().enumerate() {
             if !is_http_url(&provider.issuer) {
@@ -255,6 +260,17 @@ mod tests {
             ("[push]\nping_interval_s = 0", "convoke.toml: push.ping_interval_s: ", "positive"),
             ("[push]\nsilence_s = 5", "convoke.toml: push.silence_s: ", "more than push.ping_interval_s"),
             ("[limits]\noccurrences = 0", "convoke.toml: limits.occurrences: ", "positive"),
+            ("[engine]\ncache = \"redis\"\n[redis]\nurls = []", "convoke.toml: redis.urls: ", "at least one"),
+            (
+                "[engine]\ncache = \"redis\"\n[redis]\ntopology = \"sentinel\"",
+                "convoke.toml: redis.sentinel_master: ",
+                "required",
+            ),
+            (
+                "[engine]\ncache = \"redis\"\n[redis]\nurls = [\"rediss://h/#insecure\"]",
+                "convoke.toml: redis.urls: ",
+                "always checked",
+            ),
             ("[limits", "convoke.toml: ", "line 1"),
         ];
         for (text, place, expected) in cases {

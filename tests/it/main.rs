@@ -33,6 +33,7 @@ mod proxy_headers;
 mod proxy_support;
 mod rabbitmq_support;
 mod radicale;
+mod redis_support;
 mod serve;
 mod services;
 mod webadmin;
