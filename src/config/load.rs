@@ -108,6 +108,9 @@ impl Config {
                 wrong(&format!("auth.oidc[{i}].client_id"), "required with client_secret".to_owned());
             }
         }
+        for (key, problem) in self.opensearch.mistakes() {
+            wrong(&key, problem);
+        }
         let positive = [
             ("limits.object_bytes", self.limits.object_bytes as u64),
             ("limits.object_depth", self.limits.object_depth as u64),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
-pub use opensearch::OpenSearch;
+pub use opensearch::{ContactsIndex, EventsIndex, OpenSearch};
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 
