@@ -15,6 +15,7 @@ mod dav;
 mod demo_outbox;
 mod floors;
 mod indexing;
+mod instance;
 mod itip;
 mod itip_properties;
 mod journey;
