@@ -153,6 +153,16 @@ give_back_ports() {
   find "$PORTS" -type f -mmin +1440 -delete 2>/dev/null || true
 }
 
+# certificate: an authority of the service's own, $DATA/ca.pem, and a certificate of it for localhost and 127.0.0.1,
+# $DATA/server.pem with $DATA/server.key. Needs openssl.
+certificate() {
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+  openssl req -x509 "${key[@]}" -days 30 -subj "/CN=convoke test authority" -keyout "$DATA/ca.key" -out "$DATA/ca.pem" 2>/dev/null
+  openssl req "${key[@]}" -subj "/CN=localhost" -keyout "$DATA/server.key" -out "$DATA/server.csr" 2>/dev/null
+  openssl x509 -req -days 30 -in "$DATA/server.csr" -CA "$DATA/ca.pem" -CAkey "$DATA/ca.key" -CAcreateserial -out "$DATA/server.pem" \
+    -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n') 2>/dev/null
+}
+
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # A new folder in memory where there is room, for the speed; readable by the user that a service runs as.
@@ -206,7 +216,8 @@ shell_as_it_is() {
   local variable
   for variable in $(compgen -v); do
     case $variable in BASH* | FUNCNAME | DIRSTACK | GROUPS | SECONDS | EPOCH* | *RANDOM | PIPESTATUS | LINENO | _) continue ;; esac
-    [[ ${!variable@a} == *r* ]] || declare -p "$variable"
+    # Fails for a variable without a value.
+    [[ ${!variable@a} == *r* ]] || declare -p "$variable" || true
   done 2>/dev/null
   declare -f
 }
