@@ -25,9 +25,7 @@ use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, SharedPeople};
 use crate::proxy;
 use crate::push::{self, Push};
 use crate::queue::{ConsumerSpec, Delivery, Failure, relay, run as consume};
-use crate::webadmin::{
-    DavAnswers, Metrics, Started, WebAdmin,
-};
+use crate::webadmin::{DavAnswers, Metrics, Started, WebAdmin};
 
 use super::engines::{Engines, StartError};
 

@@ -120,6 +120,9 @@ impl Config {
             let (silence, ping) = (self.push.silence_s, self.push.ping_interval_s);
             wrong("push.silence_s", format!("found {silence}, expected more than push.ping_interval_s, {ping}"));
         }
+        for (key, problem) in self.opensearch.mistakes() {
+            wrong(&key, problem);
+        }
         let positive = [
             ("limits.object_bytes", self.limits.object_bytes as u64),
             ("limits.object_depth", self.limits.object_depth as u64),

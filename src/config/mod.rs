@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
-pub use opensearch::OpenSearch;
+pub use opensearch::{ContactsIndex, EventsIndex, OpenSearch};
 pub use push::Push;
 pub use rabbitmq::{QueueType, RabbitMq};
 pub use redis::{Redis, RedisTopology};
