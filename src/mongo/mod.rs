@@ -14,7 +14,7 @@ use mongodb::bson::doc;
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 
-pub use error::{Failure, MongoError};
+pub use error::{Failure, MongoError, code};
 
 use crate::clock::Env;
 use crate::config::MongoDb;
