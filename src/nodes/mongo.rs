@@ -78,7 +78,7 @@ async fn change_one(mongo: &Mongo, collection: &str, name: &str, change: Documen
             .find_one_and_update(doc! { "_id": name }, vec![doc! { "$set": change.clone() }])
             .upsert(true)
             .return_document(ReturnDocument::After);
-        match mongo.timed(update.into_future()).await.map_err(Failure::from) {
+        match mongo.timed(update).await.map_err(Failure::from) {
             Ok(Some(document)) => return Ok(document),
             Ok(None) => return Err(NodesError("the server answered without the document".to_owned())),
             Err(error @ Failure::Duplicate { .. }) => taken = Some(error),
@@ -89,7 +89,7 @@ async fn change_one(mongo: &Mongo, collection: &str, name: &str, change: Documen
 }
 
 async fn remove(mongo: &Mongo, collection: &str, filter: Document) -> Result<(), NodesError> {
-    let removed = mongo.timed(agreed(mongo, collection).delete_one(filter).into_future()).await;
+    let removed = mongo.timed(agreed(mongo, collection).delete_one(filter)).await;
     removed.map(drop).map_err(|error| NodesError(Failure::from(error).to_string()))
 }
 

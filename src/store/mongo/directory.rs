@@ -72,10 +72,10 @@ impl DirectoryStore for Mongo {
         known_domain(self, user.domain).await?;
         free(self, user).await?;
         let row = new_user(user, &self.env().uuid().to_string());
-        let added = self.timed(users(self).insert_one(row).into_future()).await;
+        let added = self.timed(users(self).insert_one(row)).await;
         added.map_err(|e| taken(e.into(), user))?;
         if let Err(error) = free(self, user).await {
-            self.timed(users(self).delete_one(doc! { "_id": oid(user.id.0) }).into_future()).await?;
+            self.timed(users(self).delete_one(doc! { "_id": oid(user.id.0) })).await?;
             return Err(error);
         }
         Ok(())
@@ -103,20 +103,20 @@ impl DirectoryStore for Mongo {
     async fn remove_user(&self, id: UserId) -> Result<bool, StoreError> {
         let Some(row) = row_of(self, id).await? else { return Ok(false) };
         // The row last: a second attempt after a failure still finds what is left.
-        self.timed(passwords(self).delete_one(doc! { "_id": oid(id.0) }).into_future()).await?;
+        self.timed(passwords(self).delete_one(doc! { "_id": oid(id.0) })).await?;
         let theirs = doc! { "domain_id": { "$in": domains_of(&row) }, "user_id": oid(id.0) };
-        self.timed(configurations(self).delete_many(theirs).into_future()).await?;
-        let removed = self.timed(users(self).delete_one(doc! { "_id": oid(id.0) }).into_future()).await?;
+        self.timed(configurations(self).delete_many(theirs)).await?;
+        let removed = self.timed(users(self).delete_one(doc! { "_id": oid(id.0) })).await?;
         Ok(removed.deleted_count == 1)
     }
 
     async fn domain(&self, id: DomainId) -> Result<Option<Domain>, StoreError> {
-        let found = self.timed(domains(self).find_one(doc! { "_id": oid(id.0) }).into_future()).await?;
+        let found = self.timed(domains(self).find_one(doc! { "_id": oid(id.0) })).await?;
         Ok(found.as_ref().and_then(read_domain))
     }
 
     async fn domain_by_name(&self, name: &DomainName) -> Result<Option<Domain>, StoreError> {
-        let found = self.timed(domains(self).find_one(doc! { "name": name.as_str() }).into_future()).await?;
+        let found = self.timed(domains(self).find_one(doc! { "name": name.as_str() })).await?;
         Ok(found.as_ref().and_then(read_domain))
     }
 
@@ -129,7 +129,7 @@ impl DirectoryStore for Mongo {
 
     async fn add_domain(&self, domain: &Domain) -> Result<(), StoreError> {
         let row = new_domain(domain, self.env().now());
-        let added = self.timed(domains(self).insert_one(row).into_future()).await;
+        let added = self.timed(domains(self).insert_one(row)).await;
         added.map(drop).map_err(|e| match e.into() {
             StoreError::Exists(_) => StoreError::Exists(format!("domain {}", domain.name)),
             other => other,
@@ -151,7 +151,7 @@ impl DirectoryStore for Mongo {
     }
 
     async fn password_hash(&self, user: UserId) -> Result<Option<String>, StoreError> {
-        let found = self.timed(passwords(self).find_one(doc! { "_id": oid(user.0) }).into_future()).await?;
+        let found = self.timed(passwords(self).find_one(doc! { "_id": oid(user.0) })).await?;
         Ok(found.and_then(|row| row.get_str("phc").ok().map(str::to_owned)))
     }
 
@@ -163,7 +163,7 @@ impl DirectoryStore for Mongo {
                 let set = async { passwords(self).update_one(own, doc! { "$set": { "phc": phc } }).upsert(true).await };
                 self.timed(set).await.map(drop)?;
             }
-            None => drop(self.timed(passwords(self).delete_one(own).into_future()).await?),
+            None => drop(self.timed(passwords(self).delete_one(own)).await?),
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ fn taken(error: StoreError, user: &User) -> StoreError {
 }
 
 async fn row_of(mongo: &Mongo, user: UserId) -> Result<Option<Document>, StoreError> {
-    Ok(mongo.timed(users(mongo).find_one(doc! { "_id": oid(user.0) }).into_future()).await?)
+    Ok(mongo.timed(users(mongo).find_one(doc! { "_id": oid(user.0) })).await?)
 }
 
 /// The user of a row; `None`, and a word in the log, for a row that is nobody.
@@ -259,7 +259,7 @@ async fn free(mongo: &Mongo, user: &User) -> Result<(), StoreError> {
     let emails: Vec<&str> = user.emails.iter().map(Email::as_str).collect();
     for field in ["accounts.emails", "preferredEmail", "emails"] {
         let other = doc! { field: { "$in": &emails }, "_id": { "$ne": oid(user.id.0) } };
-        if let Some(row) = mongo.timed(users(mongo).find_one(other).into_future()).await? {
+        if let Some(row) = mongo.timed(users(mongo).find_one(other)).await? {
             let theirs = addresses(&row);
             let email = user.emails.iter().find(|e| theirs.contains(e)).unwrap_or_else(|| user.email());
             return Err(StoreError::Exists(email.to_string()));
@@ -295,7 +295,7 @@ async fn take_back(mongo: &Mongo, row: &Document, changes: &Document) -> Result<
     let mut back = doc! {};
     back.extend((!set.is_empty()).then(|| ("$set".to_owned(), set.into())));
     back.extend((!unset.is_empty()).then(|| ("$unset".to_owned(), unset.into())));
-    mongo.timed(users(mongo).update_one(changed, back).into_future()).await?;
+    mongo.timed(users(mongo).update_one(changed, back)).await?;
     Ok(())
 }
 
@@ -374,7 +374,7 @@ async fn insert_modules(
 ) -> Result<bool, StoreError> {
     let modules = settings::write(&[], settings, Others::Keep);
     let document = doc! { "_id": oid(user.0), "domain_id": oid(domain.0), "user_id": oid(user.0), MODULES: modules };
-    match mongo.timed(configurations(mongo).insert_one(document).into_future()).await.map_err(StoreError::from) {
+    match mongo.timed(configurations(mongo).insert_one(document)).await.map_err(StoreError::from) {
         Ok(_) => Ok(true),
         Err(StoreError::Exists(_)) => Ok(false),
         Err(error) => Err(error),

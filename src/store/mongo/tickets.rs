@@ -21,7 +21,7 @@ impl TicketStore for Mongo {
             "generatedOn": DateTime::from_millis(ticket.generated.timestamp_millis()),
             "validUntil": DateTime::from_millis(ticket.valid_until.timestamp_millis()),
         };
-        let put = self.timed(tickets(self).insert_one(row).into_future()).await;
+        let put = self.timed(tickets(self).insert_one(row)).await;
         put.map(drop).map_err(|error| match StoreError::from(error) {
             // The value is a secret.
             StoreError::Exists(_) => StoreError::Exists("the ticket".to_owned()),
@@ -30,7 +30,7 @@ impl TicketStore for Mongo {
     }
 
     async fn ticket(&self, value: Uuid) -> Result<Option<Ticket>, StoreError> {
-        let found = self.timed(tickets(self).find_one(doc! { "_id": value.to_string() }).into_future()).await?;
+        let found = self.timed(tickets(self).find_one(doc! { "_id": value.to_string() })).await?;
         Ok(found.and_then(|row| ticket(value, &row)))
     }
 
