@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use convoke::store::SharedDirectory;
 use futures_util::future::join_all;
 
-use super::engines::{Harness as _, SqliteHarness};
+use super::engines::SqliteHarness;
 use super::{optional_suite, suite};
 use crate::mongo_support::{REPLICA_SET, STANDALONE, TestMongo};
 
