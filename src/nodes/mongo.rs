@@ -3,7 +3,6 @@
 //! Every instant is the server's (`$$NOW`) and every decision is one update of one document, so nodes whose clocks differ
 //! agree. TTL indexes clear away what is past its time; they are lazy, so the updates look at the time, too.
 
-use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +11,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Acknowledgment, CollectionOptions, ReturnDocument, WriteConcern};
 
 use super::{Begin, Leases, Ledger, NodeId, NodesError};
-use crate::mongo::Mongo;
+use crate::mongo::{Failure, Mongo};
 
 /// Leases: `_id` name, `holder`, `until`.
 pub const LEASES: &str = "convoke_leases";
@@ -79,10 +78,10 @@ async fn change_one(mongo: &Mongo, collection: &str, name: &str, change: Documen
             .find_one_and_update(doc! { "_id": name }, vec![doc! { "$set": change.clone() }])
             .upsert(true)
             .return_document(ReturnDocument::After);
-        match within(mongo, update.into_future()).await {
+        match mongo.timed(update).await.map_err(Failure::from) {
             Ok(Some(document)) => return Ok(document),
             Ok(None) => return Err(NodesError("the server answered without the document".to_owned())),
-            Err(error) if is_duplicate(&error) => taken = Some(error),
+            Err(error @ Failure::Duplicate { .. }) => taken = Some(error),
             Err(error) => return Err(NodesError(error.to_string())),
         }
     }
@@ -90,8 +89,8 @@ async fn change_one(mongo: &Mongo, collection: &str, name: &str, change: Documen
 }
 
 async fn remove(mongo: &Mongo, collection: &str, filter: Document) -> Result<(), NodesError> {
-    let removed = within(mongo, agreed(mongo, collection).delete_one(filter).into_future()).await;
-    removed.map(drop).map_err(|error| NodesError(error.to_string()))
+    let removed = mongo.timed(agreed(mongo, collection).delete_one(filter)).await;
+    removed.map(drop).map_err(|error| NodesError(Failure::from(error).to_string()))
 }
 
 /// A collection whose changes survive the loss of a server: two nodes must not both be told that they may.
@@ -114,20 +113,4 @@ fn in_a(span: Duration) -> Document {
 /// A text as it is: in an update by pipeline `$…` would name a field.
 fn literal(text: &str) -> Document {
     doc! { "$literal": text }
-}
-
-async fn within<T>(mongo: &Mongo, f: impl Future<Output = mongodb::error::Result<T>>) -> mongodb::error::Result<T> {
-    match tokio::time::timeout(mongo.operation_time(), f).await {
-        Ok(r) => r,
-        Err(_) => Err(mongodb::error::Error::custom("timeout".to_owned())),
-    }
-}
-
-fn is_duplicate(error: &mongodb::error::Error) -> bool {
-    use mongodb::error::{ErrorKind, WriteFailure};
-    match &*error.kind {
-        ErrorKind::Command(c) => c.code == 11000,
-        ErrorKind::Write(WriteFailure::WriteError(w)) => w.code == 11000,
-        _ => false,
-    }
 }

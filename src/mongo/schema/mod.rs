@@ -5,13 +5,13 @@
 //! reported as [`Lack::Different`] and left alone.
 
 mod dav;
-mod platform;
+pub mod platform;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use mongodb::bson::{Bson, Document};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Database, IndexModel};
 
@@ -107,8 +107,25 @@ pub fn indexes() -> impl Iterator<Item = &'static Index> {
 pub enum Lack {
     /// There is none.
     Absent,
+    /// Documents vanish after another time than they should; nothing else differs.
+    Expiry {
+        /// The name it has there.
+        name: String,
+        /// After so many seconds.
+        found_s: u64,
+    },
     /// There is another with its keys or its name; what differs.
     Different(String),
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("there is none"),
+            Self::Expiry { found_s, .. } => write!(f, "it keeps documents {found_s} s"),
+            Self::Different(difference) => f.write_str(difference),
+        }
+    }
 }
 
 /// An index that is not there as the table says.
@@ -152,6 +169,25 @@ pub async fn create(mongo: &Mongo, missing: &MissingIndex) -> Result<(), Failure
     Ok(())
 }
 
+/// Changes after which time documents vanish, where that is all that differs; anything else is left alone. Only for indexes
+/// whose time is ours to say.
+///
+/// # Errors
+/// [`Failure`] when the server cannot or will not change it.
+pub async fn set_expiry(mongo: &Mongo, missing: &MissingIndex) -> Result<(), Failure> {
+    let (Lack::Expiry { name, .. }, Some(wanted)) = (&missing.lack, missing.index.expire_after_s) else {
+        return Ok(());
+    };
+    let seconds = i64::try_from(wanted).unwrap_or(i64::MAX);
+    let change = doc! {
+        "collMod": missing.index.collection,
+        "index": { "name": name, "expireAfterSeconds": seconds },
+    };
+    let database = database(mongo, missing.index.place);
+    mongo.timed(async { database.run_command(change).await }).await?;
+    Ok(())
+}
+
 /// Makes every index that is absent, at start-up. What cannot be made and is not needed for correctness is a warning;
 /// returns what still differs.
 ///
@@ -163,9 +199,7 @@ pub async fn ensure(mongo: &Mongo) -> Result<Vec<MissingIndex>, Failure> {
         match create(mongo, &missing).await {
             Ok(()) if missing.lack == Lack::Absent => tracing::info!(index = %missing.index, "index made"),
             Ok(()) => {
-                if let Lack::Different(difference) = &missing.lack {
-                    tracing::warn!(index = %missing.index, %difference, "index of somebody else is left as it is");
-                }
+                tracing::warn!(index = %missing.index, difference = %missing.lack, "index of somebody else is left as it is");
                 left.push(missing);
             }
             Err(error @ Failure::Unavailable(_)) => return Err(error),
@@ -219,8 +253,16 @@ fn lack(index: &Index, present: &[IndexModel]) -> Option<Lack> {
     if !index.unique && options.unique == Some(true) {
         differences.push("it is unique".to_owned());
     }
-    if index.expire_after_s != options.expire_after.map(|d| d.as_secs()) {
-        let kept = options.expire_after.map_or("for ever".to_owned(), |d| format!("{} s", d.as_secs()));
+    let found_s = options.expire_after.map(|d| d.as_secs());
+    if let (Some(wanted), Some(found_s)) = (index.expire_after_s, found_s)
+        && wanted != found_s
+        && differences.is_empty()
+        && options.partial_filter_expression == index.partial.map(|filter| filter())
+    {
+        return Some(Lack::Expiry { name: name_of(found), found_s });
+    }
+    if index.expire_after_s != found_s {
+        let kept = found_s.map_or("for ever".to_owned(), |s| format!("{s} s"));
         differences.push(format!("it keeps documents {kept}"));
     }
     if options.partial_filter_expression != index.partial.map(|filter| filter()) {
@@ -245,8 +287,6 @@ fn same_keys(found: &Document, wanted: &Document) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use mongodb::bson::doc;
-
     use super::*;
 
     const WANTED: Index = Index::new(Place::Dav, "things", "a_1_b_-1", &[("a", 1), ("b", -1)], "nothing");

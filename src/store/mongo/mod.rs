@@ -1,0 +1,32 @@
+//! The engine of the store on MongoDB: documents that OpenPaaS, esn-sabre and the Twake Calendar side service read and write,
+//! too (storage §2, dav §14). Fields that this program does not know stay as they are in every write.
+//!
+//! The traits are implemented on the handle, [`Mongo`]; what every engine on it needs is in `crate::mongo`.
+
+pub mod bootstrap;
+mod directory;
+pub mod migrate;
+mod people;
+mod settings;
+mod tickets;
+
+pub use crate::mongo::Mongo;
+
+use super::StoreError;
+use crate::mongo::{Failure, Timed};
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Duplicate { index } => Self::Exists(format!("a document with that key in index {index}")),
+            Failure::Unavailable(text) => Self::Unavailable(text),
+            Failure::Broken(text) => Self::Broken(text),
+        }
+    }
+}
+
+impl From<Timed> for StoreError {
+    fn from(error: Timed) -> Self {
+        Failure::from(error).into()
+    }
+}
