@@ -101,6 +101,7 @@ pub async fn start(
         consumers: JoinSet::new(),
     };
     rooms.start_consumers(&mut running, &engines, &config, &env).await?;
+    engines.consumers_are_bound().await?;
     // After the consumers are bound, so that nothing that waited passes them by.
     if let Some(outgoing) = engines.outgoing.clone() {
         running.consumers.spawn(relay(outgoing, engines.queue.clone(), running.stopping()));

@@ -10,7 +10,7 @@ use crate::health::HealthCheck;
 use crate::mongo::Mongo;
 use crate::nodes::{SharedLeases, SharedLedger};
 use crate::queue::OutgoingStore;
-use crate::queue::sqlite::SqliteOutgoing;
+use crate::queue::sqlite::outgoing::SqliteOutgoing;
 use crate::sqlite::Sqlite;
 use crate::store::mongo::bootstrap::{BootstrapError, bootstrap};
 use crate::store::{SharedDavStore, SharedDirectory, SharedTickets};
@@ -50,10 +50,7 @@ impl Documents {
         let failed = |e: crate::queue::QueueError| StartError::engine("outgoing messages", e);
         let outgoing: Option<Arc<dyn OutgoingStore>> = match queue {
             QueueEngine::RabbitMq => Some(Arc::new(SqliteOutgoing::enter(sqlite.clone()).await.map_err(failed)?)),
-            QueueEngine::Sqlite => {
-                SqliteOutgoing::leave(&sqlite).await.map_err(failed)?;
-                None
-            }
+            QueueEngine::Sqlite => None,
         };
         let directory: SharedDirectory = Arc::new(sqlite.clone());
         Ok(Self {

@@ -19,6 +19,7 @@ use crate::mail::smtp::Smtp;
 use crate::mongo::Mongo;
 use crate::nodes::{NodeId, SharedLeases, SharedLedger};
 use crate::queue::rabbitmq::RabbitMq;
+use crate::queue::sqlite::outgoing::SqliteOutgoing;
 use crate::queue::{OutgoingStore, SharedQueue};
 use crate::search::fts::Fts;
 use crate::search::opensearch::OpenSearch;
@@ -158,6 +159,20 @@ impl Engines {
         })
     }
 
+    /// To be called once all consumers are bound: what waited for a queue of another engine, which the configuration named
+    /// before, goes to them.
+    ///
+    /// # Errors
+    /// [`StartError`] of the database.
+    pub(super) async fn consumers_are_bound(&self) -> Result<(), StartError> {
+        match &self.opened.sqlite {
+            Some(sqlite) if self.opened.rabbitmq.is_none() => {
+                SqliteOutgoing::leave(sqlite).await.map_err(|e| StartError::engine("queue", e))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes everything to its place, says goodbye to the servers and closes the files.
     pub async fn close(self) {
         let Opened { sqlite, mongo, fts, rabbitmq, redis } = self.opened;
@@ -199,7 +214,7 @@ impl Opened {
             RabbitMq::connect(&config.rabbitmq, node.clone(), ledger.clone(), visibility, env.clone()).await
         })
         .await?;
-        health.extend(rabbitmq.health());
+        health.extend(rabbitmq.health_checks());
         self.rabbitmq = Some(rabbitmq.clone());
         Ok(Arc::new(rabbitmq))
     }
