@@ -1,12 +1,14 @@
 //! Which engine is behind each port.
 
 mod documents;
+mod examine;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::documents::Documents;
+pub use self::examine::examinations;
 use crate::cache::memory::{MemoryBus, MemoryTokenCache};
 use crate::cache::redis::Redis;
 use crate::cache::{SharedBus, SharedTokenCache};
