@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use super::Room;
 use super::event::{ListChange, LiveEvent};
 use super::place::{Key, Place};
-use super::Room;
 use crate::config;
 use crate::events::Topic;
 use crate::ids::UserId;
@@ -54,9 +54,9 @@ enum Told {
 fn read(topic: Topic, payload: &Value) -> Result<Told, Failure> {
     let place = |field: &str, calendar: bool| {
         let path = payload.get(field).and_then(Value::as_str).unwrap_or_default();
-        Place::of_message(path)
-            .filter(|place| place.is_calendar() == calendar)
-            .ok_or_else(|| Failure::Dead(format!("{field} {path:?} names no {}", if calendar { "calendar" } else { "address book" })))
+        Place::of_message(path).filter(|place| place.is_calendar() == calendar).ok_or_else(|| {
+            Failure::Dead(format!("{field} {path:?} names no {}", if calendar { "calendar" } else { "address book" }))
+        })
     };
     let list = |change| Ok(Told::List(place("calendarPath", true)?, change));
     match topic {

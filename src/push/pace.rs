@@ -61,8 +61,12 @@ impl Pace {
     pub(super) fn take_due(&mut self, now: Instant, most: usize) -> Vec<(Place, bool)> {
         let pause = self.pause;
         self.places.retain(|_, b| b.busy || b.due.is_some() || b.last.is_some_and(|last| now < last + pause));
-        let mut due: Vec<(Instant, &Place)> =
-            self.places.iter().filter(|(_, b)| !b.busy).filter_map(|(p, b)| Some((b.due.filter(|d| *d <= now)?, p))).collect();
+        let mut due: Vec<(Instant, &Place)> = self
+            .places
+            .iter()
+            .filter(|(_, b)| !b.busy)
+            .filter_map(|(p, b)| Some((b.due.filter(|d| *d <= now)?, p)))
+            .collect();
         due.sort_by_key(|(at, _)| *at);
         let due: Vec<Place> = due.into_iter().take(most).map(|(_, place)| place.clone()).collect();
         due.into_iter()

@@ -44,11 +44,7 @@ impl TicketStore for Sqlite {
     async fn ticket(&self, value: Uuid) -> Result<Option<Ticket>, StoreError> {
         self.db()
             .read(move |conn| {
-                one(
-                    conn,
-                    "SELECT username, client_address, generated, valid_until FROM tickets WHERE hash = ?1",
-                    value,
-                )
+                one(conn, "SELECT username, client_address, generated, valid_until FROM tickets WHERE hash = ?1", value)
             })
             .await
     }
