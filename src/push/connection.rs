@@ -119,7 +119,6 @@ type Writing = SplitSink<WebSocket, Message>;
 /// Sees a connection through.
 pub(super) async fn attend(room: Arc<Room>, who: Who, socket: WebSocket) {
     let began = Instant::now();
-    metrics::gauge!("convoke_push_connections").increment(1.0);
     let (mut writing, mut reading) = socket.split();
     let (say, mut said) = mpsc::channel(room.config.queue.max(1));
     let connection = Connection::new(room.clone(), who);
@@ -133,7 +132,6 @@ pub(super) async fn attend(room: Arc<Room>, who: Who, socket: WebSocket) {
     // Nothing is heard for it from here on.
     drop(connection);
     let _ = timeout(FAREWELL, part(end, &mut writing, &mut reading, &mut said)).await;
-    metrics::gauge!("convoke_push_connections").decrement(1.0);
     metrics::counter!("convoke_push_closed_total", "end" => end.name()).increment(1);
     metrics::histogram!("WebsocketRoute").record(began.elapsed());
     tracing::debug!(end = end.name(), "a live connection ended");
@@ -309,7 +307,10 @@ impl Connection {
                 self.places().remove(&place);
                 answer.unregistered.push(place.to_string());
             }
-            let checks = register.into_iter().map(|place| self.register(place));
+            // More than could be registered need not be asked for.
+            let (register, beyond) = register.split_at(register.len().min(self.room.config.subscriptions));
+            answer.not_registered.extend(beyond.iter().map(|place| (place.to_string(), TOO_MANY)));
+            let checks = register.iter().cloned().map(|place| self.register(place));
             let mut checks = stream::iter(checks).buffered(CHECKS);
             while let Some((place, outcome)) = checks.next().await {
                 match outcome {
@@ -342,7 +343,7 @@ impl Connection {
                 return Err(TOO_MANY);
             }
         }
-        let token = self.room.tokens.of(place, &self.who.user).await.map_err(|no| {
+        let token = self.room.checks.of(place, &self.who.user).await.map_err(|no| {
             if let NoToken::Away(reason) | NoToken::Senseless(reason) = &no {
                 tracing::warn!(%place, reason, "cannot tell whether a calendar may be read");
             }
@@ -419,7 +420,7 @@ impl Connection {
     }
 
     async fn look(&self, place: Place, doubtful: bool) -> (Place, bool, Result<String, NoToken>) {
-        let token = self.room.tokens.of(&place, &self.who.user).await;
+        let token = self.room.looks.of(&place, &self.who.user).await;
         (place, doubtful, token)
     }
 

@@ -14,8 +14,7 @@ use tokio::net::TcpSocket;
 use tokio_tungstenite::{MaybeTlsStream, client_async};
 
 use crate::notify_support::first;
-use crate::proxy_support::eventually;
-use crate::push_support::{House, Live, Node, pushed};
+use crate::push_support::{House, Live, Node, pushed, until};
 use crate::world::{ALICE, World};
 
 /// A message of the queue, handed to a node.
@@ -64,6 +63,17 @@ async fn a_change_in_one_program_reaches_the_page_in_another() {
     caldav.delete(&made).await.unwrap();
     assert_eq!(live.hear().await, json!({ "calendarList": { "deleted": [made_path] } }));
 
+    let metrics = http::Request::get(format!("{}/metrics", world.admin())).body(bytes::Bytes::new()).unwrap();
+    let metrics = world.http.fetch(metrics).await.unwrap();
+    let metrics = String::from_utf8(metrics.body().to_vec()).unwrap();
+    for family in [
+        "convoke_push_connections",
+        "convoke_push_subscriptions",
+        "convoke_push_frames_total",
+        "convoke_push_lag_seconds",
+    ] {
+        assert!(metrics.contains(family), "{family} is missing in\n{metrics}");
+    }
     world.demo.stop().await;
     assert_eq!(live.end().await, Some(1012), "the client shall come back");
 }
@@ -252,7 +262,7 @@ async fn who_lost_a_right_hears_nothing_more() {
         house.faults.answer(&calendar, Some(status));
         let asked = house.faults.asked(&calendar);
         house.put("alice", &calendar, &format!("unseen-{status}")).await;
-        eventually("it was looked at", || house.faults.asked(&calendar) > asked).await;
+        until("it was looked at", || house.faults.asked(&calendar) > asked).await;
         house.put("alice", &other, &format!("seen-{status}")).await;
         assert_eq!(live.hear().await, pushed(&other, &house.token("alice", &other).await), "{status}");
     }
@@ -272,7 +282,7 @@ async fn a_change_while_the_dav_server_is_away_is_told_later() {
     house.faults.answer(&calendar, Some(503));
     let asked = house.faults.asked(&calendar);
     house.put("alice", &calendar, "one").await;
-    eventually("it was looked at", || house.faults.asked(&calendar) > asked).await;
+    until("it was looked at", || house.faults.asked(&calendar) > asked).await;
     house.faults.answer(&calendar, None);
     assert_eq!(live.hear().await, pushed(&calendar, &house.token("alice", &calendar).await));
 }
@@ -296,7 +306,7 @@ async fn what_was_missed_is_made_up_for() {
     assert!(told.contains(&pushed(&calendar, &house.token("alice", &calendar).await).to_string()), "{told:?}");
     assert!(told.contains(r#"{"bookingLinkStateChanged":true}"#), "{told:?}");
     assert!(told.iter().any(|frame| frame.starts_with(r#"{"calendarList":{"updated":["#)), "{told:?}");
-    eventually("the quiet one was looked at", || house.faults.asked(&quiet) == 2).await;
+    until("the quiet one was looked at", || house.faults.asked(&quiet) == 2).await;
     assert_eq!(live.ask("{}").await, json!({}), "what did not change is not told");
 }
 
@@ -327,7 +337,7 @@ async fn many_connections_share_one_subscription() {
     }
     assert_eq!(house.bus.listening.load(Ordering::SeqCst), 2);
     drop(stays);
-    eventually("the bus is left", || house.bus.listening.load(Ordering::SeqCst) == 0).await;
+    until("the bus is left", || house.bus.listening.load(Ordering::SeqCst) == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::proxy_support::eventually;
-use crate::push_support::{House, PATIENCE, email};
+use crate::push_support::{House, PATIENCE, email, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_web_client_sees_that_we_are_there() {
@@ -87,12 +86,12 @@ async fn what_may_be_read_is_registered() {
     assert_eq!(house.bus.listening.load(Ordering::SeqCst), 3);
 
     assert_eq!(live.ask(json!({ "unregister": [own] })).await, json!({ "unregistered": [own] }));
-    eventually("the bus is left", || house.bus.listening.load(Ordering::SeqCst) == 2).await;
+    until("the bus is left", || house.bus.listening.load(Ordering::SeqCst) == 2).await;
     assert_eq!(live.ask(json!({ "unregister": [own] })).await, json!({ "unregistered": [own] }));
     live.register(&[&own]).await;
     assert_eq!(house.faults.asked(&own), 2);
     assert_eq!(live.leave().await, Some(1000));
-    eventually("nothing is left behind", || house.bus.listening.load(Ordering::SeqCst) == 0).await;
+    until("nothing is left behind", || house.bus.listening.load(Ordering::SeqCst) == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +107,7 @@ async fn frames_about_subscriptions_are_carried_out_in_order() {
         let key = if n % 2 == 0 { "registered" } else { "unregistered" };
         assert_eq!(live.hear().await, json!({ (key): [calendar] }), "answer {n}");
     }
-    assert_eq!(house.bus.listening.load(Ordering::SeqCst), 1, "the last word holds");
+    until("the last word holds", || house.bus.listening.load(Ordering::SeqCst) == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +173,7 @@ async fn pings_come_by_themselves_and_are_answered() {
 async fn a_client_that_answers_no_ping_is_gone() {
     let house = House::with(|config| {
         config.push.ping_interval_s = 1;
-        config.push.silence_s = 2;
+        config.push.silence_s = 3;
     })
     .await;
     let node = house.node().await;
@@ -183,7 +182,7 @@ async fn a_client_that_answers_no_ping_is_gone() {
     let watching = async { alive.end().await };
     tokio::select! {
         end = watching => panic!("the one who answers was sent away: {end:?}"),
-        () = eventually("the mute one is gone", || house.bus.listening.load(Ordering::SeqCst) == 1) => {}
+        () = until("the mute one is gone", || house.bus.listening.load(Ordering::SeqCst) == 1) => {}
     }
     assert_eq!(mute.end().await, Some(1013));
 }
@@ -283,5 +282,5 @@ async fn octets_that_are_no_websocket_end_their_connection_only() {
         assert!(ended.is_ok(), "{octets:?} holds the connection");
     }
     assert_eq!(other.ask("{}").await, json!({}));
-    eventually("nothing is left behind", || house.bus.listening.load(Ordering::SeqCst) == 1).await;
+    until("nothing is left behind", || house.bus.listening.load(Ordering::SeqCst) == 1).await;
 }

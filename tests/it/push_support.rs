@@ -358,3 +358,13 @@ impl Live {
 pub fn pushed(path: &str, token: &str) -> Value {
     json!({ (path): { "syncToken": token } })
 }
+
+/// Waits until the condition holds.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, holds).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
