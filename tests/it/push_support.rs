@@ -22,7 +22,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -99,6 +99,8 @@ impl Bus for WatchedBus {
 pub struct Faults {
     /// Status of each PROPFIND below a path.
     answers: Mutex<HashMap<String, StatusCode>>,
+    /// Paths whose answers wait.
+    held: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Paths that were asked for with PROPFIND, with who asked.
     asked: Mutex<Vec<(String, Email)>>,
 }
@@ -111,6 +113,13 @@ impl Faults {
             Some(status) => answers.insert(path.to_owned(), StatusCode::from_u16(status).unwrap()),
             None => answers.remove(path),
         };
+    }
+
+    /// Keeps back the answer to PROPFINDs of the path until this is closed.
+    pub fn hold(&self, path: &str) -> Arc<Semaphore> {
+        let held = Arc::new(Semaphore::new(0));
+        self.held.lock().unwrap().insert(path.to_owned(), held.clone());
+        held
     }
 
     /// How often somebody asked for the path.
@@ -133,6 +142,11 @@ fn watched(server: Upstream, faults: Arc<Faults>) -> Upstream {
                     return Err(UpstreamError::NoActor);
                 };
                 faults.asked.lock().unwrap().push((path.clone(), user));
+                let held = faults.held.lock().unwrap().get(&path).cloned();
+                if let Some(held) = held {
+                    // An error says that it was closed.
+                    let _ = held.acquire().await;
+                }
                 if let Some(status) = faults.answers.lock().unwrap().get(&path) {
                     return Ok(Response::builder().status(*status).body(Body::empty()).unwrap());
                 }
