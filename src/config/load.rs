@@ -123,6 +123,13 @@ impl Config {
         for (key, problem) in self.opensearch.mistakes() {
             wrong(&key, problem);
         }
+        for (key, value, most) in
+            [("push.silence_s", self.push.silence_s, 86_400), ("push.pause_ms", self.push.pause_ms, 60_000)]
+        {
+            if value > most {
+                wrong(key, format!("found {value}, expected {most} at most"));
+            }
+        }
         let positive = [
             ("limits.object_bytes", self.limits.object_bytes as u64),
             ("limits.object_depth", self.limits.object_depth as u64),
@@ -261,6 +268,7 @@ mod tests {
             ("[webadmin]\nlisten = \"0.0.0.0:8000\"", "convoke.toml: webadmin.password: ", "required"),
             ("[[auth.oidc]]\nissuer = \"https://sso.example.org\"", "convoke.toml: auth.oidc", "audience"),
             ("[push]\nping_interval_s = 0", "convoke.toml: push.ping_interval_s: ", "positive"),
+            ("[push]\npause_ms = 60_001", "convoke.toml: push.pause_ms: ", "60000 at most"),
             ("[push]\nsilence_s = 5", "convoke.toml: push.silence_s: ", "more than push.ping_interval_s"),
             ("[limits]\noccurrences = 0", "convoke.toml: limits.occurrences: ", "positive"),
             ("[engine]\ncache = \"redis\"\n[redis]\nurls = []", "convoke.toml: redis.urls: ", "at least one"),

@@ -27,7 +27,8 @@ pub struct Push {
     pub queue: usize,
     /// Shortest time between two frames about the same calendar on one connection, in milliseconds.
     pub pause_ms: u64,
-    /// Sync tokens that are looked up on the DAV server at once, per node.
+    /// Sync tokens that are looked up on the DAV server at once for what changed, and as many for what is registered, per
+    /// node.
     pub lookups: usize,
 }
 

@@ -62,6 +62,7 @@ impl FreeSeat {
         }
         *count += 1;
         drop(taken);
+        metrics::gauge!("convoke_push_connections").increment(1.0);
         Some(Seat { user: user.clone(), seats: self.seats, _permit: self.permit })
     }
 }
@@ -75,6 +76,7 @@ pub(super) struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        metrics::gauge!("convoke_push_connections").decrement(1.0);
         let mut taken = self.seats.users();
         if let Some(count) = taken.get_mut(&self.user) {
             *count -= 1;

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
-use futures_util::stream::{self, FuturesUnordered, SplitSink, SplitStream};
+use futures_util::stream::{self, SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
 use super::Room;
@@ -70,6 +71,8 @@ enum End {
     Aged,
     /// The program ends.
     Shutdown,
+    /// Something of ours broke.
+    Failed,
 }
 
 impl End {
@@ -94,6 +97,7 @@ impl End {
             Self::Aged => Some((1012, "come back with a new ticket")),
             Self::Slow => Some((1013, "too far behind")),
             Self::Silent => Some((1013, "no answer to pings")),
+            Self::Failed => Some((1011, "internal error")),
             Self::TooBig => Some((1009, "the message is too big")),
             Self::Garbled => Some((1002, "not as RFC 6455 says")),
         }
@@ -109,6 +113,7 @@ impl End {
             Self::Garbled => "garbled",
             Self::Aged => "aged",
             Self::Shutdown => "shutdown",
+            Self::Failed => "failed",
         }
     }
 }
@@ -119,7 +124,6 @@ type Writing = SplitSink<WebSocket, Message>;
 /// Sees a connection through.
 pub(super) async fn attend(room: Arc<Room>, who: Who, socket: WebSocket) {
     let began = Instant::now();
-    metrics::gauge!("convoke_push_connections").increment(1.0);
     let (mut writing, mut reading) = socket.split();
     let (say, mut said) = mpsc::channel(room.config.queue.max(1));
     let connection = Connection::new(room.clone(), who);
@@ -133,7 +137,6 @@ pub(super) async fn attend(room: Arc<Room>, who: Who, socket: WebSocket) {
     // Nothing is heard for it from here on.
     drop(connection);
     let _ = timeout(FAREWELL, part(end, &mut writing, &mut reading, &mut said)).await;
-    metrics::gauge!("convoke_push_connections").decrement(1.0);
     metrics::counter!("convoke_push_closed_total", "end" => end.name()).increment(1);
     metrics::histogram!("WebsocketRoute").record(began.elapsed());
     tracing::debug!(end = end.name(), "a live connection ended");
@@ -183,6 +186,12 @@ async fn part(
     }
     while let Some(Ok(_)) = reading.next().await {}
     Ok(())
+}
+
+/// Looks at a place for somebody.
+async fn look(room: Arc<Room>, user: Email, place: Place, doubtful: bool) -> (Place, bool, Result<String, NoToken>) {
+    let token = room.looks.of(&place, &user).await;
+    (place, doubtful, token)
 }
 
 /// What is said to the client, in order.
@@ -309,7 +318,10 @@ impl Connection {
                 self.places().remove(&place);
                 answer.unregistered.push(place.to_string());
             }
-            let checks = register.into_iter().map(|place| self.register(place));
+            // More than could be registered need not be asked for.
+            let (register, beyond) = register.split_at(register.len().min(self.room.config.subscriptions));
+            answer.not_registered.extend(beyond.iter().map(|place| (place.to_string(), TOO_MANY)));
+            let checks = register.iter().cloned().map(|place| self.register(place));
             let mut checks = stream::iter(checks).buffered(CHECKS);
             while let Some((place, outcome)) = checks.next().await {
                 match outcome {
@@ -342,7 +354,7 @@ impl Connection {
                 return Err(TOO_MANY);
             }
         }
-        let token = self.room.tokens.of(place, &self.who.user).await.map_err(|no| {
+        let token = self.room.checks.of(place, &self.who.user).await.map_err(|no| {
             if let NoToken::Away(reason) | NoToken::Senseless(reason) = &no {
                 tracing::warn!(%place, reason, "cannot tell whether a calendar may be read");
             }
@@ -365,7 +377,8 @@ impl Connection {
     /// Tells what the mailbox brings: frames as they are, changes of places by their tokens.
     async fn tell(&self, voice: &Voice) -> End {
         let mut pace = Pace::new(Duration::from_millis(self.room.config.pause_ms));
-        let mut looks = FuturesUnordered::new();
+        // Tasks of their own: one that is not polled because the client is slow would keep others from looking.
+        let mut looks = JoinSet::new();
         loop {
             let next = pace.next().filter(|_| looks.len() < LOOKS);
             let due = async {
@@ -379,15 +392,19 @@ impl Connection {
                 () = due => {
                     for (place, doubtful) in pace.take_due(Instant::now(), LOOKS - looks.len()) {
                         if self.places().contains_key(&place) {
-                            looks.push(self.look(place, doubtful));
+                            looks.spawn(look(self.room.clone(), self.who.user.clone(), place, doubtful));
                         } else {
                             pace.forget(&place);
                         }
                     }
                 }
-                Some((place, doubtful, token)) = looks.next() => {
-                    self.seen(&place, doubtful, token, &mut pace, voice).await;
-                }
+                Some(looked) = looks.join_next() => match looked {
+                    Ok((place, doubtful, token)) => self.seen(&place, doubtful, token, &mut pace, voice).await,
+                    Err(error) => {
+                        tracing::error!(%error, "a sync token could not be looked up");
+                        return End::Failed;
+                    }
+                },
             }
         }
     }
@@ -416,11 +433,6 @@ impl Connection {
             }
             voice.say(booking_links_frame()).await;
         }
-    }
-
-    async fn look(&self, place: Place, doubtful: bool) -> (Place, bool, Result<String, NoToken>) {
-        let token = self.room.tokens.of(&place, &self.who.user).await;
-        (place, doubtful, token)
     }
 
     /// Tells the state of a place, unless it is not the user's to know any more.

@@ -75,7 +75,8 @@ async fn one_subscription_serves_all_who_listen() {
     assert_eq!(hub.keys(), 1);
     members.clear();
     assert_eq!(hub.keys(), 0);
-    bus.feeds.lock().unwrap()[0].closed().await;
+    let feed = bus.feeds.lock().unwrap()[0].clone();
+    feed.closed().await;
     let _again = hub.join(key(), mailbox()).await.unwrap();
     assert_eq!(bus.subscribed.load(Ordering::SeqCst), 2);
 }

@@ -56,13 +56,15 @@ impl Mailbox {
             }
             // Nobody's list of calendars has a sync token.
             (News::Changed, Key::User(_)) => return,
-            // Told already as soon as the connection gets to it.
-            (news, _) if mail.news.contains(news) => return,
-            (_, _) if mail.news.len() >= self.limit => {
-                drop(mail);
-                return self.overflowed.notify_one();
+            (news, _) => {
+                // The same twice is told once, at the place of the later: the last word holds.
+                mail.news.retain(|waiting| waiting != news);
+                if mail.news.len() >= self.limit {
+                    drop(mail);
+                    return self.overflowed.notify_one();
+                }
+                mail.news.push_back(news.clone());
             }
-            (news, _) => mail.news.push_back(news.clone()),
         }
         drop(mail);
         self.arrived.notify_one();
@@ -124,7 +126,7 @@ mod tests {
         let mailbox = Mailbox::new(2);
         let bob = Key::User("bob@example.org".parse().unwrap());
         let frame = |text: &str| News::Frame(text.to_owned());
-        for text in ["1", "2", "1"] {
+        for text in ["2", "1", "2"] {
             mailbox.post(&bob, &frame(text));
         }
         assert!(mailbox.overflowed().now_or_never().is_none(), "the same frame again needs no room");

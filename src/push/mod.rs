@@ -67,7 +67,10 @@ struct Room {
     directory: SharedDirectory,
     bus: SharedBus,
     hub: Hub,
-    tokens: Tokens,
+    /// For what changed.
+    looks: Tokens,
+    /// For what is to be registered; apart, so that nobody keeps others from their news by registering much.
+    checks: Tokens,
     seats: Seats,
     issued: Issued,
     config: config::Push,
@@ -93,7 +96,8 @@ impl Push {
             directory,
             hub: Hub::new(bus.clone()),
             bus,
-            tokens: Tokens::new(upstream, config.push.lookups),
+            looks: Tokens::new(upstream.clone(), config.push.lookups),
+            checks: Tokens::new(upstream, config.push.lookups),
             seats: Seats::new(config.push.connections, config.push.connections_per_user),
             issued: Issued::new(config.push.tickets_per_minute),
             config: config.push.clone(),

@@ -17,9 +17,11 @@ use crate::store::StoreError;
 
 /// Buffers of a connection begin with this size: frames are small, and connections many.
 const BUFFER_BYTES: usize = 4 << 10;
-/// What is written and not yet taken by the network, at most. Frames wait in the queue, so this is one frame and the
-/// control frames behind it.
+/// What is written and not yet taken by the network, at most, besides the answer to the longest frame of a client. Frames
+/// wait in the queue, so this is one frame and the control frames behind it.
 const UNSENT_BYTES: usize = 1 << 20;
+/// An answer is longer than what it answers by less than this factor.
+const ANSWER_GROWTH: usize = 8;
 
 /// Why somebody does not come in. Empty bodies: browsers show their pages none of it.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +46,10 @@ pub(super) enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         metrics::counter!("convoke_push_refused_total", "reason" => self.name()).increment(1);
-        tracing::info!(reason = %self, "a live connection is refused");
+        match &self {
+            Self::Store(cause) => tracing::error!(%cause, "a live connection is refused"),
+            reason => tracing::info!(%reason, "a live connection is refused"),
+        }
         let (status, retry) = match self {
             Self::NoHandshake(rejection) => return rejection.into_response(),
             Self::Ticket => (StatusCode::UNAUTHORIZED, false),
@@ -87,7 +92,7 @@ pub(super) async fn open(
         .max_message_size(bytes)
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
-        .max_write_buffer_size(UNSENT_BYTES)
+        .max_write_buffer_size(bytes.saturating_mul(ANSWER_GROWTH).saturating_add(UNSENT_BYTES))
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket handshake was not completed"))
         .on_upgrade(move |socket| async move {
             attend(room, who, socket).await;
