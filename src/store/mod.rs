@@ -6,6 +6,7 @@
 
 pub mod home;
 mod model;
+pub mod mongo;
 pub mod sqlite;
 
 use std::sync::Arc;
