@@ -6,6 +6,7 @@
 //! administrator can see and redeliver.
 
 mod consume;
+pub mod mongo;
 mod outgoing;
 pub mod sqlite;
 

@@ -91,5 +91,5 @@ pub(super) const INDEXES: &[Index] = &[
         .unique(),
     index("convoke_box_changes", "box_1_synctoken_1", &[("box", 1), ("synctoken", 1)], "inboxes synchronise slowly"),
     index("convoke_outgoing", "node_1_order_1", &[("node", 1), ("order", 1)], "messages go out slowly"),
-    index("convoke_journal_effects", "batch_1_step_1", &[("batch", 1), ("step", 1)], "writes are slow"),
+    index("convoke_journal_steps", "batch_1_step_1", &[("batch", 1), ("step", 1)], "writes are slow"),
 ];
