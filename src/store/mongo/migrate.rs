@@ -216,11 +216,3 @@ pub async fn left_behind(mongo: &Mongo) -> Result<Vec<(&'static str, u64)>, Fail
     }
     Ok(left)
 }
-
-/// How many messages wait to be handed to the queue.
-///
-/// # Errors
-/// [`Failure`] of the server.
-pub async fn messages_waiting(mongo: &Mongo) -> Result<u64, Failure> {
-    Ok(mongo.timed(async { mongo.outgoing().count_documents(doc! {}).await }).await?)
-}
