@@ -7,6 +7,7 @@ mod demo;
 mod ical;
 mod itip;
 mod logs;
+mod migrate;
 pub mod play;
 mod serve;
 mod user;
@@ -53,6 +54,8 @@ enum Command {
     CheckConfig(check_config::Args),
     /// Manage the accounts that convoke itself keeps
     User(user::Args),
+    /// Bring a database forward, or copy everything from one engine to another
+    Migrate(migrate::Args),
     /// Ask the scheduling rules: which messages does a change make, what does a message do
     Itip(itip::Args),
     /// Check, convert and expand iCalendar text
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(args, choose_file(cli.config)),
         Command::Demo(args) => demo::run(args),
         Command::Serve => with_config(cli.config, serve::run),
+        Command::Migrate(args) => with_config(cli.config, |config| migrate::run(args, config)),
         Command::User(args) => with_config(cli.config, |config| user::run(args, config)),
     };
     result.unwrap_or_else(|error| {

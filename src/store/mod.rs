@@ -3,6 +3,7 @@
 //! The traits are written for both: no engine-specific type crosses them, every write of calendar data is one [`Batch`]
 //! that happens as a whole together with the messages it publishes, and every read is served by an index.
 
+pub mod copy;
 pub mod home;
 mod model;
 pub mod mongo;

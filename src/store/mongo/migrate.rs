@@ -177,3 +177,42 @@ fn name_key(index: &schema::Index, found: &Document) -> String {
     let count = found.get_i32("count").unwrap_or_default();
     format!("{} ({count} documents)", values.collect::<Vec<_>>().join(", "))
 }
+
+/// What other programs keep in the databases that no port of this program knows, with how many there are of each.
+const FOREIGN: [(Place, &str, &str, Option<fn() -> Document>); 11] = [
+    (Place::Dav, "calendarinstances", "shares of calendars", Some(|| doc! { "access": { "$gt": 1 } })),
+    (Place::Dav, "calendarinstances", "calendars that others may see", Some(|| doc! { "public_right": { "$gt": "" } })),
+    (Place::Dav, "calendarsubscriptions", "subscriptions to calendars", None),
+    (Place::Dav, "sharedaddressbooks", "shares of address books", None),
+    (Place::Dav, "addressbooksubscriptions", "subscriptions to address books", None),
+    (Place::Platform, "resources", "resources", None),
+    (Place::Platform, "team_calendars", "team calendars", None),
+    (Place::Platform, "secretlinks", "secret links", None),
+    (Place::Platform, "booking_links", "booking links", None),
+    (Place::Platform, "domain_settings", "settings of domains", None),
+    (
+        Place::Platform,
+        "domains",
+        "domains with administrators",
+        Some(|| doc! { "administrators.0": { "$exists": true } }),
+    ),
+];
+
+/// What a copy to another engine leaves behind: how many of what, in words.
+///
+/// # Errors
+/// [`Failure`] of the server.
+pub async fn left_behind(mongo: &Mongo) -> Result<Vec<(&'static str, u64)>, Failure> {
+    let mut left = Vec::new();
+    for (place, collection, what, filter) in FOREIGN {
+        let database = match place {
+            Place::Platform => mongo.platform(),
+            Place::Dav => mongo.dav(),
+        };
+        let collection = database.collection::<Document>(collection);
+        let filter = filter.map(|filter| filter()).unwrap_or_default();
+        let count = mongo.timed(async { collection.count_documents(filter).await }).await?;
+        left.extend((count > 0).then_some((what, count)));
+    }
+    Ok(left)
+}

@@ -1,7 +1,8 @@
 //! The engine of the store on MongoDB: documents that OpenPaaS, esn-sabre and the Twake Calendar side service read and write,
 //! too (storage §2, dav §14). Fields that this program does not know stay as they are in every write.
 //!
-//! The traits are implemented on the handle, [`Mongo`], or on [`MongoDav`]; what every engine on it needs is in `crate::mongo`.
+//! People are implemented on the handle, [`Mongo`], calendars on [`MongoDav`]; what every engine on MongoDB needs is in
+//! `crate::mongo`. [`bootstrap::bootstrap`] comes first at every start.
 
 pub mod bootstrap;
 mod dav;
