@@ -127,10 +127,33 @@ fn odd_shapes_are_understood() {
 }
 
 /// Where the built-in server deliberately differs from esn-sabre: topic, what differs, why.
-const DIFFERENCES: &[(Topic, &str, &str)] = &[];
+const DIFFERENCES: &[(Topic, &str, &str)] = &[(
+    Topic::ItipLocalDelivery,
+    "deletedObject",
+    "ours: without the object that was deleted, the end of a series that goes on cannot be told from that of one that is over",
+)];
 
 /// Topics that the built-in server does not publish, and why.
-const SILENT: &[(Topic, &str)] = &[];
+const SILENT: &[(Topic, &str)] = &[
+    (Topic::ResourceCreated, RESOURCES),
+    (Topic::ResourceAccepted, RESOURCES),
+    (Topic::ResourceDeclined, RESOURCES),
+    (Topic::SubscriptionCreated, SUBSCRIPTIONS),
+    (Topic::SubscriptionUpdated, SUBSCRIPTIONS),
+    (Topic::SubscriptionDeleted, SUBSCRIPTIONS),
+    (Topic::ContactCreated, BOOKS),
+    (Topic::ContactUpdated, BOOKS),
+    (Topic::ContactDeleted, BOOKS),
+    (Topic::AddressBookCreated, BOOKS),
+    (Topic::AddressBookUpdated, BOOKS),
+    (Topic::AddressBookDeleted, BOOKS),
+    (Topic::BookSubscriptionCreated, SUBSCRIPTIONS),
+    (Topic::BookSubscriptionUpdated, SUBSCRIPTIONS),
+    (Topic::BookSubscriptionDeleted, SUBSCRIPTIONS),
+];
+const RESOURCES: &str = "the built-in server has no resources yet";
+const SUBSCRIPTIONS: &str = "the built-in server shares nothing yet";
+const BOOKS: &str = "nobody in the house asks about address books yet, so the built-in server tells nothing of them";
 
 /// Keys and types of an object; of the properties of a calendar, too.
 fn shape(body: &Value) -> BTreeMap<String, &'static str> {

@@ -73,8 +73,7 @@ impl Publisher {
         for message in messages {
             let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
             let (exchange, routing_key) = (message.exchange.into(), message.routing_key.into());
-            let sending =
-                channel.basic_publish(exchange, routing_key, options, &message.body, message.properties);
+            let sending = channel.basic_publish(exchange, routing_key, options, &message.body, message.properties);
             unconfirmed.push_back(self.in_time(session, within(self.limit, "a message", sending)).await?);
             if unconfirmed.len() >= PIPELINE {
                 self.confirm(session, unconfirmed.pop_front()).await?;
@@ -90,9 +89,9 @@ impl Publisher {
         let Some(confirm) = confirm else { return Ok(()) };
         match self.in_time(session, within(self.limit, "a message", confirm)).await? {
             Confirmation::Ack(None) => Ok(()),
-            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => Err(RabbitMqError::Refused(
-                format!("no queue takes what is published to {}", returned.delivery.exchange),
-            )),
+            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+                Err(RabbitMqError::Unrouted(returned.delivery.exchange.to_string()))
+            }
             Confirmation::Nack(None) => Err(RabbitMqError::Refused("the broker could not keep a message".to_owned())),
             Confirmation::NotRequested => Err(RabbitMqError::Refused("the broker confirms nothing".to_owned())),
         }
@@ -105,7 +104,7 @@ impl Publisher {
         work: impl Future<Output = Result<T, RabbitMqError>>,
     ) -> Result<T, RabbitMqError> {
         work.await.map_err(|error| match error {
-            RabbitMqError::Away(_) if session.connection.status().blocked() => RabbitMqError::Refused(
+            RabbitMqError::Away(_) if session.connection.status().blocked() => RabbitMqError::Away(
                 "the broker takes no messages: it is short of memory or disk (connection.blocked)".to_owned(),
             ),
             error => error,
