@@ -246,11 +246,26 @@ impl Message {
     }
 }
 
+/// Reads a path that may begin with more slashes than one, as esn-sabre writes some (messaging §1.6).
+fn with_one_slash<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let path = String::deserialize(deserializer)?;
+    let plain = path.trim_start_matches('/');
+    path.get(path.len() - plain.len() - usize::from(plain.len() < path.len())..)
+        .unwrap_or_default()
+        .parse()
+        .map_err(serde::de::Error::custom)
+}
+
 /// Payload of the event and alarm topics (messaging §1.3–§1.5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventChanged {
     /// The object as this instance of the calendar sees it.
+    #[serde(deserialize_with = "with_one_slash")]
     pub event_path: ObjectPath,
     /// The new content (deleted: the last) as jCal.
     pub event: Value,
@@ -347,6 +362,7 @@ pub struct Notification {
 #[serde(rename_all = "camelCase")]
 pub struct CalendarChanged {
     /// The calendar.
+    #[serde(deserialize_with = "with_one_slash")]
     pub calendar_path: CalendarPath,
     /// Its properties in Clark notation; `null` when it is gone.
     pub calendar_props: Value,
@@ -380,6 +396,7 @@ pub struct ResourceEvent {
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionChanged {
     /// The subscription, as its subscriber sees it.
+    #[serde(deserialize_with = "with_one_slash")]
     pub calendar_path: CalendarPath,
     /// `/` and the stored source, of deletions only.
     #[serde(default)]

@@ -24,8 +24,9 @@ start() {
   configuration >"$DATA/rabbitmq.conf"
   echo '[rabbitmq_management].' >"$DATA/enabled_plugins"
   program /usr/lib/rabbitmq/bin/rabbitmq-server >"$DATA/start"
-  program /usr/lib/rabbitmq/bin/rabbitmqctl >"$DATA/ctl"
-  chmod 755 "$DATA"/{start,ctl}
+  program /usr/lib/rabbitmq/bin/rabbitmqctl >"$DATA/control"
+  printf '#!/bin/sh\nexec %s "$@"\n' "${RUN[*]} $DATA/control" >"$DATA/ctl"
+  chmod 755 "$DATA"/{start,control,ctl}
   hand_over "$DATA"/{home,mnesia,log,server.key,client.key,enabled_plugins}
 
   # The port mapper of Erlang is a daemon that a node starts by itself and leaves behind: one of our own is stopped with the rest.

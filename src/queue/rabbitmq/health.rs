@@ -45,12 +45,13 @@ impl HealthCheck for Backend {
         let inner = &self.0.inner;
         let checking = async {
             for session in [inner.publishing_session().await?, inner.consuming_session().await?] {
-                let opening = session.connection.create_channel();
-                super::connection::within(inner.limit(), "opening a channel", opening).await?;
+                // It reads nothing then, so it would not answer either.
                 if session.connection.status().blocked() {
                     let short = "it takes no messages: it is short of memory or disk";
                     return Ok(Health::Degraded(short.to_owned()));
                 }
+                let opening = session.connection.create_channel();
+                super::connection::within(inner.limit(), "opening a channel", opening).await?;
             }
             let probe = inner.probed().await?;
             if probe.is_new_enough() {

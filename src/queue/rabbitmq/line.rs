@@ -32,6 +32,7 @@ pub(super) struct Entry {
     /// No attempt before.
     pub(super) due: Option<Instant>,
     acker: Acker,
+    /// Its place among all that ever came; kept when it waits elsewhere and comes again.
     seq: u64,
 }
 
@@ -64,7 +65,7 @@ pub(super) struct Taken {
 #[derive(Debug)]
 enum Memory {
     /// It stood in line, after so many attempts.
-    Waited { attempts: u32, error: Option<String>, due: Option<Instant>, suspect: bool },
+    Waited { attempts: u32, error: Option<String>, due: Option<Instant>, suspect: bool, seq: u64 },
     /// Its effect is durable, or it is a dead letter.
     Settled,
 }
@@ -79,6 +80,20 @@ struct Claim {
     expires: Instant,
     /// Its end is being made durable.
     settling: bool,
+}
+
+/// A message that waits in the retry queue.
+#[derive(Debug)]
+struct Parked {
+    identity: String,
+    seq: u64,
+    until: Instant,
+}
+
+impl Parked {
+    fn of(entry: &Entry, now: Instant) -> Self {
+        Self { identity: entry.incoming.identity.clone(), seq: entry.seq, until: now + PARKED }
+    }
 }
 
 /// The messages of one key.
@@ -108,7 +123,7 @@ pub(super) struct Line {
     arrived: u64,
     taken: u64,
     /// Copies in the retry queue, by key.
-    parked: HashMap<Key, Vec<(String, Instant)>>,
+    parked: HashMap<Key, Vec<Parked>>,
     remembered: HashMap<String, (Memory, Instant)>,
     acknowledged: VecDeque<(String, Instant)>,
     stuck_since: Option<Instant>,
@@ -135,11 +150,12 @@ impl Line {
             }
             match self.remembered.remove(&entry.incoming.identity) {
                 Some((Memory::Settled, _)) => return Arrival::Settled(entry.acker),
-                Some((Memory::Waited { attempts, error, due, suspect }, _)) => {
+                Some((Memory::Waited { attempts, error, due, suspect, seq }, _)) => {
                     entry.incoming.attempts = attempts;
                     entry.incoming.error = error;
                     entry.due = due;
                     entry.suspect = suspect;
+                    entry.seq = seq;
                 }
                 None => {}
             }
@@ -149,29 +165,34 @@ impl Line {
             self.acknowledged.retain(|(identity, _)| *identity != entry.incoming.identity);
         }
         let key: Key = entry.incoming.message.key.as_str().into();
-        if self.follows(&key, &entry.incoming.identity, now) {
+        if self.follows(&key, &mut entry, now) {
             return Arrival::Follows(entry);
         }
-        self.lanes.entry(Arc::clone(&key)).or_default().waiting.push_back(entry);
-        self.waiting += 1;
-        self.refresh(&key);
+        self.stand(&key, entry);
         Arrival::Queued
     }
 
-    /// Whether an earlier message of the key waits in the retry queue. The message itself may be one that came back.
-    fn follows(&mut self, key: &Key, identity: &str, now: Instant) -> bool {
+    /// Puts a message into its lane, behind those that came before it.
+    fn stand(&mut self, key: &Key, entry: Entry) {
+        let lane = self.lanes.entry(Arc::clone(key)).or_default();
+        let place = lane.waiting.iter().rposition(|e| e.seq < entry.seq).map_or(0, |before| before + 1);
+        lane.waiting.insert(place, entry);
+        self.waiting += 1;
+        self.refresh(key);
+    }
+
+    /// Whether an older message of the key waits in the retry queue. One that comes back from there has its old place.
+    fn follows(&mut self, key: &Key, entry: &mut Entry, now: Instant) -> bool {
         let Some(copies) = self.parked.get_mut(key) else { return false };
-        let came_back = copies.iter().position(|(copy, _)| copy == identity);
-        if let Some(place) = came_back {
-            copies.remove(place);
+        if let Some(place) = copies.iter().position(|copy| copy.identity == entry.incoming.identity) {
+            entry.seq = copies.swap_remove(place).seq;
         }
-        copies.retain(|(_, until)| *until > now);
-        let others = !copies.is_empty();
-        if !others {
+        copies.retain(|copy| copy.until > now);
+        let follows = copies.iter().any(|copy| copy.seq < entry.seq);
+        if copies.is_empty() {
             self.parked.remove(key);
         }
-        // The retry queue keeps order: what is left there went in later than one that came back.
-        others && came_back.is_none()
+        follows
     }
 
     /// Hands out up to `most`, the oldest first, until `now + visibility`.
@@ -287,14 +308,11 @@ impl Line {
         match acker.filter(Acker::usable) {
             Some(acker) => {
                 let key: Key = incoming.message.key.as_str().into();
-                let entry = Entry { incoming, suspect, due, acker, seq };
-                self.lanes.entry(Arc::clone(&key)).or_default().waiting.push_front(entry);
-                self.waiting += 1;
-                self.refresh(&key);
+                self.stand(&key, Entry { incoming, suspect, due, acker, seq });
             }
             None => {
                 let Incoming { identity, attempts, error, .. } = incoming;
-                self.remember(identity, Memory::Waited { attempts, error, due, suspect }, now);
+                self.remember(identity, Memory::Waited { attempts, error, due, suspect, seq }, now);
             }
         }
     }
@@ -320,9 +338,9 @@ impl Line {
         self.waiting = 0;
         self.stuck_since = None;
         for (key, lane) in lanes {
-            for Entry { incoming, suspect, due, .. } in lane.waiting {
+            for Entry { incoming, suspect, due, seq, .. } in lane.waiting {
                 let Incoming { identity, attempts, error, .. } = incoming;
-                self.remember(identity, Memory::Waited { attempts, error, due, suspect }, now);
+                self.remember(identity, Memory::Waited { attempts, error, due, suspect, seq }, now);
             }
             if let Some(id) = lane.under_way {
                 self.lanes.insert(key, Lane { under_way: Some(id), ..Lane::default() });
@@ -374,7 +392,7 @@ impl Line {
         let leaving = self.lanes.get_mut(key).map(|lane| std::mem::take(&mut lane.waiting)).unwrap_or_default();
         self.waiting -= leaving.len();
         let copies = self.parked.entry(Arc::clone(key)).or_default();
-        copies.extend(leaving.iter().map(|e| (e.incoming.identity.clone(), now + PARKED)));
+        copies.extend(leaving.iter().map(|e| Parked::of(e, now)));
         self.refresh(key);
         leaving
     }
@@ -382,28 +400,25 @@ impl Line {
     /// One that follows others into the retry queue.
     pub(super) fn followed(&mut self, entry: &Entry, now: Instant) {
         let key: Key = entry.incoming.message.key.as_str().into();
-        self.parked.entry(key).or_default().push((entry.incoming.identity.clone(), now + PARKED));
+        self.parked.entry(key).or_default().push(Parked::of(entry, now));
     }
 
     /// One that could not be put into the retry queue: it waits here, in its place.
     pub(super) fn stay(&mut self, entry: Entry, now: Instant) {
         let key: Key = entry.incoming.message.key.as_str().into();
         if let Some(copies) = self.parked.get_mut(&key) {
-            copies.retain(|(copy, _)| *copy != entry.incoming.identity);
+            copies.retain(|copy| copy.identity != entry.incoming.identity);
             if copies.is_empty() {
                 self.parked.remove(&key);
             }
         }
-        if !entry.acker.usable() {
-            let Incoming { identity, attempts, error, .. } = entry.incoming;
-            self.remember(identity, Memory::Waited { attempts, error, due: entry.due, suspect: entry.suspect }, now);
+        if entry.acker.usable() {
+            self.stand(&key, entry);
             return;
         }
-        let lane = self.lanes.entry(Arc::clone(&key)).or_default();
-        let place = lane.waiting.iter().position(|e| e.seq > entry.seq).unwrap_or(lane.waiting.len());
-        lane.waiting.insert(place, entry);
-        self.waiting += 1;
-        self.refresh(&key);
+        let Entry { incoming, suspect, due, seq, .. } = entry;
+        let Incoming { identity, attempts, error, .. } = incoming;
+        self.remember(identity, Memory::Waited { attempts, error, due, suspect, seq }, now);
     }
 
     /// Puts the head of a key where it belongs.
@@ -451,5 +466,127 @@ impl Line {
     pub(super) fn oldest(&self) -> Option<DateTime<Utc>> {
         let waiting = self.lanes.values().flat_map(|l| &l.waiting).map(|e| e.incoming.published);
         waiting.chain(self.claims.values().map(|c| c.incoming.published)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::message::Delivery;
+
+    use super::*;
+    use crate::events::{Message, Topic};
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    fn incoming(key: &str, identity: &str) -> Incoming {
+        Incoming {
+            message: Message::new(Topic::EventCreated, key, &identity),
+            identity: identity.to_owned(),
+            published: DateTime::UNIX_EPOCH,
+            attempts: 0,
+            error: None,
+            due: None,
+        }
+    }
+
+    fn acker() -> Acker {
+        Delivery::mock(1, "".into(), "".into(), false, Vec::new()).acker
+    }
+
+    fn arrive(line: &mut Line, key: &str, identity: &str, redelivered: bool, now: Instant) -> Arrival {
+        line.arrive(incoming(key, identity), acker(), redelivered, None, now)
+    }
+
+    fn take(line: &mut Line, now: Instant) -> Vec<(u64, String, u32)> {
+        line.take(10, now, SOON).into_iter().map(|t| (t.id, t.incoming.identity, t.incoming.attempts)).collect()
+    }
+
+    #[test]
+    fn one_of_a_key_is_under_way_and_a_failure_holds_up_its_key() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        for (key, identity) in [("a", "1"), ("a", "2"), ("b", "3")] {
+            assert!(matches!(arrive(&mut line, key, identity, false, now), Arrival::Queued));
+        }
+        let taken = take(&mut line, now);
+        assert_eq!(taken.iter().map(|t| t.1.as_str()).collect::<Vec<_>>(), ["1", "3"]);
+        line.fail(taken[0].0, "x".into(), now + SOON, now);
+        assert!(take(&mut line, now).is_empty());
+        assert_eq!(line.next(), Some(now + SOON));
+        let again = take(&mut line, now + SOON);
+        assert_eq!((again[0].1.as_str(), again[0].2), ("1", 1), "and the one under way has expired");
+        assert_eq!((again[1].1.as_str(), again[1].2), ("3", 1));
+        assert!(line.finish(again[0].0, now).is_some());
+        assert_eq!(take(&mut line, now + SOON)[0].1, "2");
+    }
+
+    #[test]
+    fn what_goes_to_the_retry_queue_comes_back_in_its_old_order() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        for identity in ["1", "2", "3"] {
+            arrive(&mut line, "a", identity, false, now);
+        }
+        let taken = take(&mut line, now);
+        line.fail(taken[0].0, "x".into(), now + SOON, now);
+        let leaving = line.excess(0, SOON * 2, 100, now);
+        assert_eq!(leaving.iter().map(|e| e.incoming.identity.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
+        assert_eq!(line.len(), 0);
+        assert!(matches!(arrive(&mut line, "a", "4", false, now), Arrival::Follows(_)), "a new one follows them");
+        assert!(matches!(arrive(&mut line, "a", "2", false, now), Arrival::Follows(_)), "before the first is back");
+        assert!(matches!(arrive(&mut line, "b", "5", false, now), Arrival::Queued));
+        assert!(matches!(arrive(&mut line, "a", "1", false, now), Arrival::Queued));
+        assert_eq!(take(&mut line, now).iter().map(|t| t.1.as_str()).collect::<Vec<_>>(), ["1", "5"]);
+        assert!(matches!(arrive(&mut line, "a", "7", false, now + PARKED), Arrival::Queued), "they went elsewhere");
+    }
+
+    #[test]
+    fn a_lost_connection_is_survived_by_what_is_known() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        for identity in ["1", "2", "3", "4"] {
+            arrive(&mut line, identity, identity, false, now);
+        }
+        let taken = line.take(3, now, SOON);
+        line.lose(now);
+        assert_eq!((line.len(), line.held_from_broker()), (3, 0), "those under way are");
+        assert!(line.finish(taken[0].id, now).is_none(), "it cannot be acknowledged any more");
+        line.fail(taken[1].id, "x".into(), now + SOON, now);
+        assert!(matches!(arrive(&mut line, "1", "1", true, now), Arrival::Settled(_)));
+        assert!(matches!(arrive(&mut line, "2", "2", true, now), Arrival::Queued));
+        assert!(matches!(arrive(&mut line, "3", "3", true, now), Arrival::Queued));
+        assert!(matches!(arrive(&mut line, "4", "4", true, now), Arrival::Queued));
+        assert!(matches!(arrive(&mut line, "9", "9", true, now), Arrival::Queued));
+        let again: Vec<_> = line.take(10, now, SOON).into_iter().map(|t| (t.incoming.identity, t.suspect)).collect();
+        assert_eq!(again, [("4".to_owned(), false), ("9".to_owned(), true)], "what was never here is a suspect");
+        assert!(line.finish(taken[2].id, now).is_some(), "the one under way has its acknowledgement again");
+        assert_eq!(take(&mut line, now + SOON / 2), []);
+    }
+
+    #[test]
+    fn an_acknowledgement_that_may_be_lost_is_remembered_for_what_comes_again() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        for (n, sent) in [("1", true), ("2", true), ("3", false)] {
+            arrive(&mut line, "a", n, false, now);
+            let taken = take(&mut line, now).remove(0);
+            let (identity, _) = line.finish(taken.0, now).unwrap();
+            let at = if n == "1" { now } else { now + ACK_UNSURE * 2 };
+            line.acknowledged(identity, sent, at);
+        }
+        line.lose(now + ACK_UNSURE * 2);
+        let later = now + ACK_UNSURE * 2;
+        assert!(matches!(arrive(&mut line, "a", "1", true, later), Arrival::Queued), "that arrived long ago");
+        assert!(matches!(arrive(&mut line, "a", "2", true, later), Arrival::Settled(_)));
+        assert!(matches!(arrive(&mut line, "a", "3", false, later), Arrival::Queued), "another one of its content");
+    }
+
+    #[test]
+    fn a_line_full_of_one_key_makes_room_after_a_while() {
+        let (mut line, now) = (Line::default(), Instant::now());
+        for n in 0..4 {
+            arrive(&mut line, "a", &n.to_string(), false, now);
+        }
+        take(&mut line, now);
+        assert!(line.is_stuck(4));
+        assert!(line.excess(2, SOON, 4, now).is_empty());
+        assert_eq!(line.excess(2, SOON, 4, now + STUCK).len(), 3);
+        assert_eq!(line.len(), 1);
     }
 }

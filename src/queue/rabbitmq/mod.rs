@@ -72,6 +72,9 @@ pub enum RabbitMqError {
     /// The broker did not take a message.
     #[error("{0}")]
     Refused(String),
+    /// No queue is bound to an exchange to which one should be: somebody deleted it. Trying again helps.
+    #[error("no queue takes what is published to {0}")]
+    Unrouted(String),
     /// It does not answer, or ended the connection. The same call may succeed later.
     #[error("RabbitMQ: {0}")]
     Away(String),
@@ -249,10 +252,10 @@ impl Inner {
         let publications = publications.collect();
         let session = self.publishing_session().await?;
         let published = self.publisher.publish(&session, publications).await;
-        if let Err(RabbitMqError::Refused(_)) = &published {
-            // Somebody may have deleted a queue; the next attempt finds it again.
-            if let Err(error) = self.declare_all(&session).await {
-                tracing::debug!(%error, "what is missing could not be declared again");
+        if let Err(RabbitMqError::Unrouted(_)) = &published {
+            // The next attempt finds the queue again.
+            if !matches!(tokio::time::timeout(self.limit(), self.declare_all(&session)).await, Ok(Ok(()))) {
+                tracing::debug!("the queue that is missing could not be declared again");
             }
         }
         published

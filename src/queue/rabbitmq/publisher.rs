@@ -89,9 +89,9 @@ impl Publisher {
         let Some(confirm) = confirm else { return Ok(()) };
         match self.in_time(session, within(self.limit, "a message", confirm)).await? {
             Confirmation::Ack(None) => Ok(()),
-            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => Err(RabbitMqError::Refused(
-                format!("no queue takes what is published to {}", returned.delivery.exchange),
-            )),
+            Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+                Err(RabbitMqError::Unrouted(returned.delivery.exchange.to_string()))
+            }
             Confirmation::Nack(None) => Err(RabbitMqError::Refused("the broker could not keep a message".to_owned())),
             Confirmation::NotRequested => Err(RabbitMqError::Refused("the broker confirms nothing".to_owned())),
         }
@@ -104,7 +104,7 @@ impl Publisher {
         work: impl Future<Output = Result<T, RabbitMqError>>,
     ) -> Result<T, RabbitMqError> {
         work.await.map_err(|error| match error {
-            RabbitMqError::Away(_) if session.connection.status().blocked() => RabbitMqError::Refused(
+            RabbitMqError::Away(_) if session.connection.status().blocked() => RabbitMqError::Away(
                 "the broker takes no messages: it is short of memory or disk (connection.blocked)".to_owned(),
             ),
             error => error,

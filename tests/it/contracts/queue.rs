@@ -11,7 +11,7 @@ use convoke::events::{Message, Topic};
 use convoke::queue::{ConsumerSpec, DeadLetter, Delivery, RetryPolicy, Settlement, SharedQueue};
 use tokio::sync::mpsc;
 
-use super::engines::{Harness as _, IMPATIENT, PATIENT, SqliteHarness};
+use super::engines::{IMPATIENT, PATIENT, SqliteHarness};
 use super::samples::message;
 use super::{optional_suite, suite};
 use crate::rabbitmq_support::Vhost;
