@@ -6,7 +6,7 @@
 pub mod fts;
 pub mod opensearch;
 
-mod analysis;
+pub mod analysis;
 mod contacts;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ pub fn lowercase(text: &str) -> String {
         .collect()
 }
 
-/// The text in ASCII as far as it is Latin; `None` when that changes nothing.
+/// The text in ASCII as far as it is Latin or punctuation; `None` when that changes nothing.
 pub fn folded(text: &str) -> Option<String> {
     if text.is_ascii() {
         return None;
@@ -44,9 +44,15 @@ fn plain(c: char) -> Option<String> {
     (!letters.is_empty() && letters.is_ascii()).then_some(letters)
 }
 
-/// Letters that no accent can be taken off.
+/// Letters that no accent can be taken off, and punctuation.
 fn special(c: char) -> Option<&'static str> {
     Some(match c {
+        '²' => "2",
+        '³' => "3",
+        '¹' => "1",
+        '‘' | '’' | '‚' | '‛' | '′' | '‵' | '‹' | '›' => "'",
+        '«' | '»' | '“' | '”' | '„' | '″' | '‶' => "\"",
+        '\u{2010}'..='\u{2014}' => "-",
         'ß' => "ss",
         'ẞ' => "SS",
         'æ' => "ae",

@@ -1,7 +1,8 @@
 //! Lucene's tokenizer `uax_url_email`: the words of the standard one, with e-mail addresses and URLs left whole.
 //!
 //! It knows a host without a scheme, and the host of an address, by its top-level domain. Lucene has the whole list; here
-//! every domain of two letters is one, and those that people use most. The rest falls apart as it would in a text.
+//! every domain of two letters is one, and those that people use most. The rest falls apart as it would in a text, and so
+//! does a host that is an IPv6 address.
 
 use super::standard;
 
@@ -75,7 +76,10 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         while !rest.is_empty() {
             let whole = url(rest).max(address(rest));
-            let (segment, is_word) = standard::next(rest);
+            let (mut segment, is_word) = standard::next(rest);
+            if is_mail_link(rest) {
+                segment = MAIL_LINK.len() - 1;
+            }
             let (length, is_token) = match whole {
                 Some(whole) if !is_word || whole >= segment => (whole, true),
                 _ if is_word => (segment, true),
@@ -92,25 +96,39 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Before an address; a word of its own then.
+const MAIL_LINK: &str = "mailto:";
+
+fn is_mail_link(text: &str) -> bool {
+    let after = text.get(..MAIL_LINK.len()).filter(|start| start.eq_ignore_ascii_case(MAIL_LINK));
+    after.is_some_and(|_| address(&text[MAIL_LINK.len()..]).is_some())
+}
+
 /// Length of the URL that a text begins with.
 fn url(text: &str) -> Option<usize> {
     let scheme = ["http://", "https://", "ftp://", "file://"]
         .into_iter()
         .find(|scheme| text.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme)))
         .map_or(0, str::len);
+    let scheme = if scheme == 0 { 0 } else { scheme + login(&text[scheme..]) };
     let host = match scheme {
-        0 => known_host(text)?,
-        _ => Some(labels(&text[scheme..]).last()?.1).filter(|host| *host > 0)?,
+        0 => known_host(text).or_else(|| number_host(text))?,
+        _ => labels(&text[scheme..]).last().map_or(0, |(_, end)| end),
     };
+    if scheme > 0 && host == 0 && !text[scheme..].starts_with('/') {
+        return None;
+    }
     let after_host = &text[scheme + host..];
     let port = after_host.strip_prefix(':').map(|p| p.bytes().take_while(u8::is_ascii_digit).count());
     let port = port.filter(|digits| *digits > 0).map_or(0, |digits| digits + 1);
-    let path = &after_host[port..];
-    let path = match path.starts_with(['/', '?', '#']) {
-        true => path.bytes().take_while(|b| is_of_a_path(*b)).count(),
-        false => 0,
-    };
+    let path = path(&after_host[port..]);
     Some(scheme + host + port + path)
+}
+
+/// Length of the user name and password, with their `@`, that a text begins with.
+fn login(text: &str) -> usize {
+    let end = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%".contains(b)).count();
+    if text[end..].starts_with('@') { end + 1 } else { 0 }
 }
 
 /// Length of the e-mail address that a text begins with.
@@ -134,7 +152,15 @@ fn known_host(text: &str) -> Option<usize> {
             longest = Some(end);
         }
     }
-    longest
+    // The root's dot belongs to it.
+    longest.map(|end| end + usize::from(text[end..].starts_with('.')))
+}
+
+/// Length of the IPv4 address that a text begins with.
+fn number_host(text: &str) -> Option<usize> {
+    let end = text.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
+    let number = text[..end].trim_end_matches('.');
+    number.parse::<std::net::Ipv4Addr>().ok().map(|_| number.len())
 }
 
 /// Where the labels of a host name begin and end.
@@ -156,6 +182,25 @@ fn labels(text: &str) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-fn is_of_a_path(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/?#".contains(&b)
+/// Length of the path, query and fragment that a text begins with.
+fn path(text: &str) -> usize {
+    const PATH: &[u8] = b"-._~:@&=;/";
+    const QUERY: &[u8] = b"-._~:@&=;/+$!*'(),?";
+    let run = |from: usize, allowed: &[u8]| {
+        let mut at = from;
+        loop {
+            match text.as_bytes()[at..] {
+                [b, ..] if b.is_ascii_alphanumeric() || allowed.contains(&b) => at += 1,
+                [b'%', one, two, ..] if one.is_ascii_hexdigit() && two.is_ascii_hexdigit() => at += 3,
+                _ => return at,
+            }
+        }
+    };
+    let mut end = if text.starts_with('/') { run(1, PATH) } else { 0 };
+    for mark in ['?', '#'] {
+        if text[end..].starts_with(mark) {
+            end = run(end + 1, QUERY);
+        }
+    }
+    end
 }

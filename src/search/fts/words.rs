@@ -54,7 +54,8 @@ fn with_gaps(text: &str) -> Vec<String> {
 /// Reads a question: words of which any may match, or, where it has operators, a simple query string for the texts of the
 /// event beside the words for people. `scope` is the expression of everything that may be found.
 pub(super) fn read(question: &str, scope: &str) -> Wanted {
-    if question.trim().is_empty() {
+    // A star alone stands for everything.
+    if matches!(question.trim(), "" | "*") {
         return Wanted::Everything;
     }
     let question = analysis::clipped(question);
@@ -163,7 +164,7 @@ mod tests {
         ] {
             assert_eq!(read(question, "S"), Wanted::Matching(expected.to_owned()), "{question}");
         }
-        assert_eq!(read(" \t", "S"), Wanted::Everything);
+        assert_eq!((read(" \t", "S"), read(" * ", "S")), (Wanted::Everything, Wanted::Everything));
         assert_eq!(read("* | \"\" -", "S"), Wanted::Nothing);
     }
 
