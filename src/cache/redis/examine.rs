@@ -115,7 +115,20 @@ impl Shared {
                 Some(first) => Finding::bad(subject, first, &advice),
             });
         }
+        findings.push(match self.transaction(wire.clone()).await {
+            Ok(()) => Finding::good("transactions", "granted"),
+            Err(e) => Finding::bad("transactions", e.to_string(), &advice),
+        });
         findings
+    }
+
+    async fn transaction(&self, mut wire: Wire) -> Result<(), RedisError> {
+        let mut both = redis::pipe();
+        both.atomic().set(self.names.probe(), "").ignore().pexpire(self.names.probe(), STAYS_MS.into()).ignore();
+        match tokio::time::timeout(self.place.patience(), both.exec_async(&mut wire)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+        }
     }
 
     async fn listening_found(&self) -> Finding {

@@ -113,6 +113,17 @@ impl Redis {
         matches!(tokio::time::timeout(patience, hears.wait_for(|hears| *hears)).await, Ok(Ok(_)))
     }
 
+    /// Removes what dead nodes left behind on the bus, if nobody was heard of them the last time either; how many nodes. Happens
+    /// by itself every minute.
+    pub async fn sweep(&self) -> usize {
+        self.shared.sweep().await
+    }
+
+    /// What the user of Redis needs, as rules of `ACL SETUSER`: keys, channels, commands.
+    pub fn access_rules(&self) -> String {
+        self.shared.names.access_rules()
+    }
+
     /// Says goodbye to the other nodes. Without it they find out by themselves.
     pub async fn close(&self) {
         self.tasks.0.iter().for_each(AbortHandle::abort);

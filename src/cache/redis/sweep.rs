@@ -45,14 +45,14 @@ impl Sweeper {
 
 impl Shared {
     /// Looks at every channel that is known, and sweeps those on which nobody listened the last time either.
-    pub(super) async fn sweep(&self) {
-        let outcome = self.try_sweep().await;
-        if let Err(e) = outcome {
+    pub(super) async fn sweep(&self) -> usize {
+        self.try_sweep().await.unwrap_or_else(|e| {
             tracing::debug!(error = ?e, "what dead nodes left behind is looked for later");
-        }
+            0
+        })
     }
 
-    async fn try_sweep(&self) -> Result<(), NoAnswer> {
+    async fn try_sweep(&self) -> Result<usize, NoAnswer> {
         let nodes = self.names.nodes();
         let question = async |mut wire: Wire| redis::cmd("SMEMBERS").arg(&nodes).query_async(&mut wire).await;
         let nodes: Vec<String> = self.link.ask("bus_sweep", question).await?;
@@ -68,14 +68,14 @@ impl Shared {
         }
         candidates.remove(&self.names.own_channel());
         let silent = self.silent(candidates).await?;
-        for (channel, keys) in &silent {
-            if before.contains_key(channel) {
-                self.sweep_channel(channel, keys).await?;
-                tracing::info!(channel, "removed what a dead node left behind on the bus");
-            }
+        let (dead, silent): (HashMap<_, _>, _) =
+            silent.into_iter().partition(|(channel, _)| before.contains_key(channel));
+        self.sweeper.suspects().silent = silent;
+        for (channel, keys) in &dead {
+            self.sweep_channel(channel, keys).await?;
+            tracing::info!(channel, "removed what a dead node left behind on the bus");
         }
-        self.sweeper.suspects().silent = silent.into_iter().filter(|(c, _)| !before.contains_key(c)).collect();
-        Ok(())
+        Ok(dead.len())
     }
 
     /// Those to whom nobody listens.

@@ -91,7 +91,7 @@ impl Shared {
             steps.push(step);
         }
         let mut step = redis::pipe();
-        step.hset_multiple(&name, &fields).ignore().pexpire(&name, millis(self.time_to_live.min(left))).ignore();
+        step.cmd("HSET").arg(&name).arg(&fields).ignore().pexpire(&name, millis(self.time_to_live.min(left))).ignore();
         steps.push(step);
         if !self.place.is_cluster() {
             steps = vec![joined(&steps)];

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{TimeDelta, Timelike as _};
 use convoke::cache::memory::{MemoryBus, MemoryTokenCache};
-use convoke::cache::{CachedToken, Heard, SharedBus, SharedTokenCache, Subscription, TokenKey};
+use convoke::cache::{CachedToken, Heard, SharedBus, SharedTokenCache, Subscription, TokenCache, TokenKey, redis};
 use convoke::clock::Env;
 use futures_util::StreamExt as _;
 
@@ -32,10 +32,30 @@ impl Harness for Memory {
 /// Redis, which keeps no size.
 struct Redis(Kind);
 
+/// What one node remembers, as the other knows it.
+struct TwoNodes(redis::Redis, redis::Redis);
+
+#[async_trait]
+impl TokenCache for TwoNodes {
+    async fn get(&self, key: &TokenKey) -> Option<CachedToken> {
+        self.1.get(key).await
+    }
+
+    async fn put(&self, key: TokenKey, token: CachedToken) {
+        self.0.put(key, token).await;
+    }
+
+    async fn forget_session(&self, sid: &str) -> usize {
+        self.0.forget_session(sid).await
+    }
+}
+
 #[async_trait]
 impl Harness for Redis {
     async fn cache(&self, time_to_live: Duration, _: u64) -> Option<SharedTokenCache> {
-        Some(Arc::new(redis_support::node_for(&redis_support::shared(self.0)?, time_to_live).await))
+        let config = redis_support::shared(self.0)?;
+        let node = || redis_support::node_for(&config, time_to_live);
+        Some(Arc::new(TwoNodes(node().await, node().await)))
     }
 }
 
