@@ -10,8 +10,10 @@ use crate::health::HealthCheck;
 use crate::mongo::Mongo;
 use crate::nodes::{SharedLeases, SharedLedger};
 use crate::queue::OutgoingStore;
+use crate::queue::mongo::MongoOutgoing;
 use crate::queue::sqlite::outgoing::SqliteOutgoing;
 use crate::sqlite::Sqlite;
+use crate::store::mongo::MongoDav;
 use crate::store::mongo::bootstrap::{BootstrapError, bootstrap};
 use crate::store::{SharedDavStore, SharedDirectory, SharedTickets};
 use crate::webadmin::StoreAnswers;
@@ -42,7 +44,11 @@ impl Documents {
         let sqlite = if needs_sqlite { Some(open_sqlite(config, env)?) } else { None };
         match (config.engine.store, sqlite) {
             (StoreEngine::Sqlite, Some(sqlite)) => Self::on_sqlite(sqlite, config.engine.queue).await,
-            (_, sqlite) => Ok(Self::on_mongo(connect_mongo(config, env).await?, sqlite)),
+            (_, sqlite) => {
+                let mongo = connect_mongo(config, env).await?;
+                let dav = MongoDav::open(mongo.clone()).await.map_err(|e| StartError::engine("MongoDB", e))?;
+                Ok(Self::on_mongo(mongo, dav, sqlite))
+            }
         }
     }
 
@@ -66,14 +72,14 @@ impl Documents {
         })
     }
 
-    fn on_mongo(mongo: Mongo, sqlite: Option<Sqlite>) -> Self {
+    fn on_mongo(mongo: Mongo, dav: MongoDav, sqlite: Option<Sqlite>) -> Self {
         Self {
-            dav: Arc::new(mongo.clone()),
+            dav: Arc::new(dav),
             directory: Arc::new(mongo.clone()),
             tickets: Arc::new(mongo.clone()),
             leases: Arc::new(mongo.clone()),
             ledger: Arc::new(mongo.clone()),
-            outgoing: Some(Arc::new(mongo.clone())),
+            outgoing: Some(Arc::new(MongoOutgoing::new(mongo.clone()))),
             health: Arc::new(mongo.clone()),
             sqlite,
             mongo: Some(mongo),
