@@ -21,6 +21,7 @@ mod itip_properties;
 mod journey;
 mod kill;
 mod mail_snapshots;
+mod migrate;
 mod mongo_rows;
 mod mongo_schema;
 mod mongo_support;

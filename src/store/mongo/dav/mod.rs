@@ -77,6 +77,12 @@ impl MongoDav {
         Ok(Self { mongo, places: Cache::new(PLACES), locks: Locks::default(), _sweeper: sweeper })
     }
 
+    /// The store for who only reads: makes no index and finishes nothing. Nothing may be written through it.
+    pub fn for_reading(mongo: Mongo) -> Self {
+        let _sweeper = std::sync::Arc::default();
+        Self { mongo, places: Cache::new(PLACES), locks: Locks::default(), _sweeper }
+    }
+
     /// The connection.
     pub fn mongo(&self) -> &Mongo {
         &self.mongo
