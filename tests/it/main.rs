@@ -20,6 +20,7 @@ mod itip_properties;
 mod journey;
 mod kill;
 mod mail_snapshots;
+mod mongo;
 mod mongo_support;
 mod notify_cases;
 mod notify_consumers;
