@@ -22,6 +22,7 @@ mod journey;
 mod kill;
 mod mail_snapshots;
 mod migrate;
+mod mongo;
 mod mongo_rows;
 mod mongo_schema;
 mod mongo_support;
