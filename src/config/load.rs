@@ -108,6 +108,17 @@ impl Config {
                 wrong(&format!("auth.oidc[{i}].client_id"), "required with client_secret".to_owned());
             }
         }
+        if self.push.silence_s <= self.push.ping_interval_s {
+            let (silence, ping) = (self.push.silence_s, self.push.ping_interval_s);
+            wrong("push.silence_s", format!("found {silence}, expected more than push.ping_interval_s, {ping}"));
+        }
+        for (key, value, most) in
+            [("push.silence_s", self.push.silence_s, 86_400), ("push.pause_ms", self.push.pause_ms, 60_000)]
+        {
+            if value > most {
+                wrong(key, format!("found {value}, expected {most} at most"));
+            }
+        }
         let positive = [
             ("limits.object_bytes", self.limits.object_bytes as u64),
             ("limits.object_depth", self.limits.object_depth as u64),
@@ -118,6 +129,15 @@ impl Config {
             ("limits.xml_depth", self.limits.xml_depth as u64),
             ("proxy.body_bytes", self.proxy.body_bytes),
             ("proxy.idle_timeout_s", self.proxy.idle_timeout_s),
+            ("push.ping_interval_s", self.push.ping_interval_s),
+            ("push.lifetime_s", self.push.lifetime_s),
+            ("push.frame_bytes", self.push.frame_bytes as u64),
+            ("push.connections", self.push.connections as u64),
+            ("push.connections_per_user", self.push.connections_per_user as u64),
+            ("push.tickets_per_minute", u64::from(self.push.tickets_per_minute)),
+            ("push.subscriptions", self.push.subscriptions as u64),
+            ("push.queue", self.push.queue as u64),
+            ("push.lookups", self.push.lookups as u64),
             ("queue.concurrency", self.queue.concurrency as u64),
             ("queue.visibility_s", self.queue.visibility_s),
             ("queue.retry.attempts", u64::from(self.queue.retry.attempts)),
@@ -231,6 +251,9 @@ mod tests {
             ("[upstream]\nurl = \"ftp://x\"", "convoke.toml: upstream.url: ", "\"builtin\" or an http"),
             ("[webadmin]\nlisten = \"0.0.0.0:8000\"", "convoke.toml: webadmin.password: ", "required"),
             ("[[auth.oidc]]\nissuer = \"https://sso.example.org\"", "convoke.toml: auth.oidc", "audience"),
+            ("[push]\nping_interval_s = 0", "convoke.toml: push.ping_interval_s: ", "positive"),
+            ("[push]\npause_ms = 60_001", "convoke.toml: push.pause_ms: ", "60000 at most"),
+            ("[push]\nsilence_s = 5", "convoke.toml: push.silence_s: ", "more than push.ping_interval_s"),
             ("[limits]\noccurrences = 0", "convoke.toml: limits.occurrences: ", "positive"),
             ("[limits", "convoke.toml: ", "line 1"),
         ];

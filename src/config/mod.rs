@@ -5,6 +5,7 @@ mod engine;
 mod load;
 mod mongodb;
 mod opensearch;
+mod push;
 mod rabbitmq;
 mod redis;
 
@@ -18,6 +19,7 @@ pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
 pub use opensearch::OpenSearch;
+pub use push::Push;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 
@@ -61,6 +63,8 @@ pub struct Config {
     pub limits: Limits,
     /// Messages between the parts of the program.
     pub queue: Queue,
+    /// Live updates over WebSocket.
+    pub push: Push,
     /// Logs.
     pub log: Log,
 }

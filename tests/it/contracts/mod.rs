@@ -12,6 +12,7 @@ mod search;
 mod store;
 mod store_engines;
 mod store_sync;
+mod tickets;
 mod transport;
 
 /// Makes one test of each case for an engine.
