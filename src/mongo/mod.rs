@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use mongodb::bson::doc;
 use mongodb::bson::oid::ObjectId as Oid;
-use mongodb::options::{Acknowledgment, ClientOptions, Tls, TlsOptions, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, Tls, TlsOptions, WriteConcern,
+};
 use mongodb::{Client, Database};
 
 pub use error::{Failure, MongoError, code};
@@ -71,7 +73,7 @@ impl Mongo {
         let options = tokio::time::timeout(selection, ClientOptions::parse(&config.url))
             .await
             .map_err(|_| MongoError("mongodb.url: the name servers do not answer".to_owned()))?
-            .map_err(|e| MongoError(format!("mongodb.url: {e}")))?;
+            .map_err(|e| MongoError(bad_url(&config.url, &e)))?;
         let options = with_limits(options, config, selection);
         let hosts = options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let tls = matches!(options.tls, Some(Tls::Enabled(_)));
@@ -167,12 +169,24 @@ impl Mongo {
     }
 }
 
+/// What is wrong with a URL, without its secrets.
+fn bad_url(url: &str, error: &mongodb::error::Error) -> String {
+    if url.contains('@') {
+        // The driver may quote a piece of the password.
+        return "mongodb.url: not understood; in user name and password, write : / ? # [ ] @ as %3A and so on"
+            .to_owned();
+    }
+    format!("mongodb.url: {error}")
+}
+
 /// What the configuration says, on top of what the URL says.
 fn with_limits(mut options: ClientOptions, config: &MongoDb, selection: Duration) -> ClientOptions {
     options.app_name.get_or_insert_with(|| "convoke".to_owned());
     options.server_selection_timeout = Some(selection);
     options.connect_timeout = Some(Duration::from_millis(config.connect_ms));
     options.max_pool_size = Some(config.pool);
+    // What is read decides what is written: never from a secondary, which may be behind.
+    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
     options.retry_reads.get_or_insert(true);
     options.retry_writes.get_or_insert(true);
     // What is acknowledged survives the loss of the primary, and of power.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mongodb::ClientSession;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
-use mongodb::options::ReadConcern;
+use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
+use tokio::time::Instant;
 
 use super::{Failure, Mongo, Timed};
 
@@ -17,6 +18,8 @@ const FIRST: Duration = Duration::from_millis(2);
 const LONGEST: Duration = Duration::from_millis(200);
 /// Attempts at one commit whose result is unknown.
 const COMMITS: u32 = 5;
+/// Time to give a transaction up in.
+const GIVING_UP: Duration = Duration::from_secs(1);
 
 /// Why the work in a transaction ends early.
 #[derive(Debug)]
@@ -53,16 +56,16 @@ impl Mongo {
     /// The work's own refusal, or a [`Failure`] turned into one. After [`Failure::Unavailable`] it is not known whether the
     /// work was done.
     pub async fn transaction<W: Work>(&self, work: &mut W) -> Result<W::Done, W::Refusal> {
-        let mut session = self.timed(self.client().start_session()).await.map_err(|e| W::Refusal::from(e.into()))?;
+        let until = Instant::now() + self.operation_time();
         let mut attempt = 1;
         loop {
-            let error = match self.attempt(&mut session, work).await {
+            let error = match self.attempt(work, until).await {
                 Ok(done) => return Ok(done),
                 Err(Interrupt::Refused(refusal)) => return Err(refusal),
                 Err(Interrupt::Database(error)) => error,
             };
             let again = matches!(&error, Timed::Driver(e) if e.contains_label(TRANSIENT_TRANSACTION_ERROR));
-            if !again || attempt == ATTEMPTS {
+            if !again || attempt == ATTEMPTS || Instant::now() >= until {
                 return Err(W::Refusal::from(error.into()));
             }
             metrics::counter!("convoke_mongodb_transaction_retries_total").increment(1);
@@ -71,29 +74,26 @@ impl Mongo {
         }
     }
 
-    async fn attempt<W: Work>(
-        &self,
-        session: &mut ClientSession,
-        work: &mut W,
-    ) -> Result<W::Done, Interrupt<W::Refusal>> {
-        self.timed(session.start_transaction().read_concern(ReadConcern::snapshot())).await?;
-        match work.attempt(session).await {
+    async fn attempt<W: Work>(&self, work: &mut W, until: Instant) -> Result<W::Done, Interrupt<W::Refusal>> {
+        let mut session = self.timed(self.client().start_session()).await?;
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let begin = session.start_transaction().read_concern(ReadConcern::snapshot()).selection_criteria(primary);
+        self.timed(begin).await?;
+        match work.attempt(&mut session).await {
             Ok(done) => {
-                self.commit(session).await?;
+                self.commit(&mut session, until).await?;
                 Ok(done)
             }
             Err(interrupt) => {
-                // An abort that fails leaves the transaction to the server, which ends it by itself.
-                if let Err(error) = self.timed(session.abort_transaction()).await {
-                    tracing::debug!(error = %Failure::from(error), "a transaction could not be given up in time");
-                }
+                // Gives its locks back. Where that fails the server ends the transaction by itself.
+                let _ = tokio::time::timeout(GIVING_UP, session.abort_transaction()).await;
                 Err(interrupt)
             }
         }
     }
 
     /// Commits; again where nobody knows whether it was done, for a second commit of the same transaction does no harm.
-    async fn commit(&self, session: &mut ClientSession) -> Result<(), Timed> {
+    async fn commit(&self, session: &mut ClientSession, until: Instant) -> Result<(), Timed> {
         let mut attempt = 1;
         loop {
             let error = match self.timed(session.commit_transaction()).await {
@@ -104,7 +104,7 @@ impl Mongo {
                 Timed::Late => true,
                 Timed::Driver(e) => e.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
             };
-            if !unknown || attempt == COMMITS {
+            if !unknown || attempt == COMMITS || (attempt > 1 && Instant::now() >= until) {
                 return Err(error);
             }
             metrics::counter!("convoke_mongodb_commit_retries_total").increment(1);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
+use mongodb::error::{Error, ErrorKind};
 use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
 
@@ -12,6 +13,8 @@ pub(super) fn handler() -> EventHandler<SdamEvent> {
     EventHandler::callback(move |event| {
         let mut away = away.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
+            // The connection was closed on this side.
+            SdamEvent::ServerHeartbeatFailed(failed) if is_ours(&failed.failure) => {}
             SdamEvent::ServerHeartbeatFailed(failed) => {
                 let server = failed.server_address.to_string();
                 if away.insert(server.clone()) {
@@ -31,4 +34,13 @@ pub(super) fn handler() -> EventHandler<SdamEvent> {
             _ => {}
         }
     })
+}
+
+/// Whether a heartbeat failed because this program does not want any more: the driver's way to say so.
+fn is_ours(error: &Error) -> bool {
+    match error.kind.as_ref() {
+        ErrorKind::Shutdown => true,
+        ErrorKind::Internal { message, .. } => message == "server closed",
+        _ => false,
+    }
 }

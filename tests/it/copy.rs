@@ -88,13 +88,13 @@ fn user(domain: &Domain, name: &str) -> User {
 }
 
 /// Two people, with all that people have.
-struct House {
-    alice: User,
-    bob: User,
-    work: Collection,
+pub struct House {
+    pub alice: User,
+    pub bob: User,
+    pub work: Collection,
 }
 
-async fn furnish(end: &End) -> House {
+pub async fn furnish(end: &End) -> House {
     let domain = domain();
     let (alice, bob) = (user(&domain, "alice"), user(&domain, "bob"));
     end.directory.add_domain(&domain).await.unwrap();

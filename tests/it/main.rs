@@ -24,6 +24,8 @@ mod itip_properties;
 mod journey;
 mod kill;
 mod mail_snapshots;
+mod migrate;
+mod mongo;
 mod mongo_rows;
 mod mongo_schema;
 mod mongo_support;

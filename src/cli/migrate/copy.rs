@@ -80,15 +80,15 @@ pub(super) async fn run(args: Args, config: &Config) -> anyhow::Result<ExitCode>
 async fn execute(args: &Args, config: &Config, from: &Opened, to: Option<&Opened>) -> anyhow::Result<ExitCode> {
     check_messages(args, from).await?;
     for (what, count) in from.left_behind().await? {
-        println!("not copied, as convoke keeps no such thing in {:?}: {count} {what}", args.to);
+        println!("not copied, since convoke does not keep such things itself: {count} {what}");
     }
     if let (Some(Opened::Mongo(mongo)), false) = (to, args.dry_run) {
         bootstrap(mongo).await?;
     }
     let options = Options { resume: args.resume, replace: args.replace, dry_run: args.dry_run };
-    let source = from.end().await?;
+    let source = from.end(args.dry_run).await?;
     let target = match to {
-        Some(to) => Some(to.end().await?),
+        Some(to) => Some(to.end(args.dry_run).await?),
         None => None,
     };
     let progress = Progress::new();
@@ -134,11 +134,15 @@ async fn open(engine: Engine, config: &Config, only_existing: bool) -> anyhow::R
 }
 
 impl Opened {
-    async fn end(&self) -> anyhow::Result<End> {
+    /// A dry run must not even make an index.
+    async fn end(&self, dry_run: bool) -> anyhow::Result<End> {
         Ok(match self {
             Self::Sqlite(sqlite) => End { dav: Arc::new(sqlite.clone()), directory: Arc::new(sqlite.clone()) },
             Self::Mongo(mongo) => {
-                let dav = MongoDav::open(mongo.clone()).await?;
+                let dav = match dry_run {
+                    true => MongoDav::for_reading(mongo.clone()),
+                    false => MongoDav::open(mongo.clone()).await?,
+                };
                 End { dav: Arc::new(dav), directory: Arc::new(mongo.clone()) }
             }
         })

@@ -87,6 +87,13 @@ pub(super) const INDEXES: &[Index] = &[
         &[("addressbookid", 1), ("uri", 1)],
         "every access to a card reads its whole book",
     ),
+    // Ours.
+    index(
+        "cards",
+        "addressbookid_1_convoke.uid_1",
+        &[("addressbookid", 1), ("convoke.uid", 1)],
+        "every write of a card reads its whole book",
+    ),
     index("convoke_boxes", "principaluri_1_uri_1", &[("principaluri", 1), ("uri", 1)], "two inboxes may get one path")
         .unique(),
     index("convoke_box_changes", "box_1_synctoken_1", &[("box", 1), ("synctoken", 1)], "inboxes synchronise slowly"),

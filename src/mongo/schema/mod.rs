@@ -8,6 +8,7 @@ mod dav;
 pub mod platform;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::time::Duration;
 
@@ -145,11 +146,11 @@ pub async fn missing_indexes(mongo: &Mongo) -> Result<Vec<MissingIndex>, Failure
     let mut present: BTreeMap<(Place, &str), Vec<IndexModel>> = BTreeMap::new();
     let mut missing = Vec::new();
     for index in indexes() {
-        let key = (index.place, index.collection);
-        if !present.contains_key(&key) {
-            present.insert(key, indexes_of(mongo, index.place, index.collection).await?);
-        }
-        if let Some(lack) = lack(index, &present[&key]) {
+        let models = match present.entry((index.place, index.collection)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(indexes_of(mongo, index.place, index.collection).await?),
+        };
+        if let Some(lack) = lack(index, models) {
             missing.push(MissingIndex { index, lack });
         }
     }

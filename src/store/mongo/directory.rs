@@ -163,7 +163,7 @@ impl DirectoryStore for Mongo {
                 let set = async { passwords(self).update_one(own, doc! { "$set": { "phc": phc } }).upsert(true).await };
                 self.timed(set).await.map(drop)?;
             }
-            None => drop(self.timed(passwords(self).delete_one(own)).await?),
+            None => self.timed(passwords(self).delete_one(own)).await.map(drop)?,
         }
         Ok(())
     }

@@ -178,23 +178,39 @@ fn name_key(index: &schema::Index, found: &Document) -> String {
     format!("{} ({count} documents)", values.collect::<Vec<_>>().join(", "))
 }
 
-/// What other programs keep in the databases that no port of this program knows, with how many there are of each.
-const FOREIGN: [(Place, &str, &str, Option<fn() -> Document>); 11] = [
-    (Place::Dav, "calendarinstances", "shares of calendars", Some(|| doc! { "access": { "$gt": 1 } })),
-    (Place::Dav, "calendarinstances", "calendars that others may see", Some(|| doc! { "public_right": { "$gt": "" } })),
-    (Place::Dav, "calendarsubscriptions", "subscriptions to calendars", None),
-    (Place::Dav, "sharedaddressbooks", "shares of address books", None),
-    (Place::Dav, "addressbooksubscriptions", "subscriptions to address books", None),
-    (Place::Platform, "resources", "resources", None),
-    (Place::Platform, "team_calendars", "team calendars", None),
-    (Place::Platform, "secretlinks", "secret links", None),
-    (Place::Platform, "booking_links", "booking links", None),
-    (Place::Platform, "domain_settings", "settings of domains", None),
-    (
+/// What another program keeps and no port of this program knows.
+struct Foreign {
+    place: Place,
+    collection: &'static str,
+    what: &'static str,
+    filter: fn() -> Document,
+}
+
+const fn foreign(place: Place, collection: &'static str, what: &'static str, filter: fn() -> Document) -> Foreign {
+    Foreign { place, collection, what, filter }
+}
+
+const FOREIGN: [Foreign; 11] = [
+    foreign(Place::Dav, "calendarinstances", "shares of calendars", || doc! { "access": { "$gt": 1 } }),
+    foreign(
+        Place::Dav,
+        "calendarinstances",
+        "calendars that others may see",
+        || doc! { "public_right": { "$gt": "" } },
+    ),
+    foreign(Place::Dav, "calendarsubscriptions", "subscriptions to calendars", Document::new),
+    foreign(Place::Dav, "sharedaddressbooks", "shares of address books", Document::new),
+    foreign(Place::Dav, "addressbooksubscriptions", "subscriptions to address books", Document::new),
+    foreign(Place::Platform, "resources", "resources", Document::new),
+    foreign(Place::Platform, "team_calendars", "team calendars", Document::new),
+    foreign(Place::Platform, "secretlinks", "secret links", Document::new),
+    foreign(Place::Platform, "booking_links", "booking links", Document::new),
+    foreign(Place::Platform, "domain_settings", "settings of domains", Document::new),
+    foreign(
         Place::Platform,
         "domains",
         "domains with administrators",
-        Some(|| doc! { "administrators.0": { "$exists": true } }),
+        || doc! { "administrators.0": { "$exists": true } },
     ),
 ];
 
@@ -204,15 +220,14 @@ const FOREIGN: [(Place, &str, &str, Option<fn() -> Document>); 11] = [
 /// [`Failure`] of the server.
 pub async fn left_behind(mongo: &Mongo) -> Result<Vec<(&'static str, u64)>, Failure> {
     let mut left = Vec::new();
-    for (place, collection, what, filter) in FOREIGN {
-        let database = match place {
+    for foreign in FOREIGN {
+        let database = match foreign.place {
             Place::Platform => mongo.platform(),
             Place::Dav => mongo.dav(),
         };
-        let collection = database.collection::<Document>(collection);
-        let filter = filter.map(|filter| filter()).unwrap_or_default();
-        let count = mongo.timed(async { collection.count_documents(filter).await }).await?;
-        left.extend((count > 0).then_some((what, count)));
+        let collection = database.collection::<Document>(foreign.collection);
+        let count = mongo.timed(collection.count_documents((foreign.filter)())).await?;
+        left.extend((count > 0).then_some((foreign.what, count)));
     }
     Ok(left)
 }

@@ -8,7 +8,8 @@ use convoke::sqlite::Sqlite;
 use convoke::store::{SharedTickets, Ticket};
 use std::sync::Arc;
 
-use super::suite;
+use super::{optional_suite, suite};
+use crate::mongo_support::{REPLICA_SET, STANDALONE, TestMongo};
 
 /// Opens tickets on data of its own, fresh the first time.
 #[async_trait]
@@ -23,6 +24,15 @@ impl Harness for SqliteHarness {
     async fn open(&self) -> SharedTickets {
         let path = self.0.path().join("convoke.db");
         Arc::new(Sqlite::open(&path, Durability::Normal, Env::system()).unwrap())
+    }
+}
+
+#[async_trait]
+impl Harness for TestMongo {
+    async fn open(&self) -> SharedTickets {
+        let mongo = self.connect().await;
+        convoke::store::mongo::bootstrap::bootstrap(&mongo).await.unwrap();
+        Arc::new(mongo)
     }
 }
 
@@ -118,6 +128,30 @@ async fn tickets_that_ended_are_removed_in_time(harness: &dyn Harness) {
 suite!(
     sqlite,
     super::SqliteHarness(tempfile::tempdir().unwrap()),
+    [
+        a_ticket_is_kept_as_it_was,
+        a_ticket_is_taken_once,
+        of_many_who_take_a_ticket_one_gets_it,
+        another_connection_sees_the_ticket,
+        tickets_that_ended_are_removed_in_time,
+    ]
+);
+
+optional_suite!(
+    mongodb,
+    super::TestMongo::on(super::REPLICA_SET),
+    [
+        a_ticket_is_kept_as_it_was,
+        a_ticket_is_taken_once,
+        of_many_who_take_a_ticket_one_gets_it,
+        another_connection_sees_the_ticket,
+        tickets_that_ended_are_removed_in_time,
+    ]
+);
+
+optional_suite!(
+    mongodb_without_transactions,
+    super::TestMongo::on(super::STANDALONE),
     [
         a_ticket_is_kept_as_it_was,
         a_ticket_is_taken_once,

@@ -60,7 +60,8 @@ const ABANDONED_S: i64 = 3600;
 
 /// Applies a batch.
 pub(super) async fn apply(mongo: &Mongo, lock: &Mutex<()>, batch: &Batch) -> Result<Plan, WriteError> {
-    let _turn = lock.lock().await;
+    let turn = tokio::time::timeout(mongo.operation_time(), lock.lock()).await;
+    let _turn = turn.map_err(|_| Failure::timed_out())?;
     let journal = Journal { mongo };
     for _ in 0..TURNS {
         let id = mongo.new_id();

@@ -67,14 +67,17 @@ impl MongoDav {
     /// process that died left in the journal, and goes on looking for such work.
     ///
     /// # Errors
-    /// [`StoreError`] when the server is away, or refuses an index without which paths would not be unique.
+    /// [`StoreError`] when the server is away. An index that cannot be made is a warning.
     pub async fn open(mongo: Mongo) -> Result<Self, StoreError> {
-        let lacking = schema::ensure(&mongo).await?;
-        if let Some(lack) = lacking.iter().find(|lack| lack.index.unique && lack.index.place == schema::Place::Dav) {
-            return Err(StoreError::Broken(format!("{}: {:?}; {}", lack.index, lack.lack, lack.index.why)));
-        }
+        schema::ensure(&mongo).await?;
         let sweeper = Arc::new(journal::Sweeper::start(&mongo).await?);
         Ok(Self { mongo, places: Cache::new(PLACES), locks: Locks::default(), _sweeper: sweeper })
+    }
+
+    /// The store for who only reads: makes no index and finishes nothing. Nothing may be written through it.
+    pub fn for_reading(mongo: Mongo) -> Self {
+        let _sweeper = std::sync::Arc::default();
+        Self { mongo, places: Cache::new(PLACES), locks: Locks::default(), _sweeper }
     }
 
     /// The connection.
@@ -84,7 +87,8 @@ impl MongoDav {
 
     async fn apply(&self, batch: &Batch) -> Result<Written, WriteError> {
         let plan = if self.mongo.has_transactions() {
-            let _turn = self.locks.turn(batch).await;
+            let turn = tokio::time::timeout(self.mongo.operation_time(), self.locks.turn(batch)).await;
+            let _turn = turn.map_err(|_| Failure::timed_out())?;
             let mut applying = transact::Applying { mongo: &self.mongo, batch };
             self.mongo.transaction(&mut applying).await?
         } else {

@@ -105,16 +105,16 @@ pub(super) fn plan(loaded: &Loaded, batch: &Batch, source: &Source<'_>) -> Resul
 }
 
 /// Where a collection comes from.
-enum Origin {
+enum Origin<'b> {
     /// It was there before.
-    Found(Found),
+    Found(&'b Found),
     /// It was made by the batch.
     New(New),
 }
 
 /// A collection while the batch goes on.
-struct Sketch {
-    origin: Origin,
+struct Sketch<'b> {
+    origin: Origin<'b>,
     alive: bool,
     token: u64,
     props: Option<CollectionProps>,
@@ -136,7 +136,7 @@ struct Item<'b> {
 struct Picture<'b> {
     loaded: &'b Loaded,
     source: &'b Source<'b>,
-    sketches: HashMap<CollectionId, Sketch>,
+    sketches: HashMap<CollectionId, Sketch<'b>>,
     items: BTreeMap<(CollectionId, &'b str), Item<'b>>,
     /// Names by UID.
     uids: HashMap<(CollectionId, String), BTreeSet<&'b str>>,
@@ -147,10 +147,10 @@ struct Picture<'b> {
 
 impl<'b> Picture<'b> {
     fn of(loaded: &'b Loaded, source: &'b Source<'b>) -> Self {
-        let sketch = |found: &Found| Sketch {
+        let sketch = |found: &'b Found| Sketch {
             alive: true,
             token: found.collection.sync_token,
-            origin: Origin::Found(found.clone()),
+            origin: Origin::Found(found),
             props: None,
             changes: Vec::new(),
         };
@@ -202,7 +202,7 @@ impl<'b> Picture<'b> {
         Ok((wanted.id, false))
     }
 
-    fn alive(&mut self, index: usize, id: CollectionId) -> Result<&mut Sketch, WriteError> {
+    fn alive(&mut self, index: usize, id: CollectionId) -> Result<&mut Sketch<'b>, WriteError> {
         self.sketches.get_mut(&id).filter(|sketch| sketch.alive).ok_or(WriteError::NoCollection(index))
     }
 
@@ -344,7 +344,7 @@ fn check(index: usize, etag: Option<&str>, expect: &Expect) -> Result<(), WriteE
     if holds { Ok(()) } else { Err(WriteError::Precondition(index)) }
 }
 
-impl Sketch {
+impl Sketch<'_> {
     fn collection(&self) -> &Collection {
         match &self.origin {
             Origin::Found(found) => &found.collection,
@@ -370,7 +370,7 @@ impl Plan {
     }
 
     /// A collection that stays.
-    fn change(&mut self, found: &Found, sketch: &Sketch, source: &Source<'_>) {
+    fn change(&mut self, found: &Found, sketch: &Sketch<'_>, source: &Source<'_>) {
         if sketch.changes.is_empty() {
             return;
         }
@@ -448,7 +448,7 @@ impl Plan {
     }
 
     /// A new collection, with the changes it has seen already.
-    fn create(&mut self, new: &New, sketch: &Sketch, source: &Source<'_>) {
+    fn create(&mut self, new: &New, sketch: &Sketch<'_>, source: &Source<'_>) {
         let place = new.place();
         for (change, before) in sketch.changes.iter().zip(new.oldest..) {
             self.rows.push((place.shelf.changes(), change.row(&place, before)));
