@@ -45,6 +45,7 @@ mod push_frames;
 mod push_support;
 mod push_tickets;
 mod rabbitmq;
+mod rabbitmq_faults;
 mod rabbitmq_support;
 mod radicale;
 mod redis_faults;

@@ -89,8 +89,13 @@ impl Consumer {
         }
     }
 
-    fn lost(&self) {
+    /// Lets go of the channel, and ends the task that reads from it: nobody asks for messages any more.
+    pub(super) fn let_go(&self) {
         *self.running() = None;
+    }
+
+    fn lost(&self) {
+        self.let_go();
         self.line().lose(Instant::now());
         self.bell.notify_waiters();
     }
@@ -268,7 +273,10 @@ async fn pump(
                 }
                 None => return,
             },
-            Some(flushed) = flushes.recv() => drop(flushed.send(())),
+            flushed = flushes.recv() => match flushed {
+                Some(flushed) => drop(flushed.send(())),
+                None => return,
+            },
             () = consumer.relief.notified() => {}
             () = tokio::time::sleep(LOOK_AGAIN), if stuck => {}
         }

@@ -171,6 +171,13 @@ impl RabbitMq {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // As long as the tasks that read from channels go on, the connection stays open.
+        self.all_consumers().iter().for_each(|consumer| consumer.let_go());
+    }
+}
+
 impl Inner {
     fn limit(&self) -> Duration {
         self.publishing.endpoint().operation
