@@ -8,6 +8,7 @@ mod ical;
 mod itip;
 mod logs;
 pub mod play;
+mod reindex;
 mod serve;
 mod user;
 
@@ -53,6 +54,8 @@ enum Command {
     CheckConfig(check_config::Args),
     /// Manage the accounts that convoke itself keeps
     User(user::Args),
+    /// Fill the search index from the calendars
+    Reindex(reindex::Args),
     /// Ask the scheduling rules: which messages does a change make, what does a message do
     Itip(itip::Args),
     /// Check, convert and expand iCalendar text
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(args, choose_file(cli.config)),
         Command::Demo(args) => demo::run(args),
         Command::Serve => with_config(cli.config, serve::run),
+        Command::Reindex(args) => with_config(cli.config, |config| reindex::run(args, config)),
         Command::User(args) => with_config(cli.config, |config| user::run(args, config)),
     };
     result.unwrap_or_else(|error| {
