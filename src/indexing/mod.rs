@@ -2,9 +2,11 @@
 //!
 //! In come the domain events of calendar objects; out go documents to the index, one per VEVENT (storage §4.4). Messages may
 //! come late, twice or out of order: each carries the time it was published as its version, and the index leaves newer
-//! states alone. This room decides nothing about who may find what.
+//! states alone. `reindex` reads everything anew from the calendars. This room decides nothing about who may find what.
 
+mod calendars;
 mod documents;
+pub mod reindex;
 
 use documents::uid;
 pub use documents::{documents, indexed_object};

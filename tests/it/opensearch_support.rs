@@ -49,7 +49,7 @@ impl OpenSearchHarness {
             shards: 1,
             replicas: 0,
             retry_wait_ms: 50,
-            retries: 10,
+            retries: 5,
             events: config::EventsIndex {
                 index: self.name("events"),
                 read_alias: self.name("events-read"),

@@ -9,6 +9,7 @@ mod bulk;
 mod client;
 mod contacts;
 mod documents;
+mod examine;
 mod schema;
 mod search;
 mod sweep;

@@ -201,7 +201,7 @@ impl OpenSearch {
     }
 
     async fn apply_all(&self, works: &mut [Work<'_>]) -> Result<(), Fault> {
-        self.look(works).await?;
+        self.look_at_all(works).await?;
         self.write_heads(works).await;
         self.find_stale(works).await?;
         self.write_overrides(works).await;
@@ -209,7 +209,7 @@ impl OpenSearch {
     }
 
     /// Asks what is there, and leaves out what the SEQUENCE of the reference's documents shows to be late.
-    async fn look(&self, works: &mut [Work<'_>]) -> Result<(), Fault> {
+    async fn look_at_all(&self, works: &mut [Work<'_>]) -> Result<(), Fault> {
         let ids = works.iter().flat_map(|work| {
             let parts = [&work.head, &work.other].into_iter().chain(&work.overrides);
             parts.map(|id| (id.as_str(), work.change.calendar))
