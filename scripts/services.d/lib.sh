@@ -326,19 +326,20 @@ signal_launch() {
 
 # Whether nothing of the process group is left, zombies aside.
 is_gone() {
-  local pid _ stat
+  local pid _ file stat state group
   read -r pid _ <"$1/process"
-  for stat in /proc/[0-9]*/stat; do
-    # Fields after the name in brackets: state, parent, group.
-    stat=$(sed 's/.*) //' "$stat" 2>/dev/null | cut -d' ' -f1,3) || continue
-    [[ $stat != *" $pid" || $stat == Z* || $stat == X* ]] || return 1
+  kill -0 -- "-$pid" 2>/dev/null || return 0
+  for file in /proc/[0-9]*/stat; do
+    # After the name in brackets: state, parent, group.
+    { read -r stat <"$file"; } 2>/dev/null || continue
+    read -r state _ group _ <<<"${stat##*) }"
+    [[ $group != "$pid" || $state == [ZX] ]] || return 1
   done
 }
 
 # wait_until_gone LAUNCH: five seconds at most.
 wait_until_gone() {
   for _ in {1..100}; do
-    kill -0 -- "-$(cut -d' ' -f1 "$1/process")" 2>/dev/null || return 0
     ! is_gone "$1" || return 0
     sleep 0.05
   done

@@ -58,6 +58,7 @@ start() {
   printf -v urls 'redis://127.0.0.1:%s,' "${sentinels[@]}"
   publish CONVOKE_TEST_REDIS_SENTINEL_URLS "${urls%,}"
   publish CONVOKE_TEST_REDIS_SENTINEL_MASTER "$REDIS_MASTER_NAME"
+  publish CONVOKE_TEST_REDIS_SENTINEL_SERVERS "127.0.0.1:$master,127.0.0.1:$replica"
   printf -v urls 'redis://127.0.0.1:%s,' "${cluster[@]}"
   publish CONVOKE_TEST_REDIS_CLUSTER_URLS "${urls%,}"
   publish CONVOKE_TEST_REDIS_PASSWORD "$REDIS_PASSWORD"
@@ -84,7 +85,7 @@ sentinel() {
     echo "sentinel myid $(sentinel_id "$1")"
     echo "sentinel monitor $REDIS_MASTER_NAME 127.0.0.1 $master 2"
     echo "sentinel auth-pass $REDIS_MASTER_NAME $REDIS_PASSWORD"
-    echo "sentinel down-after-milliseconds $REDIS_MASTER_NAME 1000"
+    echo "sentinel down-after-milliseconds $REDIS_MASTER_NAME 2000"
     echo "sentinel failover-timeout $REDIS_MASTER_NAME 3000"
     echo "sentinel known-replica $REDIS_MASTER_NAME 127.0.0.1 $replica"
     for other in 0 1 2; do

@@ -9,7 +9,7 @@ use chrono::{TimeDelta, Timelike as _};
 use convoke::cache::redis::Redis;
 use convoke::cache::{Bus as _, CachedToken, Heard, Subscription, TokenCache as _, TokenKey};
 use convoke::clock::Env;
-use convoke::config::Redis as Config;
+use convoke::config::{Redis as Config, RedisTopology};
 use convoke::health::{Examine as _, Health, HealthCheck as _, Verdict};
 use futures_util::StreamExt as _;
 use redis::AsyncCommands as _;
@@ -300,6 +300,7 @@ async fn a_node_that_ends_signs_off() {
         let (lives, ends) = (node(&config).await, node(&config).await);
         let subscription = ends.subscribe("username:alice@example.org").await.unwrap();
         ends.close().await;
+        drop(ends.subscribe("t").await.unwrap());
         assert_eq!((lives.sweep().await, lives.sweep().await), (0, 0), "{kind:?}: nothing is left behind");
         if kind == Kind::Standalone {
             let left: Vec<String> = beside(&config).await.keys(format!("{}*", config.key_prefix)).await.unwrap();
@@ -367,14 +368,21 @@ async fn a_close_look_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_replica_is_not_written_to() {
-    let Some(config) = shared(Kind::Sentinel) else { return };
-    let mut sentinel = plain(&config.urls[0], config.password.as_deref().unwrap()).await;
-    let replicas: Vec<Fields> =
-        redis::cmd("SENTINEL").arg("REPLICAS").arg("convoke").query_async(&mut sentinel).await.unwrap();
-    let (ip, port) = (&replicas[0]["ip"], &replicas[0]["port"]);
-    let config = Config { urls: vec![format!("redis://{ip}:{port}")], ..shared(Kind::Standalone).unwrap() };
-    let redis = that_is_away(&config).await;
+async fn the_master_is_found_among_its_replicas_and_a_replica_is_not_written_to() {
+    let Some(sentinels) = shared(Kind::Sentinel) else { return };
+    let mut sentinel = plain(&sentinels.urls[0], sentinels.password.as_deref().unwrap()).await;
+    let ask = |what: &str| redis::cmd("SENTINEL").arg(what).arg("convoke").to_owned();
+    let (host, port): (String, u16) = ask("GET-MASTER-ADDR-BY-NAME").query_async(&mut sentinel).await.unwrap();
+    let replicas: Vec<Fields> = ask("REPLICAS").query_async(&mut sentinel).await.unwrap();
+    let replica = format!("redis://{}:{}", replicas[0]["ip"], replicas[0]["port"]);
+
+    let urls = vec![replica.clone(), format!("redis://{host}:{port}")];
+    let all = Config { urls, topology: RedisTopology::MasterReplica, ..sentinels.clone() };
+    node(&all).await.put(key_of("a"), alice(None)).await;
+    assert!(node(&sentinels).await.get(&key_of("a")).await.is_some(), "it is the master that the sentinels know");
+
+    let one = Config { urls: vec![replica], topology: RedisTopology::Standalone, ..sentinels };
+    let redis = that_is_away(&one).await;
     assert!(matches!(redis.check().await, Health::Degraded(why) if why.contains("not a master")));
 }
 

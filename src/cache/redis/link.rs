@@ -186,7 +186,7 @@ impl Link {
                 _ = state.changed() => {}
                 () = tokio::time::sleep(PING_EVERY) => {
                     // What it says does not matter: not to answer breaks the link.
-                    let _ = self.ask("ping", async |mut wire| redis::cmd("PING").exec_async(&mut wire).await).await;
+                    let _ = self.ask("ping", async |mut wire: Wire| wire.ping().await).await;
                 }
             }
         }
@@ -239,16 +239,24 @@ fn breaks(error: &RedisError) -> bool {
         ErrorKind::Io | ErrorKind::Parse | ErrorKind::AuthenticationFailed | ErrorKind::ClusterConnectionNotFound => {
             true
         }
-        ErrorKind::Server(kind) => matches!(
-            kind,
-            ServerErrorKind::BusyLoading
-                | ServerErrorKind::ClusterDown
-                | ServerErrorKind::MasterDown
-                // The master became a replica.
-                | ServerErrorKind::ReadOnly
-        ),
-        _ => false,
+        _ => {
+            // Of a transaction, what each command was told.
+            let told = error.clone().into_server_errors();
+            told.iter().flat_map(|told| told.iter()).filter_map(|(_, error)| error.kind()).any(is_elsewhere)
+        }
     }
+}
+
+/// Whether the server cannot do at the moment what another may.
+fn is_elsewhere(kind: ServerErrorKind) -> bool {
+    matches!(
+        kind,
+        ServerErrorKind::BusyLoading
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown
+            // The master became a replica.
+            | ServerErrorKind::ReadOnly
+    )
 }
 
 /// Between half and all of it, so that nodes do not come back at the same instant.

@@ -37,15 +37,18 @@ impl Shared {
     /// Listens for as long as there is a link, and again when there is another one, for ever.
     pub(super) async fn listen(&self) {
         let mut wait = WAIT;
+        let mut said = false;
         loop {
             self.link.until_up().await;
             let why = self.listen_once().await;
             if self.hears.send_replace(false) {
                 wait = WAIT;
+                said = false;
             }
             // Where the link broke, too, that was said.
-            if self.link.number().is_some() {
-                tracing::warn!(why, "other nodes are not heard; listening again");
+            if self.link.number().is_some() && !said {
+                tracing::warn!(why, "other nodes are not heard; trying again");
+                said = true;
             }
             tokio::time::sleep(jittered(wait, &self.env)).await;
             wait = (wait * 2).min(LONGEST_WAIT);

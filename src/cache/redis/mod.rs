@@ -127,6 +127,7 @@ impl Redis {
     /// Says goodbye to the other nodes. Without it they find out by themselves.
     pub async fn close(&self) {
         self.tasks.0.iter().for_each(AbortHandle::abort);
+        self.shared.registrar.close();
         self.shared.hears.send_replace(false);
         self.shared.sign_off().await;
     }

@@ -1,11 +1,13 @@
 //! Where Redis is: from the configuration to a connection with whichever server takes writes at that moment.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
     Pipeline, RedisConnectionInfo, RedisError, RedisFuture, ServerErrorKind, TlsCertificates, Value,
@@ -140,8 +142,9 @@ impl Place {
     /// Connects to whichever server takes writes, or to a cluster all of whose slots are served.
     pub async fn connect(&self) -> Result<Wire, Why> {
         if let Kind::Cluster(cluster) = &self.kind {
-            let wire = within(self.connect, cluster.get_async_connection()).await?;
-            return self.whole(wire).await.map(Wire::Cluster);
+            let mut wire = Wire::Cluster(within(self.connect, cluster.get_async_connection()).await?);
+            within(self.response, wire.ping()).await?;
+            return Ok(wire);
         }
         self.some_node(async |node: usize| {
             let connection = self.open(&self.server(node).await?).await?;
@@ -221,22 +224,15 @@ impl Place {
             Err(e) => Err(e.to_string()),
         }
     }
-
-    /// The connection, if all masters answer and no slot is without one.
-    async fn whole(&self, mut wire: ClusterConnection) -> Result<ClusterConnection, Why> {
-        within::<()>(self.response, redis::cmd("PING").exec_async(&mut wire)).await?;
-        let info: Result<Value, Why> =
-            within(self.response, wire.route_command(redis::cmd("CLUSTER").arg("INFO").to_owned(), any_master())).await;
-        match info.and_then(|info| String::from_redis_value(info).map_err(|e| e.to_string())) {
-            Ok(info) if info.contains("cluster_state:fail") => Err("the cluster is down".to_owned()),
-            Ok(info) if !info.contains("cluster_slots_ok:16384") => Err("a part of the cluster is down".to_owned()),
-            _ => Ok(wire),
-        }
-    }
 }
 
-fn any_master() -> redis::cluster_routing::RoutingInfo {
-    redis::cluster_routing::RoutingInfo::SingleNode(redis::cluster_routing::SingleNodeRoutingInfo::RandomPrimary)
+fn any_master() -> RoutingInfo {
+    RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary)
+}
+
+/// The answers come as a map by address.
+fn every_master() -> RoutingInfo {
+    RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None))
 }
 
 async fn within<T>(time: Duration, attempt: impl Future<Output = Result<T, RedisError>>) -> Result<T, Why> {
@@ -306,6 +302,27 @@ fn cluster(
 }
 
 impl Wire {
+    /// Whether the server answers; of a cluster, whether all masters do and no slot is without one. The cluster's library
+    /// leaves out servers that it has lost.
+    pub async fn ping(&mut self) -> Result<(), RedisError> {
+        redis::cmd("PING").exec_async(self).await?;
+        let Self::Cluster(cluster) = self else { return Ok(()) };
+        let question = redis::cmd("CLUSTER").arg("INFO").to_owned();
+        let infos = match cluster.route_command(question, every_master()).await {
+            Ok(infos) => HashMap::<String, String>::from_redis_value(infos),
+            // A user who may not ask. What is missing will be seen.
+            Err(e) if e.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        // A master that has just come back refuses for a while, which it says itself only.
+        let whole = |info: &String| info.contains("cluster_state:ok") && info.contains("cluster_slots_ok:16384");
+        match infos {
+            Ok(infos) if !infos.values().all(whole) => Err((ErrorKind::Io, "a part of the cluster is down").into()),
+            // Those that may not be asked answer with an error of their own.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// What a server says of itself; of a cluster, one of the masters.
     pub async fn info(&mut self) -> Result<String, RedisError> {
         let answer = match self {

@@ -23,6 +23,8 @@ pub(super) struct Registrar {
     news: Notify,
     /// Redis did not take a registration; to be tried again.
     behind: AtomicBool,
+    /// Nothing is settled any more.
+    closed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -47,10 +49,23 @@ impl Registrar {
     /// The same, and waits until it was. When Redis is away by then, it will be done when it is back.
     pub async fn settle(&self, topic: &str) {
         let (done, settled) = oneshot::channel();
-        self.topics().unsettled.entry(topic.to_owned()).or_default().push(done);
+        {
+            let mut topics = self.topics();
+            if self.closed.load(Ordering::Relaxed) {
+                return;
+            }
+            topics.unsettled.entry(topic.to_owned()).or_default().push(done);
+        }
         self.news.notify_one();
-        // The task ends with the program only.
+        // An error says that it was closed meanwhile.
         let _ = settled.await;
+    }
+
+    /// Settles nothing any more, and lets nobody wait.
+    pub fn close(&self) {
+        let mut topics = self.topics();
+        self.closed.store(true, Ordering::Relaxed);
+        topics.unsettled.clear();
     }
 
     /// Whether a registration is to be tried again.
