@@ -5,6 +5,7 @@
 mod check_config;
 mod demo;
 mod ical;
+mod import_config;
 mod itip;
 mod logs;
 pub mod play;
@@ -51,6 +52,8 @@ enum Command {
     Demo(demo::Args),
     /// Check the configuration and say what is wrong with it
     CheckConfig(check_config::Args),
+    /// Write a configuration from the folder of a Twake Calendar side service
+    ImportConfig(import_config::Args),
     /// Manage the accounts that convoke itself keeps
     User(user::Args),
     /// Ask the scheduling rules: which messages does a change make, what does a message do
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Itip(args) => itip::run(args),
         Command::Ical(args) => ical::run(args),
         Command::CheckConfig(args) => check_config::run(args, choose_file(cli.config)),
+        Command::ImportConfig(args) => import_config::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Serve => with_config(cli.config, serve::run),
         Command::User(args) => with_config(cli.config, |config| user::run(args, config)),

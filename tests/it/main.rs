@@ -14,6 +14,7 @@ mod contracts;
 mod dav;
 mod demo_outbox;
 mod floors;
+mod import;
 mod indexing;
 mod itip;
 mod itip_properties;
