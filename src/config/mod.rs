@@ -21,7 +21,7 @@ pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
 pub use opensearch::OpenSearch;
 pub use rabbitmq::RabbitMq;
-pub use redis::Redis;
+pub use redis::{Redis, RedisTopology};
 
 use crate::ids::{DomainName, Email};
 
@@ -79,6 +79,7 @@ impl Config {
         hide(&mut self.mail.smtp.password);
         hide(&mut self.opensearch.password);
         hide(&mut self.redis.password);
+        hide(&mut self.redis.sentinel_password);
         hide_in_url(&mut self.mongodb.url);
         hide_in_url(&mut self.rabbitmq.url);
         self.redis.urls.iter_mut().for_each(hide_in_url);

@@ -1,16 +1,20 @@
 //! HTTP connections, in and out: the one client and the one way to serve. Knows bytes, not calendars.
 
+mod certificate;
 mod client;
 mod cors;
 mod idle;
+mod provider;
 mod serve;
 mod stall;
 
 use std::time::Duration;
 
+pub use certificate::certificate_end;
 pub use client::{Client, ClientError, ClientLimits};
 pub use cors::{Cors, CorsLayer, CorsService};
 pub use idle::IdleTimeout;
+pub use provider::use_ring;
 pub use serve::{Drained, RequestId, ServeLimits, X_REQUEST_ID, serve};
 
 /// Why a streamed body ended early.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha512};
 
 use self::lookup::Lookup;
 use super::single_flight::SingleFlight;
@@ -49,7 +49,7 @@ impl OidcBearer {
     }
 
     async fn recognise(&self, token: &str) -> Result<CachedToken, AuthError> {
-        let key = TokenKey(Sha256::digest(token).into());
+        let key = TokenKey(Sha512::digest(token).into());
         let known = match self.cache.get(&key).await {
             Some(known) => known,
             None => {
