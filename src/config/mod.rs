@@ -2,13 +2,12 @@
 //! (`CONVOKE__SECTION__KEY`). `conf/convoke.toml` documents every key; a test compares it with the types here.
 
 mod engine;
-pub mod import;
 mod load;
 mod mongodb;
 mod opensearch;
+mod push;
 mod rabbitmq;
 mod redis;
-mod rules;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,8 +18,9 @@ use serde::{Deserialize, Serialize};
 pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
-pub use opensearch::OpenSearch;
-pub use rabbitmq::RabbitMq;
+pub use opensearch::{ContactsIndex, EventsIndex, OpenSearch};
+pub use push::Push;
+pub use rabbitmq::{QueueType, RabbitMq};
 pub use redis::{Redis, RedisTopology};
 
 use crate::ids::{DomainName, Email};
@@ -63,6 +63,8 @@ pub struct Config {
     pub limits: Limits,
     /// Messages between the parts of the program.
     pub queue: Queue,
+    /// Live updates over WebSocket.
+    pub push: Push,
     /// Logs.
     pub log: Log,
 }
@@ -304,11 +306,9 @@ impl Default for Auth {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Oidc {
-    /// Issuer, exactly as the provider writes it; discovery starts there. Required; checked with everything else.
-    #[serde(default)]
+    /// Issuer, exactly as the provider writes it; discovery starts there.
     pub issuer: String,
-    /// Audiences of which a token must name one. Required.
-    #[serde(default)]
+    /// Audiences of which a token must name one.
     pub audience: Vec<String>,
     /// Client for introspection.
     #[serde(default)]
