@@ -1,0 +1,106 @@
+//! Lucene's tokenizer `uax_url_email`: the words of the standard one, with e-mail addresses and URLs left whole.
+//!
+//! It knows a host without a scheme, and the host of an address, by its top-level domain. Lucene has the whole list; here
+//! every domain of two letters is one, and those that people use most. The rest falls apart as it would in a text.
+
+use super::standard;
+
+/// Top-level domains of more than two letters.
+const DOMAINS: [&str; 60] = [
+    "academy", "agency", "app", "arpa", "art", "asia", "bank", "berlin", "biz", "blog", "business", "care", "cat", "center",
+    "city", "cloud", "club", "codes", "com", "company", "consulting", "coop", "design", "dev", "digital", "edu", "email",
+    "energy", "expert", "gov", "group", "health", "info", "int", "jobs", "live", "london", "love", "media", "mil", "mobi",
+    "museum", "name", "net", "network", "news", "online", "org", "page", "paris", "pro", "shop", "site", "space", "store",
+    "systems", "tech", "today", "world", "xyz",
+];
+
+/// The words of a text.
+pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let whole = url(rest).max(address(rest));
+            let (segment, is_word) = standard::next(rest);
+            let (length, is_token) = match whole {
+                Some(whole) if !is_word || whole >= segment => (whole, true),
+                _ if is_word => (segment, true),
+                // An address may begin within what is no word.
+                _ => (rest.chars().next().map_or(1, char::len_utf8), false),
+            };
+            let (now, after) = rest.split_at(length);
+            rest = after;
+            if is_token {
+                return Some(now);
+            }
+        }
+        None
+    })
+}
+
+/// Length of the URL that a text begins with.
+fn url(text: &str) -> Option<usize> {
+    let scheme = ["http://", "https://", "ftp://", "file://"]
+        .into_iter()
+        .find(|scheme| text.get(..scheme.len()).is_some_and(|t| t.eq_ignore_ascii_case(scheme)))
+        .map_or(0, str::len);
+    let host = match scheme {
+        0 => known_host(text)?,
+        _ => Some(labels(&text[scheme..]).last()?.1).filter(|host| *host > 0)?,
+    };
+    let after_host = &text[scheme + host..];
+    let port = after_host.strip_prefix(':').map(|p| p.bytes().take_while(u8::is_ascii_digit).count());
+    let port = port.filter(|digits| *digits > 0).map_or(0, |digits| digits + 1);
+    let path = &after_host[port..];
+    let path = match path.starts_with(['/', '?', '#']) {
+        true => path.bytes().take_while(|b| is_of_a_path(*b)).count(),
+        false => 0,
+    };
+    Some(scheme + host + port + path)
+}
+
+/// Length of the e-mail address that a text begins with.
+fn address(text: &str) -> Option<usize> {
+    let local = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+,-./=?^_`{|}~".contains(b)).count();
+    if local == 0 || text.starts_with('.') || text.as_bytes().get(local) != Some(&b'@') {
+        return None;
+    }
+    known_host(&text[local + 1..]).map(|host| local + 1 + host)
+}
+
+/// Length of the host name that a text begins with, where its end is a top-level domain.
+fn known_host(text: &str) -> Option<usize> {
+    let is_known = |label: &str| {
+        let label = label.to_ascii_lowercase();
+        label.bytes().all(|b| b.is_ascii_lowercase()) && (label.len() == 2 || DOMAINS.contains(&label.as_str()))
+    };
+    let mut longest = None;
+    for (n, (start, end)) in labels(text).enumerate() {
+        if n > 0 && is_known(&text[start..end]) {
+            longest = Some(end);
+        }
+    }
+    longest
+}
+
+/// Where the labels of a host name begin and end.
+fn labels(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    let bytes = text.as_bytes();
+    let mut at = Some(0);
+    std::iter::from_fn(move || {
+        let start = at?;
+        let run = bytes[start..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
+        let label = &text[start..start + run];
+        let kept = label.trim_end_matches('-');
+        if kept.is_empty() || kept.starts_with('-') {
+            at = None;
+            return None;
+        }
+        let end = start + kept.len();
+        at = (kept.len() == run && bytes.get(end) == Some(&b'.')).then_some(end + 1);
+        Some((start, end))
+    })
+}
+
+fn is_of_a_path(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/?#".contains(&b)
+}
