@@ -7,6 +7,7 @@
 //! administrator can see and redeliver.
 
 mod consume;
+pub mod mongo;
 mod outgoing;
 pub mod rabbitmq;
 mod relay;

@@ -47,6 +47,7 @@ const ENGINES: &[&str] = &[
     "nodes::sqlite",
     "nodes::mongo",
     "queue::sqlite",
+    "queue::mongo",
     "queue::rabbitmq",
     "search::fts",
     "search::opensearch",

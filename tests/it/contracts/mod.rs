@@ -6,10 +6,12 @@
 mod cache;
 mod consume;
 mod directory;
+mod nodes;
 pub mod queue;
 mod search;
 mod store;
 mod store_sync;
+mod tickets;
 mod transport;
 
 /// Makes one test of each case for an engine.

@@ -1,0 +1,123 @@
+//! Transactions: the whole work again when the server says that another attempt may succeed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mongodb::ClientSession;
+use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use mongodb::options::ReadConcern;
+
+use super::{Failure, Mongo, Timed};
+
+/// Attempts at one transaction.
+const ATTEMPTS: u32 = 30;
+/// Wait before the second attempt; each later one may wait twice as long, up to [`LONGEST`].
+const FIRST: Duration = Duration::from_millis(2);
+/// Longest wait before an attempt.
+const LONGEST: Duration = Duration::from_millis(200);
+/// Attempts at one commit whose result is unknown.
+const COMMITS: u32 = 5;
+
+/// Why the work in a transaction ends early.
+#[derive(Debug)]
+pub enum Interrupt<R> {
+    /// The database failed; the transaction may be tried again.
+    Database(Timed),
+    /// The work refuses: nothing of it is kept.
+    Refused(R),
+}
+
+impl<R> From<Timed> for Interrupt<R> {
+    fn from(error: Timed) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// What is done within a transaction. May run more than once: each attempt sees the data anew and leaves no trace of the one
+/// before.
+#[async_trait]
+pub trait Work: Send {
+    /// What it yields.
+    type Done: Send;
+    /// Why it would not.
+    type Refusal: From<Failure> + Send;
+
+    /// One attempt; every operation must be given the session.
+    async fn attempt(&mut self, session: &mut ClientSession) -> Result<Self::Done, Interrupt<Self::Refusal>>;
+}
+
+impl Mongo {
+    /// Does the work in a transaction, which a majority of a replica set has made durable when this returns.
+    ///
+    /// # Errors
+    /// The work's own refusal, or a [`Failure`] turned into one. After [`Failure::Unavailable`] it is not known whether the
+    /// work was done.
+    pub async fn transaction<W: Work>(&self, work: &mut W) -> Result<W::Done, W::Refusal> {
+        let mut session = self.timed(self.client().start_session()).await.map_err(|e| W::Refusal::from(e.into()))?;
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(&mut session, work).await {
+                Ok(done) => return Ok(done),
+                Err(Interrupt::Refused(refusal)) => return Err(refusal),
+                Err(Interrupt::Database(error)) => error,
+            };
+            let again = matches!(&error, Timed::Driver(e) if e.contains_label(TRANSIENT_TRANSACTION_ERROR));
+            if !again || attempt == ATTEMPTS {
+                return Err(W::Refusal::from(error.into()));
+            }
+            metrics::counter!("convoke_mongodb_transaction_retries_total").increment(1);
+            tokio::time::sleep(self.pause(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt<W: Work>(
+        &self,
+        session: &mut ClientSession,
+        work: &mut W,
+    ) -> Result<W::Done, Interrupt<W::Refusal>> {
+        self.timed(session.start_transaction().read_concern(ReadConcern::snapshot())).await?;
+        match work.attempt(session).await {
+            Ok(done) => {
+                self.commit(session).await?;
+                Ok(done)
+            }
+            Err(interrupt) => {
+                // An abort that fails leaves the transaction to the server, which ends it by itself.
+                if let Err(error) = self.timed(session.abort_transaction()).await {
+                    tracing::debug!(error = %Failure::from(error), "a transaction could not be given up in time");
+                }
+                Err(interrupt)
+            }
+        }
+    }
+
+    /// Commits; again where nobody knows whether it was done, for a second commit of the same transaction does no harm.
+    async fn commit(&self, session: &mut ClientSession) -> Result<(), Timed> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.timed(session.commit_transaction()).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let unknown = match &error {
+                Timed::Late => true,
+                Timed::Driver(e) => e.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
+            };
+            if !unknown || attempt == COMMITS {
+                return Err(error);
+            }
+            metrics::counter!("convoke_mongodb_commit_retries_total").increment(1);
+            tokio::time::sleep(self.pause(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    /// Time to wait after a number of failed attempts: a random part, so that those who were in each other's way part.
+    pub fn pause(&self, attempts: u32) -> Duration {
+        let most = FIRST.saturating_mul(1 << attempts.min(16)).min(LONGEST);
+        let mut chance = [0];
+        self.env().fill(&mut chance);
+        most.mul_f64((f64::from(chance[0]) + 1.0) / 256.0)
+    }
+}
