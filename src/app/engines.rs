@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::SharedTokenCache;
-use crate::cache::memory::MemoryTokenCache;
+use crate::cache::memory::{MemoryBus, MemoryTokenCache};
+use crate::cache::{SharedBus, SharedTokenCache};
 use crate::clock::Env;
 use crate::config::{Config, MailTransport};
 use crate::mail::SharedTransport;
@@ -15,7 +15,7 @@ use crate::queue::SharedQueue;
 use crate::search::SharedEventIndex;
 use crate::search::fts::Fts;
 use crate::sqlite::Sqlite;
-use crate::store::{SharedDavStore, SharedDirectory};
+use crate::store::{SharedDavStore, SharedDirectory, SharedTickets};
 
 /// Name of the embedded database in the data folder.
 const DATABASE: &str = "convoke.db";
@@ -83,6 +83,10 @@ pub struct Engines {
     pub index: SharedEventIndex,
     /// Tokens that were vouched for.
     pub tokens: SharedTokenCache,
+    /// Tickets that open a WebSocket.
+    pub tickets: SharedTickets,
+    /// What is told to whoever listens.
+    pub bus: SharedBus,
     /// Mail out.
     pub transport: SharedTransport,
     sqlite: Sqlite,
@@ -113,6 +117,8 @@ impl Engines {
                 config.auth.token_cache_size,
                 env.clone(),
             )),
+            tickets: Arc::new(sqlite.clone()),
+            bus: Arc::new(MemoryBus::default()),
             transport: transport(config, env)?,
             sqlite,
             fts,

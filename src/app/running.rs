@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ use crate::mail::render::Renderer;
 use crate::net::{Client, ClientLimits, ServeLimits, serve};
 use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, SharedPeople};
 use crate::proxy;
+use crate::push::{self, Push};
 use crate::queue::{ConsumerSpec, Delivery, Failure, run as consume};
 use crate::webadmin::{
     DavAnswers, DeadLettersAbsent, Metrics, QueueAnswers, SearchAnswers, Started, StoreAnswers, WebAdmin,
@@ -35,6 +37,8 @@ pub struct Running {
     admin: SocketAddr,
     engines: Engines,
     started: Arc<Started>,
+    push: Push,
+    grace: Duration,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
     consumers: JoinSet<()>,
@@ -92,6 +96,8 @@ pub async fn start(
         admin: address(&ports.admin)?,
         engines: engines.clone(),
         started: started.clone(),
+        push: rooms.push.clone(),
+        grace: Duration::from_secs(config.server.shutdown_grace_s),
         stop: watch::Sender::new(false),
         listeners: JoinSet::new(),
         consumers: JoinSet::new(),
@@ -120,6 +126,7 @@ struct Rooms {
     upstream: Upstream,
     identity: Identity,
     authenticator: Authenticator,
+    push: Push,
 }
 
 impl Rooms {
@@ -133,7 +140,15 @@ impl Rooms {
             client,
             env.clone(),
         );
-        Ok(Self { upstream: upstream(engines, config, env)?, identity, authenticator })
+        let upstream = upstream(engines, config, env)?;
+        let ports = push::Ports {
+            tickets: engines.tickets.clone(),
+            directory: engines.directory.clone(),
+            upstream: upstream.clone(),
+            bus: engines.bus.clone(),
+        };
+        let push = Push::new(ports, config, env.clone());
+        Ok(Self { upstream, identity, authenticator, push })
     }
 
     fn public_app(&self, engines: &Engines, config: &Config) -> Router {
@@ -144,7 +159,9 @@ impl Rooms {
             config: config.clone(),
         };
         let require = |surface| RequireUser::new(self.authenticator.clone(), surface);
-        proxy::router(self.upstream.clone(), require(Surface::Dav), config).merge(api.router(&require(Surface::Rest)))
+        proxy::router(self.upstream.clone(), require(Surface::Dav), config)
+            .merge(self.push.router(&require(Surface::Tickets)))
+            .merge(api.router(&require(Surface::Rest)))
     }
 
     async fn start_consumers(
@@ -193,6 +210,15 @@ impl Rooms {
                 })
                 .await?;
         }
+        for spec in Push::specs(&config.queue) {
+            let push = self.push.clone();
+            running
+                .consume(spec, move |d| {
+                    let push = push.clone();
+                    async move { push.handle(d).await }
+                })
+                .await?;
+        }
         Ok(())
     }
 }
@@ -212,6 +238,11 @@ impl Running {
     pub async fn stop(mut self) {
         self.started.set(false);
         self.stop.send_replace(true);
+        // Connections that became WebSockets are no longer the listeners'.
+        let cut = self.push.close(self.grace).await;
+        if cut > 0 {
+            tracing::warn!(surface = "push", connections = cut, "cut at the end of the grace period");
+        }
         while self.listeners.join_next().await.is_some() {}
         while self.consumers.join_next().await.is_some() {}
         self.engines.close().await;
@@ -279,7 +310,7 @@ fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, S
         let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), server_settings(config));
         return Ok(server.into_upstream());
     }
-    let idle = std::time::Duration::from_secs(config.proxy.idle_timeout_s);
+    let idle = Duration::from_secs(config.proxy.idle_timeout_s);
     dav::client::remote(&config.upstream, idle, None).map_err(|e| StartError::engine("upstream", e))
 }
 

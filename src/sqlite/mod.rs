@@ -103,7 +103,11 @@ impl OpenError {
 /// What `convoke.db` is: its mark in the file's header (`CNVK`) and its schema, step by step.
 const CONVOKE: Profile = Profile {
     application_id: 0x434e_564b,
-    migrations: &[include_str!("schema/0001_documents_and_queue.sql"), include_str!("schema/0002_nodes.sql")],
+    migrations: &[
+        include_str!("schema/0001_documents_and_queue.sql"),
+        include_str!("schema/0002_nodes.sql"),
+        include_str!("schema/0003_tickets.sql"),
+    ],
     writer_cache_kib: 3072,
     reader_cache_kib: 1024,
     readers: 2,
