@@ -4,6 +4,7 @@
 
 mod check_config;
 mod demo;
+mod doctor;
 mod ical;
 mod import_config;
 mod itip;
@@ -52,6 +53,8 @@ enum Command {
     Demo(demo::Args),
     /// Check the configuration and say what is wrong with it
     CheckConfig(check_config::Args),
+    /// Connect to everything that is configured and say what is wrong with it
+    Doctor(doctor::Args),
     /// Write a configuration from the folder of a Twake Calendar side service
     ImportConfig(import_config::Args),
     /// Manage the accounts that convoke itself keeps
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Itip(args) => itip::run(args),
         Command::Ical(args) => ical::run(args),
         Command::CheckConfig(args) => check_config::run(args, choose_file(cli.config)),
+        Command::Doctor(args) => doctor::run(args, choose_file(cli.config)),
         Command::ImportConfig(args) => import_config::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Serve => with_config(cli.config, serve::run),

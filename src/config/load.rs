@@ -285,6 +285,20 @@ mod tests {
             ("[upstream]\nurl = \"ftp://x\"", "convoke.toml: upstream.url: ", "\"builtin\" or an http"),
             ("[webadmin]\nlisten = \"0.0.0.0:8000\"", "convoke.toml: webadmin.password: ", "required"),
             ("[[auth.oidc]]\nissuer = \"https://sso.example.org\"", "convoke.toml: auth.oidc", "audience"),
+            ("[push]\nping_interval_s = 0", "convoke.toml: push.ping_interval_s: ", "positive"),
+            ("[push]\npause_ms = 60_001", "convoke.toml: push.pause_ms: ", "60000 at most"),
+            ("[push]\nsilence_s = 5", "convoke.toml: push.silence_s: ", "more than push.ping_interval_s"),
+            ("[engine]\ncache = \"redis\"\n[redis]\nurls = []", "convoke.toml: redis.urls: ", "at least one"),
+            (
+                "[engine]\ncache = \"redis\"\n[redis]\ntopology = \"sentinel\"",
+                "convoke.toml: redis.sentinel_master: ",
+                "required",
+            ),
+            (
+                "[engine]\ncache = \"redis\"\n[redis]\nurls = [\"rediss://h/#insecure\"]",
+                "convoke.toml: redis.urls: ",
+                "always checked",
+            ),
             ("[limits]\noccurrences = 0", "convoke.toml: limits.occurrences: ", "positive"),
             ("[limits", "convoke.toml: ", "line 1"),
         ];

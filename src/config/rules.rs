@@ -5,7 +5,7 @@ use std::path::Path;
 
 use url::Url;
 
-use super::{Config, Impersonation, MailTransport, Mistake, QueueEngine, StoreEngine};
+use super::{CacheEngine, Config, Impersonation, MailTransport, Mistake, QueueEngine, SearchEngine, StoreEngine};
 
 /// Numbers that may be zero, and what it means. Every other number must be positive: a key that is added is, unless it
 /// stands here.
@@ -14,6 +14,12 @@ pub const MAY_BE_ZERO: &[(&str, &str)] = &[
     ("auth.oidc.clock_skew_s", "no difference is tolerated"),
     ("dav.reply_propagation", "always"),
     ("engine.startup_patience_s", "nothing is waited for"),
+    ("opensearch.replicas", "a cluster of one node"),
+    ("opensearch.retries", "nothing is tried again"),
+    ("opensearch.wait_for_active_shards", "nothing is waited for"),
+    ("push.pause_ms", "no pause"),
+    ("rabbitmq.held", "every retry waits in the queue for retries"),
+    ("rabbitmq.held_ms", "every retry waits in the queue for retries"),
     ("server.shutdown_grace_s", "what is under way is cut"),
 ];
 
@@ -42,6 +48,7 @@ impl Config {
         self.sign_in(&mut report);
         self.mail_out(&mut report);
         self.engines(&mut report);
+        self.live_updates(&mut report);
         self.contradictions(&mut report);
         self.values(&mut report);
         report.found
@@ -163,6 +170,35 @@ impl Config {
             let url = Url::parse(&self.rabbitmq.url);
             if !url.is_ok_and(|u| matches!(u.scheme(), "amqp" | "amqps") && u.has_host()) {
                 report.wrong("rabbitmq.url", "expected amqp://user:password@host:5672/vhost, or amqps");
+            }
+            if self.rabbitmq.held >= self.rabbitmq.prefetch {
+                let held = self.rabbitmq.held;
+                report.wrong("rabbitmq.held", format!("found {held}, expected less than rabbitmq.prefetch"));
+            }
+        }
+        if self.engine.search == SearchEngine::OpenSearch {
+            for (key, problem) in self.opensearch.mistakes() {
+                report.wrong(key, problem);
+            }
+        }
+        if self.engine.cache == CacheEngine::Redis {
+            for (key, problem) in self.redis.mistakes() {
+                report.wrong(format!("redis.{key}"), problem);
+            }
+        }
+    }
+
+    /// Live updates. What is too long overflows an instant or keeps dead connections for ever.
+    fn live_updates(&self, report: &mut Report<'_>) {
+        let push = &self.push;
+        if push.silence_s <= push.ping_interval_s {
+            let (silence, ping) = (push.silence_s, push.ping_interval_s);
+            report.wrong("push.silence_s", format!("found {silence}, expected more than push.ping_interval_s, {ping}"));
+        }
+        for (key, value, most) in [("push.silence_s", push.silence_s, 86_400), ("push.pause_ms", push.pause_ms, 60_000)]
+        {
+            if value > most {
+                report.wrong(key, format!("found {value}, expected {most} at most"));
             }
         }
     }

@@ -119,7 +119,9 @@ async fn exchanges_queues_and_bindings_are_those_of_the_reference() {
         assert_eq!(vhost.see("exchanges", &dead)["type"], json!("fanout"));
         let bindings = |queue: &str| {
             let listed = vhost.see("queues", &format!("{queue}/bindings"));
-            let of = |b: &serde_json::Value| (b["source"].as_str()?.to_owned(), b["routing_key"].as_str()?.to_owned()).into();
+            let of = |b: &serde_json::Value| {
+                (b["source"].as_str()?.to_owned(), b["routing_key"].as_str()?.to_owned()).into()
+            };
             let listed: BTreeSet<(String, String)> = listed.as_array().unwrap().iter().filter_map(of).collect();
             listed.into_iter().filter(|(source, _)| !source.is_empty()).collect::<Vec<_>>()
         };
@@ -144,8 +146,7 @@ async fn other_kinds_of_queue_are_declared_when_asked_for() {
                    "x-quorum-initial-group-size": 1, "x-delivery-limit": 12}),
         ),
     ] {
-        let config =
-            config::RabbitMq { queue_type: kind, quorum_delivery_limit: Some(12), held: 0, ..vhost.config() };
+        let config = config::RabbitMq { queue_type: kind, quorum_delivery_limit: Some(12), held: 0, ..vhost.config() };
         let queue = vhost.connect(&config, PATIENT).await;
         let one = spec(name, &[Topic::EventCreated]);
         queue.bind(&one).await.unwrap();
@@ -269,7 +270,8 @@ async fn what_cannot_be_read_is_a_dead_letter_and_holds_up_nobody() {
     let one = spec("test:one", &[Topic::EventCreated]);
     queue.bind(&one).await.unwrap();
     let path = format!("/api/exchanges/{}/calendar%3Aevent%3Acreated/publish", vhost.name);
-    let broken = json!({"properties": {}, "routing_key": "", "payload": "{\"eventPath\":", "payload_encoding": "string"});
+    let broken =
+        json!({"properties": {}, "routing_key": "", "payload": "{\"eventPath\":", "payload_encoding": "string"});
     vhost.management.must("POST", &path, &broken.to_string());
     queue.publish(&[created("a", 1)]).await.unwrap();
     assert_eq!(number(&receive(&queue, &one).await), 1);
@@ -434,7 +436,8 @@ async fn a_message_that_ends_the_process_each_time_becomes_a_dead_letter() {
 async fn two_nodes_share_a_queue_and_each_message_is_handled_once() {
     let Some(vhost) = Vhost::of_a_test().await else { return };
     let one = spec("test:one", &[Topic::EventCreated]);
-    let (first, second) = (vhost.connect(&vhost.config(), PATIENT).await, vhost.connect(&vhost.config(), PATIENT).await);
+    let (first, second) =
+        (vhost.connect(&vhost.config(), PATIENT).await, vhost.connect(&vhost.config(), PATIENT).await);
     first.bind(&one).await.unwrap();
     second.bind(&one).await.unwrap();
     let log = Log::default();
@@ -602,7 +605,8 @@ async fn a_broker_that_is_killed_under_writes_and_comes_back_has_everything() {
     assert!(queue.depths().await.is_err());
     broker.revive().await;
     publishing.await.unwrap();
-    until("all are handled", async || numbers(&log).iter().filter(|n| **n < 400).collect::<BTreeSet<_>>().len() == 400).await;
+    until("all are handled", async || numbers(&log).iter().filter(|n| **n < 400).collect::<BTreeSet<_>>().len() == 400)
+        .await;
     until_empty(&queue, "test:one").await;
     until("it is well", async || check.check().await == Health::Healthy).await;
     drop(stop);
@@ -683,7 +687,9 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     let found = verdicts().await;
     assert!(found.values().all(|v| matches!(v, Verdict::Good(_))), "{found:#?}");
     assert!(matches!(&found["version"], Verdict::Good(v) if v.starts_with("RabbitMQ 3.")), "{found:#?}");
-    assert!(found.contains_key("exchange sabre:contact:update") && found.contains_key(&format!("queue {SEARCH}:retry")));
+    assert!(
+        found.contains_key("exchange sabre:contact:update") && found.contains_key(&format!("queue {SEARCH}:retry"))
+    );
     assert!(!format!("{found:?} {}", queue.engine()).contains("guest"), "no secrets");
 
     let path = |kind: &str, name: &str| format!("/api/{kind}/{}/{}", vhost.name, name.replace(':', "%3A"));

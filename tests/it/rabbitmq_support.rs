@@ -32,8 +32,7 @@ impl Management {
     /// Status and JSON body. Blocks: also called while a test is being dropped.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, serde_json::Value)> {
         use base64::Engine as _;
-        let secret =
-            base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", self.user, self.password));
+        let secret = base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", self.user, self.password));
         let mut stream = std::net::TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         write!(

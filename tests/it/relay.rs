@@ -43,10 +43,7 @@ fn created(key: &str, n: u64) -> Message {
     Message::new(Topic::EventCreated, key, &json!({ "n": n })).once(format!("m{n}"))
 }
 
-fn start(
-    store: Arc<dyn OutgoingStore>,
-    queue: SharedQueue,
-) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+fn start(store: Arc<dyn OutgoingStore>, queue: SharedQueue) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
     (stop, tokio::spawn(queue::relay(store, queue, async move { drop(stopped.await) })))
 }

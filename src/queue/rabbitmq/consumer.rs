@@ -118,8 +118,7 @@ impl Inner {
             let channel = session.connection.create_channel().await?;
             channel.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions::default();
-            let stream =
-                channel.basic_consume(consumer.name.into(), "".into(), options, FieldTable::default()).await?;
+            let stream = channel.basic_consume(consumer.name.into(), "".into(), options, FieldTable::default()).await?;
             Ok((channel, stream))
         };
         let (channel, stream) = within(self.limit(), "consuming", starting).await?;

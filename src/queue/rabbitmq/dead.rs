@@ -142,12 +142,7 @@ impl Inner {
     }
 
     /// A copy, which has not been looked at so often.
-    async fn renew(
-        &self,
-        queue: &str,
-        properties: lapin::BasicProperties,
-        body: Vec<u8>,
-    ) -> Result<(), RabbitMqError> {
+    async fn renew(&self, queue: &str, properties: lapin::BasicProperties, body: Vec<u8>) -> Result<(), RabbitMqError> {
         let publication = Publication { exchange: "", routing_key: queue, properties, body, mandatory: true };
         let session: Arc<Session> = self.publishing_session().await?;
         self.publisher.publish(&session, vec![publication]).await

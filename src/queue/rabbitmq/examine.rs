@@ -82,7 +82,11 @@ impl Inner {
         };
         match within(self.limit(), "looking at an exchange", settled(declare(true))).await {
             Ok(Err(Settled::Missing)) => {
-                return Finding::doubtful(subject, "missing", "it is made when convoke starts; until then esn-sabre cannot publish");
+                return Finding::doubtful(
+                    subject,
+                    "missing",
+                    "it is made when convoke starts; until then esn-sabre cannot publish",
+                );
             }
             Ok(Err(other)) => return other.finding(subject),
             Err(error) => return unknown(subject, &error),
@@ -161,9 +165,7 @@ impl Settled {
 }
 
 /// Tells what is about the thing from what is about the connection.
-async fn settled(
-    work: impl Future<Output = Result<(), lapin::Error>>,
-) -> Result<Result<(), Settled>, lapin::Error> {
+async fn settled(work: impl Future<Output = Result<(), lapin::Error>>) -> Result<Result<(), Settled>, lapin::Error> {
     match work.await {
         Ok(()) => Ok(Ok(())),
         Err(error) if topology::is(&error, AMQPSoftError::NOTFOUND) => Ok(Err(Settled::Missing)),

@@ -136,9 +136,8 @@ impl RabbitMq {
         env: Env,
     ) -> Result<Self, RabbitMqError> {
         let endpoint = Endpoint::new(config)?;
-        let link = |purpose: &str| {
-            Link::new(endpoint.clone(), format!("{} {purpose}", config.connection_name), env.clone())
-        };
+        let link =
+            |purpose: &str| Link::new(endpoint.clone(), format!("{} {purpose}", config.connection_name), env.clone());
         let inner = Inner {
             publishing: link("publishes"),
             consuming: link("consumes"),

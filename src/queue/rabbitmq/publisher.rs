@@ -73,8 +73,7 @@ impl Publisher {
         for message in messages {
             let options = BasicPublishOptions { mandatory: message.mandatory, ..BasicPublishOptions::default() };
             let (exchange, routing_key) = (message.exchange.into(), message.routing_key.into());
-            let sending =
-                channel.basic_publish(exchange, routing_key, options, &message.body, message.properties);
+            let sending = channel.basic_publish(exchange, routing_key, options, &message.body, message.properties);
             unconfirmed.push_back(self.in_time(session, within(self.limit, "a message", sending)).await?);
             if unconfirmed.len() >= PIPELINE {
                 self.confirm(session, unconfirmed.pop_front()).await?;

@@ -1,9 +1,7 @@
 //! Exchanges, queues and what ties them (messaging §2): the names and arguments here are shared with esn-sabre and with the
 //! side service that convoke may take over from, so every one is as it is written there. Declaring is idempotent.
 
-use lapin::options::{
-    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
@@ -175,7 +173,15 @@ pub(super) async fn declare_consumer(
     let channel = connection.create_channel().await?;
     let channel = declare_exchange(connection, channel, &dead).await?;
     declare_queue(&channel, &dead, arguments.base()).await?;
-    channel.queue_bind(dead.as_str().into(), dead.as_str().into(), "".into(), QueueBindOptions::default(), FieldTable::default()).await?;
+    channel
+        .queue_bind(
+            dead.as_str().into(),
+            dead.as_str().into(),
+            "".into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
     declare_queue(&channel, name, arguments.consumer(name)).await?;
     for topic in topics {
         let options = QueueBindOptions::default();

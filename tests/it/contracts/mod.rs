@@ -10,6 +10,7 @@ mod nodes;
 pub mod queue;
 mod search;
 mod store;
+mod store_engines;
 mod store_sync;
 mod tickets;
 mod transport;
