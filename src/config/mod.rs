@@ -2,12 +2,14 @@
 //! (`CONVOKE__SECTION__KEY`). `conf/convoke.toml` documents every key; a test compares it with the types here.
 
 mod engine;
+pub mod import;
 mod load;
 mod mongodb;
 mod opensearch;
 mod push;
 mod rabbitmq;
 mod redis;
+mod rules;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -306,9 +308,11 @@ impl Default for Auth {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Oidc {
-    /// Issuer, exactly as the provider writes it; discovery starts there.
+    /// Issuer, exactly as the provider writes it; discovery starts there. Required; checked with everything else.
+    #[serde(default)]
     pub issuer: String,
-    /// Audiences of which a token must name one.
+    /// Audiences of which a token must name one. Required.
+    #[serde(default)]
     pub audience: Vec<String>,
     /// Client for introspection.
     #[serde(default)]

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod error;
+mod examine;
 pub mod options;
 pub mod path;
 pub mod precondition;
@@ -10,4 +11,5 @@ pub mod server;
 pub mod upstream;
 pub mod xml;
 
+pub use examine::DavUpstream;
 pub use upstream::{Actor, Body, BoxError, Upstream, UpstreamError};

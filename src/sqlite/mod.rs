@@ -8,6 +8,7 @@
 
 mod bells;
 mod db;
+mod examine;
 mod migrate;
 pub mod outgoing;
 mod readers;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use bells::Bells;
 pub use db::{Db, Profile};
+pub use examine::DatabaseFile;
 pub use writer::Tx;
 
 use crate::clock::Env;

@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("dav", 22),
     ("auth", 22),
     ("accounts", 30),
+    ("doctor", 30),
     ("indexing", 31),
     ("notify", 31),
     ("dav::server", 41),

@@ -17,6 +17,7 @@ mod dav;
 mod demo_outbox;
 mod esn_sabre;
 mod floors;
+mod import;
 mod indexing;
 mod instance;
 mod itip;

@@ -28,7 +28,7 @@ pub async fn examinations(config: &Config, env: &Env) -> Vec<Box<dyn Examine>> {
         found.push(named("RabbitMQ", "[rabbitmq]", rabbitmq));
     }
     if config.engine.search == SearchEngine::OpenSearch {
-        // TODO found.push(named("OpenSearch", "[opensearch]", OpenSearch::new(&config.opensearch, env.clone())));
+        found.push(named("OpenSearch", "[opensearch]", OpenSearch::new(&config.opensearch, env.clone())));
     }
     if config.engine.cache == CacheEngine::Redis {
         let keep = Duration::from_secs(config.auth.token_cache_s);

@@ -235,7 +235,7 @@ impl Opened {
                 tracing::warn!(%error, "search is away; everything else works");
             }
             let engine = Arc::new(engine);
-            health.push(Arc::new(SearchAnswers { engine: "OpenSearch Backend", index: engine.clone() }));
+            health.push(engine.clone());
             return Ok((engine.clone(), Some(engine)));
         }
         let path = config.data.dir.join(SEARCH);

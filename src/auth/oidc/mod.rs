@@ -7,6 +7,7 @@
 
 mod admission;
 mod claims;
+mod examine;
 mod jwt;
 mod lookup;
 mod provider;
@@ -25,6 +26,7 @@ use crate::clock::Env;
 use crate::config;
 use crate::net::Client;
 
+pub use self::examine::OidcProvider;
 pub use admission::{Admission, AdmissionError, Newcomer};
 
 /// Recognises people by access tokens of OpenID providers.
