@@ -38,7 +38,11 @@ pub async fn examinations(config: &Config, env: &Env) -> Vec<Box<dyn Examine>> {
     found
 }
 
-fn named<E: Examine>(engine: &'static str, section: &'static str, opened: Result<E, impl std::fmt::Display>) -> Box<dyn Examine> {
+fn named<E: Examine>(
+    engine: &'static str,
+    section: &'static str,
+    opened: Result<E, impl std::fmt::Display>,
+) -> Box<dyn Examine> {
     match opened {
         Ok(engine) => Box::new(engine),
         Err(error) => Box::new(Unreachable { engine, section, error: error.to_string() }),
