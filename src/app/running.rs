@@ -143,7 +143,9 @@ impl Rooms {
             client,
             env.clone(),
         );
-        let upstream = upstream(engines, config, env)?;
+        // Clients see the server where the proxy shows it.
+        let base = if config.proxy.at_root { String::new() } else { proxy::MOUNT.to_owned() };
+        let upstream = upstream_at(base, engines, config, env)?;
         let ports = push::Ports {
             tickets: engines.tickets.clone(),
             directory: engines.directory.clone(),
@@ -308,19 +310,28 @@ impl Identity {
     }
 }
 
-fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
+/// The DAV server that the configuration names, with paths as they are below its root.
+///
+/// # Errors
+/// [`StartError`] with what is at fault.
+pub fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
+    upstream_at(String::new(), engines, config, env)
+}
+
+/// The same with the paths of the built-in server below `base`.
+fn upstream_at(base: String, engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
     if config.upstream.url == "builtin" {
-        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), server_settings(config));
+        let settings = server_settings(base, config);
+        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), settings);
         return Ok(server.into_upstream());
     }
     let idle = Duration::from_secs(config.proxy.idle_timeout_s);
     dav::client::remote(&config.upstream, idle, None).map_err(|e| StartError::engine("upstream", e))
 }
 
-fn server_settings(config: &Config) -> Settings {
+fn server_settings(base: String, config: &Config) -> Settings {
     Settings {
-        // Clients see the server where the proxy shows it.
-        base: if config.proxy.at_root { String::new() } else { proxy::MOUNT.to_owned() },
+        base,
         limits: config.limits.clone(),
         guard_attendee_changes: config.dav.guard_attendee_changes,
         principal_privacy: config.dav.principal_privacy,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::app;
 use crate::auth::oidc::OidcProvider;
 use crate::clock::Env;
 use crate::config::{Config, ConfigError, MailTransport, SearchEngine, StoreEngine};
@@ -69,7 +70,8 @@ async fn look(args: &Args, config: Config, source: String) -> Report {
     let begun = Instant::now();
     let (each, total) = (Duration::from_secs(args.each_s), Duration::from_secs(args.total_s));
     let env = Env::system();
-    let examinations = examinations(&config, source, args.somebody.clone(), each, &env);
+    let mut examinations = examinations(&config, source, args.somebody.clone(), each, &env);
+    examinations.extend(app::examinations(&config, &env).await);
     examine(examinations, Patience { each, total: total.saturating_sub(begun.elapsed()) }).await
 }
 

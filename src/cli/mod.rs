@@ -11,6 +11,7 @@ mod itip;
 mod logs;
 mod migrate;
 pub mod play;
+mod reindex;
 mod serve;
 mod user;
 
@@ -60,6 +61,8 @@ enum Command {
     ImportConfig(import_config::Args),
     /// Manage the accounts that convoke itself keeps
     User(user::Args),
+    /// Fill the search index from the calendars
+    Reindex(reindex::Args),
     /// Bring a database forward, or copy everything from one engine to another
     Migrate(migrate::Args),
     /// Ask the scheduling rules: which messages does a change make, what does a message do
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Serve => with_config(cli.config, serve::run),
         Command::Migrate(args) => with_config(cli.config, |config| migrate::run(args, config)),
+        Command::Reindex(args) => with_config(cli.config, |config| reindex::run(args, config)),
         Command::User(args) => with_config(cli.config, |config| user::run(args, config)),
     };
     result.unwrap_or_else(|error| {

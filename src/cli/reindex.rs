@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::app;
 use crate::clock::Env;
 use crate::config::Config;
-use crate::dav::{self, Upstream};
+use crate::dav::Upstream;
 use crate::ids::Email;
 use crate::indexing::reindex::{Counts, Options, Reindex};
 use crate::search::SharedEventIndex;
@@ -42,8 +42,8 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     let runtime = serve::runtime()?;
     runtime.block_on(async {
         let env = Env::system();
-        let engines = app::Engines::open(&config, &env)?;
-        let upstream = upstream(&engines, &config, &env)?;
+        let engines = app::Engines::open(&config, &env).await?;
+        let upstream = app::upstream(&engines, &config, &env)?;
         let done = tokio::select! {
             done = reindex(args, &config, &engines, engines.index.clone(), upstream, &env) => done,
             stop = serve::stop_signal() => stop.and_then(|()| anyhow::bail!("stopped; running it again does the rest")),
@@ -125,21 +125,4 @@ impl Shown {
             bar.finish_and_clear();
         }
     }
-}
-
-/// The DAV server of the configuration.
-fn upstream(engines: &app::Engines, config: &Config, env: &Env) -> anyhow::Result<Upstream> {
-    if config.upstream.url == "builtin" {
-        let settings = dav::server::Settings {
-            base: String::new(),
-            limits: config.limits.clone(),
-            guard_attendee_changes: config.dav.guard_attendee_changes,
-            principal_privacy: config.dav.principal_privacy,
-            reply_propagation: config.dav.reply_propagation,
-        };
-        let (store, directory) = (engines.dav.clone(), engines.directory.clone());
-        return Ok(dav::server::Server::new(store, directory, env.clone(), settings).into_upstream());
-    }
-    let idle = Duration::from_secs(config.proxy.idle_timeout_s);
-    Ok(dav::client::remote(&config.upstream, idle, None)?)
 }

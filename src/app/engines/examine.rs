@@ -24,7 +24,7 @@ pub async fn examinations(config: &Config, env: &Env) -> Vec<Box<dyn Examine>> {
     if config.engine.queue == QueueEngine::RabbitMq {
         let (node, visibility) = (NodeId("doctor".to_owned()), Duration::from_secs(config.queue.visibility_s));
         let ledger = std::sync::Arc::new(Unused);
-        let rabbitmq = RabbitMq::connect(&config.rabbitmq, node, ledger, visibility, env.clone()).await;
+        let rabbitmq = RabbitMq::unconnected(&config.rabbitmq, node, ledger, visibility, env.clone());
         found.push(named("RabbitMQ", "[rabbitmq]", rabbitmq));
     }
     if config.engine.search == SearchEngine::OpenSearch {

@@ -138,6 +138,23 @@ impl RabbitMq {
         visibility: Duration,
         env: Env,
     ) -> Result<Self, RabbitMqError> {
+        let this = Self::unconnected(config, node, ledger, visibility, env)?;
+        this.inner.publishing_session().await?;
+        this.inner.consuming_session().await?;
+        Ok(this)
+    }
+
+    /// The same, before it connects: it does so when it is first used.
+    ///
+    /// # Errors
+    /// [`RabbitMqError`] with the key that is wrong.
+    pub fn unconnected(
+        config: &config::RabbitMq,
+        node: NodeId,
+        ledger: SharedLedger,
+        visibility: Duration,
+        env: Env,
+    ) -> Result<Self, RabbitMqError> {
         let endpoint = Endpoint::new(config)?;
         let link =
             |purpose: &str| Link::new(endpoint.clone(), format!("{} {purpose}", config.connection_name), env.clone());
@@ -159,8 +176,6 @@ impl RabbitMq {
             probed: Mutex::default(),
             env,
         };
-        inner.publishing_session().await?;
-        inner.consuming_session().await?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
