@@ -108,6 +108,17 @@ impl Config {
                 wrong(&format!("auth.oidc[{i}].client_id"), "required with client_secret".to_owned());
             }
         }
+        if !["mongodb://", "mongodb+srv://"].iter().any(|scheme| self.mongodb.url.starts_with(scheme)) {
+            // Not shown: it may hold a password.
+            wrong("mongodb.url", "expected a URL that begins with mongodb:// or mongodb+srv://".to_owned());
+        }
+        for (key, name) in
+            [("mongodb.database", &self.mongodb.database), ("mongodb.dav_database", &self.mongodb.dav_database)]
+        {
+            if name.is_empty() || name.contains(['/', '\\', '.', ' ', '"', '$']) {
+                wrong(key, format!("found {name:?}, expected the name of a database"));
+            }
+        }
         let positive = [
             ("limits.object_bytes", self.limits.object_bytes as u64),
             ("limits.object_depth", self.limits.object_depth as u64),
@@ -116,6 +127,10 @@ impl Config {
             ("limits.expansion_bytes", self.limits.expansion_bytes as u64),
             ("limits.xml_bytes", self.limits.xml_bytes as u64),
             ("limits.xml_depth", self.limits.xml_depth as u64),
+            ("mongodb.connect_ms", self.mongodb.connect_ms),
+            ("mongodb.operation_ms", self.mongodb.operation_ms),
+            ("mongodb.pool", u64::from(self.mongodb.pool)),
+            ("mongodb.server_selection_ms", self.mongodb.server_selection_ms),
             ("proxy.body_bytes", self.proxy.body_bytes),
             ("proxy.idle_timeout_s", self.proxy.idle_timeout_s),
             ("queue.concurrency", self.queue.concurrency as u64),
@@ -231,6 +246,9 @@ mod tests {
             ("[upstream]\nurl = \"ftp://x\"", "convoke.toml: upstream.url: ", "\"builtin\" or an http"),
             ("[webadmin]\nlisten = \"0.0.0.0:8000\"", "convoke.toml: webadmin.password: ", "required"),
             ("[[auth.oidc]]\nissuer = \"https://sso.example.org\"", "convoke.toml: auth.oidc", "audience"),
+            ("[mongodb]\nurl = \"localhost\"", "convoke.toml: mongodb.url: ", "mongodb://"),
+            ("[mongodb]\ndatabase = \"\"", "convoke.toml: mongodb.database: ", "name of a database"),
+            ("[mongodb]\noperation_ms = 0", "convoke.toml: mongodb.operation_ms: ", "positive"),
             ("[limits]\noccurrences = 0", "convoke.toml: limits.occurrences: ", "positive"),
             ("[limits", "convoke.toml: ", "line 1"),
         ];

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::ClientSession;
+use mongodb::bson::doc;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
 use tokio::time::Instant;
@@ -105,12 +106,21 @@ impl Mongo {
                 Timed::Driver(e) => e.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
             };
             if !unknown || attempt == COMMITS || (attempt > 1 && Instant::now() >= until) {
+                self.end_session(session).await;
                 return Err(error);
             }
             metrics::counter!("convoke_mongodb_commit_retries_total").increment(1);
             tokio::time::sleep(self.pause(attempt)).await;
             attempt += 1;
         }
+    }
+
+    /// Ends a transaction whose commit never arrived: it would keep what it has locked for a minute. One that was committed
+    /// stays so.
+    async fn end_session(&self, session: &ClientSession) {
+        let admin = self.client().database("admin");
+        let end = admin.run_command(doc! { "killSessions": [session.id().clone()] });
+        let _ = tokio::time::timeout(GIVING_UP, end).await;
     }
 
     /// Time to wait after a number of failed attempts: a random part, so that those who were in each other's way part.
