@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::{Failure, Mongo, Timed};
 
-/// Attempts at one transaction.
-const ATTEMPTS: u32 = 30;
+/// Attempts at one transaction, as far as the time of an operation allows.
+const ATTEMPTS: u32 = 200;
 /// Wait before the second attempt; each later one may wait twice as long, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(2);
 /// Longest wait before an attempt.
-const LONGEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_millis(100);
 /// Attempts at one commit whose result is unknown.
 const COMMITS: u32 = 5;
 /// Time to give a transaction up in.
@@ -78,7 +78,10 @@ impl Mongo {
     async fn attempt<W: Work>(&self, work: &mut W, until: Instant) -> Result<W::Done, Interrupt<W::Refusal>> {
         let mut session = self.timed(self.client().start_session()).await?;
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
-        let begin = session.start_transaction().read_concern(ReadConcern::snapshot()).selection_criteria(primary);
+        // On a replica set every transaction reads one state. Asked for by name, it would be one that is a little old, and
+        // whatever has been written since would be a conflict.
+        let reads = if self.sharded { ReadConcern::snapshot() } else { ReadConcern::local() };
+        let begin = session.start_transaction().read_concern(reads).selection_criteria(primary);
         self.timed(begin).await?;
         match work.attempt(&mut session).await {
             Ok(done) => {

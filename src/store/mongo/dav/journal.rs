@@ -158,7 +158,8 @@ impl Journal<'_> {
         let Some((id, state)) = writer.as_ref().and_then(turn) else { return Ok(()) };
         let still = watch.stands_still(id, &state);
         match state.as_str() {
-            OPEN if still >= PATIENCE => {
+            // Well within the time that one who waits has.
+            OPEN if still >= PATIENCE.min(self.mongo.operation_time() / 3) => {
                 let open = doc! { "_id": WRITER, "batch": id, "state": OPEN };
                 let dropped = doc! { "$set": { "state": DROPPED } };
                 let dropped = self.mongo.timed(self.rows(JOURNAL).update_one(open, dropped)).await?;
