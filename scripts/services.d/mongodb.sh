@@ -32,7 +32,7 @@ start() {
   set=$(free_port)
   standalone=$(free_port)
 
-  mongod set "$set" --replSet rs0 --oplogSize 64
+  mongod set "$set" --replSet rs0 --oplogSize 64 --setParameter transactionLifetimeLimitSeconds=3
   await 60 "$PYTHON" "$HERE/mongodb/primary.py" "$set" initiate
   mongod standalone "$standalone"
   await 60 "$PYTHON" "$HERE/mongodb/primary.py" "$standalone"

@@ -42,6 +42,7 @@ pub struct Mongo {
     platform: Database,
     dav: Database,
     transactions: bool,
+    sharded: bool,
     operation: Duration,
     env: Env,
     shared: Arc<Shared>,
@@ -82,7 +83,7 @@ impl Mongo {
         let hello = hello
             .map_err(|_| MongoError(format!("mongodb: no answer from {hosts} in time")))?
             .map_err(|e| MongoError(format!("mongodb: {hosts}: {}", Failure::from(e))))?;
-        let in_set = hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+        let sharded = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
         let mut random = [0; 5];
         env.fill(&mut random);
         Ok(Self {
@@ -90,7 +91,9 @@ impl Mongo {
             dav: client.database(&config.dav_database),
             client,
             // Since version 4.0, of which this is the number.
-            transactions: in_set && hello.get_i32("maxWireVersion").is_ok_and(|version| version >= 7),
+            transactions: (sharded || hello.contains_key("setName"))
+                && hello.get_i32("maxWireVersion").is_ok_and(|version| version >= 7),
+            sharded,
             operation: Duration::from_millis(config.operation_ms),
             shared: Arc::new(Shared {
                 hosts,

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::ClientSession;
+use mongodb::bson::doc;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::{ReadConcern, ReadPreference, SelectionCriteria};
 use tokio::time::Instant;
 
 use super::{Failure, Mongo, Timed};
 
-/// Attempts at one transaction.
-const ATTEMPTS: u32 = 30;
+/// Attempts at one transaction, as far as the time of an operation allows.
+const ATTEMPTS: u32 = 200;
 /// Wait before the second attempt; each later one may wait twice as long, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(2);
 /// Longest wait before an attempt.
-const LONGEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_millis(100);
 /// Attempts at one commit whose result is unknown.
 const COMMITS: u32 = 5;
 /// Time to give a transaction up in.
@@ -77,7 +78,10 @@ impl Mongo {
     async fn attempt<W: Work>(&self, work: &mut W, until: Instant) -> Result<W::Done, Interrupt<W::Refusal>> {
         let mut session = self.timed(self.client().start_session()).await?;
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
-        let begin = session.start_transaction().read_concern(ReadConcern::snapshot()).selection_criteria(primary);
+        // On a replica set every transaction reads one state. Asked for by name, it would be one that is a little old, and
+        // whatever has been written since would be a conflict.
+        let reads = if self.sharded { ReadConcern::snapshot() } else { ReadConcern::local() };
+        let begin = session.start_transaction().read_concern(reads).selection_criteria(primary);
         self.timed(begin).await?;
         match work.attempt(&mut session).await {
             Ok(done) => {
@@ -105,12 +109,21 @@ impl Mongo {
                 Timed::Driver(e) => e.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT),
             };
             if !unknown || attempt == COMMITS || (attempt > 1 && Instant::now() >= until) {
+                self.end_session(session).await;
                 return Err(error);
             }
             metrics::counter!("convoke_mongodb_commit_retries_total").increment(1);
             tokio::time::sleep(self.pause(attempt)).await;
             attempt += 1;
         }
+    }
+
+    /// Ends a transaction whose commit never arrived: it would keep what it has locked for a minute. One that was committed
+    /// stays so.
+    async fn end_session(&self, session: &ClientSession) {
+        let admin = self.client().database("admin");
+        let end = admin.run_command(doc! { "killSessions": [session.id().clone()] });
+        let _ = tokio::time::timeout(GIVING_UP, end).await;
     }
 
     /// Time to wait after a number of failed attempts: a random part, so that those who were in each other's way part.

@@ -117,6 +117,8 @@ fn run(program: &PathBuf, folder: &tempfile::TempDir, port: u16, has_transaction
         .arg(folder.path());
     if has_transactions {
         command.args(["--replSet", "rs0", "--oplogSize", "64"]);
+        // So long a transaction of a dead process keeps its locks.
+        command.args(["--setParameter", "transactionLifetimeLimitSeconds=3"]);
     }
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }

@@ -8,6 +8,8 @@
 //! | `rev` | path and properties, and objects | changes with every write of ours |
 //! | `dead` | calendars | dead properties, JSON |
 //! | `props` | books and boxes | properties for which there is no field, JSON |
+//! | `turn` | with the sync token | whose transaction is at it; means nothing afterwards |
+//! | `batch` | with the sync token | the batch that was counted last, without transactions |
 //! | `any` | `calendars` | any component type is welcome, whatever `components` says |
 //! | `oldest` | with the sync token | the first token that means anything here |
 //! | `pending` | everything | a write on a standalone server that is not decided: as if the row were not there |
@@ -117,9 +119,11 @@ pub(super) fn in_box(row: &Document) -> Option<Found> {
     found(place, kind, row, row, props)
 }
 
-/// The inbox or outbox that a home has without a row.
-pub(super) fn box_without_row(kind: CollectionKind, uri: &str, id: ObjectId, principal: &str) -> Option<Found> {
-    let row = doc! { "_id": id, "principaluri": principal, "uri": uri, "synctoken": 1 };
+/// The inbox or outbox that a home has without a row; as old as the calendar of its owner.
+pub(super) fn box_without_row(kind: CollectionKind, uri: &str, id: ObjectId, calendar: &Document) -> Option<Found> {
+    let principal = &value::text(calendar.get("principaluri"))?;
+    let made = value::object_id(calendar.get("_id")).unwrap_or(id);
+    let row = doc! { "_id": id, "principaluri": principal, "uri": uri, "synctoken": 1, OURS: { "made": made } };
     let place = Place::in_box(id, principal, uri);
     let found = found(place, kind, &row, &row, CollectionProps::default())?;
     Some(Found { has_row: false, ..found })
@@ -190,7 +194,8 @@ fn as_json(value: &impl serde::Serialize) -> String {
 /// The order in which a home lists its collections.
 pub(super) fn in_order(mut found: Vec<Found>) -> Vec<Collection> {
     found.sort_by_key(|f| {
-        (!f.collection.is_default(), f.collection.props.order.unwrap_or(i64::MAX), f.made.bytes(), f.place.shelf)
+        let order = f.collection.props.order.unwrap_or(i64::MAX);
+        (!f.collection.is_default(), order, f.made.bytes(), f.place.shelf, f.collection.kind)
     });
     found.into_iter().map(|f| f.collection).collect()
 }

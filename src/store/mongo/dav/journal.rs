@@ -7,13 +7,14 @@
 //! 2. It reads what it builds on and is planned. What it must not do is refused here, and nothing has happened.
 //! 3. New rows are written where nobody sees them (`convoke.pending`), everything else becomes steps in
 //!    `convoke_journal_steps`.
-//! 4. It is decided: `decided` becomes true, durably, if it is still its turn. Before this it has not happened, after this it
-//!    has.
+//! 4. It is decided: `state` goes from `open` to `decided`, durably, if it is still its turn. Before this it has not happened,
+//!    after this it has.
 //! 5. The steps are done, each of which does no harm when it is done again; the tokens move last.
-//! 6. The turn ends, the steps are forgotten.
+//! 6. The steps are forgotten, the turn ends.
 //!
 //! Whoever waits for its turn and sees a decided batch that does not get on does its steps itself. One that is not decided in
-//! [`PATIENCE`] loses its turn, and when its writer wakes up, deciding fails. So nobody needs to know who is alive, and no clocks are
+//! [`PATIENCE`] is `dropped`, and when its writer wakes up, deciding fails; what it wrote is cleared away before the turn
+//! ends. So nobody needs to know who is alive, and no clocks are
 //! compared. A writer that slept through all this and goes on at step 5 finds that its steps do not match any more: an update
 //! names the revision of the row that it was planned on, a new row is no longer pending.
 
@@ -46,6 +47,12 @@ const JOURNAL: &str = "convoke_journal";
 const STEPS: &str = "convoke_journal_steps";
 /// The one row of [`JOURNAL`].
 const WRITER: &str = "writer";
+/// A batch is being prepared.
+const OPEN: &str = "open";
+/// It happens, whatever happens.
+const DECIDED: &str = "decided";
+/// It does not happen any more.
+const DROPPED: &str = "dropped";
 
 /// How long a batch may take to be decided while others wait.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -74,7 +81,7 @@ pub(super) async fn apply(mongo: &Mongo, lock: &Mutex<()>, batch: &Batch) -> Res
             }
         };
         if journal.decide(id).await? {
-            let bases = journal.finish(id).await?;
+            let bases = journal.finish_patiently(id).await?;
             return Ok(with_tokens(planned, &bases));
         }
         journal.forget(id, &intent).await?;
@@ -128,7 +135,7 @@ impl Journal<'_> {
         let mut attempt = 0;
         loop {
             let free = doc! { "_id": WRITER, "batch": null };
-            let mine = doc! { "$set": { "batch": id, "decided": false } };
+            let mine = doc! { "$set": { "batch": id, "state": OPEN } };
             let taken = self.mongo.timed(self.rows(JOURNAL).update_one(free, mine).upsert(true)).await;
             match taken.map_err(Failure::from) {
                 Ok(_) => return Ok(()),
@@ -148,20 +155,24 @@ impl Journal<'_> {
     /// Looks whose turn it is, and ends one that has stood still for too long.
     async fn attend(&self, watch: &mut Watch) -> Result<(), Failure> {
         let writer = self.mongo.timed(self.writer().find_one(doc! { "_id": WRITER })).await?;
-        let Some((id, decided)) = writer.as_ref().and_then(turn) else { return Ok(()) };
-        let still = watch.stands_still(id, decided);
-        if decided && still >= HELP {
-            self.finish(id).await?;
-        } else if !decided && still >= PATIENCE {
-            let undecided = doc! { "_id": WRITER, "batch": id, "decided": false };
-            let free = doc! { "$set": { "batch": null } };
-            let ended = self.mongo.timed(self.rows(JOURNAL).update_one(undecided, free)).await?;
-            if ended.matched_count == 1 {
-                tracing::warn!("a writer did not decide in time and lost its turn");
-                self.clean(id).await?;
+        let Some((id, state)) = writer.as_ref().and_then(turn) else { return Ok(()) };
+        let still = watch.stands_still(id, &state);
+        match state.as_str() {
+            // Well within the time that one who waits has.
+            OPEN if still >= PATIENCE.min(self.mongo.operation_time() / 3) => {
+                let open = doc! { "_id": WRITER, "batch": id, "state": OPEN };
+                let dropped = doc! { "$set": { "state": DROPPED } };
+                let dropped = self.mongo.timed(self.rows(JOURNAL).update_one(open, dropped)).await?;
+                if dropped.matched_count == 1 {
+                    tracing::warn!("a writer did not decide in time and lost its turn");
+                    self.clean(id).await?;
+                }
+                Ok(())
             }
+            DROPPED if still >= HELP => self.clean(id).await,
+            DECIDED if still >= HELP => self.finish(id).await.map(drop),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Plans the batch and writes down what is to be done.
@@ -209,9 +220,9 @@ impl Journal<'_> {
         let writer = self.writer();
         let mut attempt = 0;
         loop {
-            let undecided = doc! { "_id": WRITER, "batch": id, "decided": false };
+            let open = doc! { "_id": WRITER, "batch": id, "state": OPEN };
             // Waits for the disk, and thereby for everything written before.
-            let decision = writer.update_one(undecided, doc! { "$set": { "decided": true } });
+            let decision = writer.update_one(open, doc! { "$set": { "state": DECIDED } });
             let error = match self.mongo.timed(decision).await {
                 Ok(done) => return Ok(done.matched_count == 1),
                 Err(error) => Failure::from(error),
@@ -224,12 +235,26 @@ impl Journal<'_> {
             tokio::time::sleep(self.mongo.pause(attempt)).await;
             let seen = self.mongo.timed(writer.find_one(doc! { "_id": WRITER })).await;
             match seen.map(|row| row.as_ref().and_then(turn)) {
-                Ok(Some((turn, true))) if turn == id => return Ok(true),
-                Ok(Some((turn, false))) if turn == id => {}
+                Ok(Some((turn, state))) if turn == id && state == DECIDED => return Ok(true),
+                Ok(Some((turn, state))) if turn == id && state == OPEN => {}
                 Err(_) => {}
                 // It was decided and done by somebody else, or it was not decided.
                 Ok(_) => return Err(error),
             }
+        }
+    }
+
+    /// As [`Journal::finish`], more than once where the server is away: who is told that it failed would write it again.
+    async fn finish_patiently(&self, id: ObjectId) -> Result<HashMap<CollectionId, u64>, Failure> {
+        let until = Instant::now() + self.mongo.operation_time();
+        let mut attempt = 0;
+        loop {
+            match self.finish(id).await {
+                Err(Failure::Unavailable(_)) if Instant::now() < until => {}
+                done => return done,
+            }
+            attempt += 1;
+            tokio::time::sleep(self.mongo.pause(attempt)).await;
         }
     }
 
@@ -254,9 +279,8 @@ impl Journal<'_> {
                 None => {}
             }
         }
-        let mine = doc! { "_id": WRITER, "batch": id };
-        self.mongo.timed(self.rows(JOURNAL).update_one(mine, doc! { "$set": { "batch": null } })).await?;
         self.mongo.timed(steps.delete_many(doc! { "batch": id })).await?;
+        self.end_turn(id).await?;
         if !rows.is_empty() {
             self.mongo.ring();
         }
@@ -317,27 +341,28 @@ impl Journal<'_> {
         }
     }
 
+    async fn end_turn(&self, id: ObjectId) -> Result<(), Failure> {
+        let mine = doc! { "_id": WRITER, "batch": id };
+        let free = doc! { "$set": { "batch": null } };
+        Ok(self.mongo.timed(self.rows(JOURNAL).update_one(mine, free)).await.map(drop)?)
+    }
+
     /// Ends the turn of a batch that is not to be decided.
     async fn give_up(&self, id: ObjectId, intent: &Intent) {
-        let undecided = doc! { "_id": WRITER, "batch": id, "decided": false };
-        let ended = async {
-            let free = doc! { "$set": { "batch": null } };
-            self.mongo.timed(self.rows(JOURNAL).update_one(undecided, free)).await?;
-            self.forget(id, intent).await
-        };
-        if let Err(error) = ended.await {
+        if let Err(error) = self.forget(id, intent).await {
             // The next one to write does it, after a while.
             tracing::debug!(%error, "a refused batch could not be cleared away");
         }
     }
 
-    /// Removes what a batch that was not decided has written.
+    /// Removes what a batch that is not decided has written, then ends its turn.
     async fn forget(&self, id: ObjectId, intent: &Intent) -> Result<(), Failure> {
         for (collection, row) in intent {
             let pending = doc! { "_id": row, "$or": [{ "convoke.pending": id }, { "ready": false }] };
             self.mongo.timed(self.rows(collection).delete_one(pending)).await?;
         }
-        Ok(self.mongo.timed(self.steps().delete_many(doc! { "batch": id })).await.map(drop)?)
+        self.mongo.timed(self.steps().delete_many(doc! { "batch": id })).await?;
+        self.end_turn(id).await
     }
 
     /// The same for a batch of a process that is gone: it wrote down first what it was about to write.
@@ -349,7 +374,7 @@ impl Journal<'_> {
         self.forget(id, &intent).await
     }
 
-    /// Rows that were pending for longer than any writer lives: they would keep their paths taken.
+    /// What writers left behind that slept for longer than any writer lives: it would keep paths taken.
     async fn clear_away(&self) -> Result<(), Failure> {
         let before = (self.mongo.env().now().timestamp() - ABANDONED_S).clamp(0, i64::from(u32::MAX));
         let mut old = [0; 12];
@@ -360,7 +385,8 @@ impl Journal<'_> {
                 self.mongo.timed(self.rows(collection).delete_many(abandoned)).await?;
             }
         }
-        Ok(())
+        let abandoned = doc! { "batch": { "$lt": ObjectId::from_bytes(old) } };
+        Ok(self.mongo.timed(self.steps().delete_many(abandoned)).await.map(drop)?)
     }
 }
 
@@ -372,21 +398,21 @@ fn unless_there(done: Result<(), Timed>) -> Result<(), Failure> {
     }
 }
 
-/// Whose turn it is and whether it is decided.
-fn turn(writer: &Document) -> Option<(ObjectId, bool)> {
-    Some((writer.get_object_id("batch").ok()?, writer.get_bool("decided").unwrap_or(false)))
+/// Whose turn it is and how far that batch is.
+fn turn(writer: &Document) -> Option<(ObjectId, String)> {
+    Some((writer.get_object_id("batch").ok()?, writer.get_str("state").ok()?.to_owned()))
 }
 
 /// For how long the same turn was seen.
 #[derive(Debug, Default)]
-struct Watch(Option<(ObjectId, bool, Instant)>);
+struct Watch(Option<(ObjectId, String, Instant)>);
 
 impl Watch {
-    fn stands_still(&mut self, id: ObjectId, decided: bool) -> Duration {
-        match self.0 {
-            Some((seen, was, since)) if (seen, was) == (id, decided) => since.elapsed(),
+    fn stands_still(&mut self, id: ObjectId, state: &str) -> Duration {
+        match &self.0 {
+            Some((seen, was, since)) if *seen == id && was == state => since.elapsed(),
             _ => {
-                self.0 = Some((id, decided, Instant::now()));
+                self.0 = Some((id, state.to_owned(), Instant::now()));
                 Duration::ZERO
             }
         }
@@ -403,7 +429,9 @@ impl Sweeper {
         let journal = Journal { mongo };
         let writer = mongo.timed(journal.writer().find_one(doc! { "_id": WRITER })).await?;
         // Also on a server that has transactions now and had none.
-        if let Some((id, true)) = writer.as_ref().and_then(turn) {
+        if let Some((id, state)) = writer.as_ref().and_then(turn)
+            && state == DECIDED
+        {
             tracing::info!("finishing a write that was decided before the start");
             journal.finish(id).await?;
         }

@@ -91,8 +91,10 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
         let Some(place) = loaded.collections.get(&id).map(|found| found.place.clone()) else { continue };
         for stored in find_objects(via, &place, id, batch).await? {
             let rows = loaded.objects.entry((id, stored.name.clone())).or_default();
-            if !rows.contains(&stored) {
-                rows.push(stored);
+            // Found by name and by UID; somebody may have written it in between.
+            match rows.iter_mut().find(|row| row.id == stored.id) {
+                Some(row) => *row = stored,
+                None => rows.push(stored),
             }
         }
     }
@@ -196,12 +198,12 @@ async fn boxes_of_others_home(via: &mut Via<'_>, home: HomeId) -> Result<Vec<Fou
 
 /// The inbox and the outbox that a home has without rows, given its instances and the rows it has.
 pub(super) fn boxes_without_row(home: HomeId, faces: &[Document], boxes: &[Document]) -> Vec<Found> {
-    let theirs = faces.iter().find(|face| collections::is_owners(face) && !collections::is_ours(face));
-    let Some(principal) = theirs.and_then(|face| value::text(face.get("principaluri"))) else { return Vec::new() };
+    let theirs = faces.iter().filter(|face| collections::is_owners(face) && !collections::is_ours(face));
+    let Some(theirs) = theirs.min_by_key(|face| value::object_id(face.get("_id"))) else { return Vec::new() };
     place::boxes_without_row(home)
         .into_iter()
         .filter(|(_, uri, _)| !boxes.iter().any(|row| row.get_str("uri").is_ok_and(|taken| taken == *uri)))
-        .filter_map(|(kind, uri, id)| collections::box_without_row(kind, uri, row_id(id), &principal))
+        .filter_map(|(kind, uri, id)| collections::box_without_row(kind, uri, row_id(id), theirs))
         .collect()
 }
 

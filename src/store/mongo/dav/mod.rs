@@ -5,7 +5,9 @@
 //! # What is guaranteed
 //!
 //! **With transactions** (a replica set, also of one member, or a sharded cluster): a batch with its messages is one
-//! transaction, durable on a majority when it is acknowledged. Readers see all of it or nothing.
+//! transaction, durable on a majority when it is acknowledged. Readers see all of it or nothing. When a process dies in the
+//! middle of one, the server keeps the collections it wrote to locked for a while (`transactionLifetimeLimitSeconds`, a
+//! minute unless configured); writes to them fail as unavailable until then.
 //!
 //! **Without** (a standalone server): batches take turns, one at a time in the whole installation, and each is written down in
 //! a journal before anything of it is done; see [`journal`]. What is acknowledged is done and survives a power cut; a process
@@ -39,11 +41,11 @@ use async_trait::async_trait;
 use moka::sync::Cache;
 
 use self::locks::Locks;
-use self::place::Place;
+use self::place::{Place, collection_id};
 use crate::ids::{CollectionId, HomeId, Uid};
 use crate::mongo::{Failure, Mongo, schema};
 use crate::store::{
-    Batch, Changes, Collection, CollectionKind, DavStore, Object, ObjectFilter, ObjectMeta, StoreError, WriteError,
+    Batch, Changes, Collection, CollectionKind, DavStore, Object, ObjectFilter, ObjectMeta, Op, StoreError, WriteError,
     Written,
 };
 
@@ -89,7 +91,8 @@ impl MongoDav {
         let plan = if self.mongo.has_transactions() {
             let turn = tokio::time::timeout(self.mongo.operation_time(), self.locks.turn(batch)).await;
             let _turn = turn.map_err(|_| Failure::timed_out())?;
-            let mut applying = transact::Applying { mongo: &self.mongo, batch };
+            let places = self.places_of(batch).await?;
+            let mut applying = transact::Applying { mongo: &self.mongo, batch, places };
             self.mongo.transaction(&mut applying).await?
         } else {
             journal::apply(&self.mongo, self.locks.everything(), batch).await?
@@ -101,6 +104,24 @@ impl MongoDav {
             self.mongo.ring();
         }
         Ok(plan.written)
+    }
+}
+
+impl MongoDav {
+    /// The collections that a batch writes to, each once and always in the same order.
+    async fn places_of(&self, batch: &Batch) -> Result<Vec<Place>, Failure> {
+        let mut places: Vec<Place> = Vec::new();
+        for op in &batch.ops {
+            if matches!(op, Op::CreateCollection(_)) {
+                continue;
+            }
+            let collection = load::named_by(op);
+            if places.iter().all(|place| collection_id(place.id) != collection) {
+                places.extend(self.place_of(collection).await?);
+            }
+        }
+        places.sort_by_key(|place| place.id.bytes());
+        Ok(places)
     }
 }
 

@@ -109,7 +109,7 @@ enum Origin<'b> {
     /// It was there before.
     Found(&'b Found),
     /// It was made by the batch.
-    New(New),
+    New(Box<New>),
 }
 
 /// A collection while the batch goes on.
@@ -197,7 +197,8 @@ impl<'b> Picture<'b> {
             oldest: token,
             made: (self.source.new_id)(),
         };
-        let sketch = Sketch { origin: Origin::New(new), alive: true, token, props: None, changes: Vec::new() };
+        let sketch =
+            Sketch { origin: Origin::New(Box::new(new)), alive: true, token, props: None, changes: Vec::new() };
         self.sketches.insert(wanted.id, sketch);
         Ok((wanted.id, false))
     }
@@ -309,7 +310,7 @@ impl<'b> Picture<'b> {
                     let subscriptions = self.loaded.subscriptions.get(id).map_or(&[][..], Vec::as_slice);
                     plan.delete(found, subscriptions);
                 }
-                Origin::New(made) if sketch.alive => new.push((made, sketch)),
+                Origin::New(made) if sketch.alive => new.push((&**made, sketch)),
                 Origin::New(_) => {}
             }
         }
@@ -379,7 +380,7 @@ impl Plan {
                 collection: found.collection.clone(),
                 principal: found.principal.clone(),
                 oldest: 1,
-                made: (source.new_id)(),
+                made: found.made,
             };
             for (collection, mut row) in row.rows() {
                 let id = row.remove("_id");

@@ -5,6 +5,7 @@ use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 
 use super::load::load;
+use super::place::Place;
 use super::plan::{Count, Plan, Source, Step, plan};
 use super::value;
 use super::via::Via;
@@ -15,6 +16,8 @@ use crate::store::{Batch, WriteError};
 pub(super) struct Applying<'b> {
     pub(super) mongo: &'b Mongo,
     pub(super) batch: &'b Batch,
+    /// The collections that it writes to.
+    pub(super) places: Vec<Place>,
 }
 
 impl From<Failure> for WriteError {
@@ -30,6 +33,13 @@ impl Work for Applying<'_> {
 
     async fn attempt(&mut self, session: &mut ClientSession) -> Result<Plan, Interrupt<WriteError>> {
         let mongo = self.mongo;
+        // First of all, so that whoever else writes there waits from now on: a transaction that reads first and writes in the
+        // end would never get through beside a busy esn-sabre.
+        for place in &self.places {
+            let heads = mongo.dav().collection::<Document>(place.shelf.heads());
+            let turn = doc! { "$set": { "convoke.turn": mongo.new_id() } };
+            mongo.timed(heads.update_one(doc! { "_id": place.id }, turn).session(&mut *session)).await?;
+        }
         let loaded = load(mongo, &mut Via::transaction(mongo, session), self.batch).await?;
         let now = mongodb::bson::DateTime::from_millis(mongo.env().now().timestamp_millis());
         let source = Source { new_id: &|| mongo.new_id(), now };
