@@ -235,22 +235,32 @@ mod tests {
 
     #[test]
     fn arguments_are_those_of_the_reference() {
-        let shown = |kind, limit| {
+        let arguments = |queue_type, quorum_delivery_limit| {
             let config = config::RabbitMq {
-                queue_type: kind,
+                queue_type,
                 quorum_group_size: 3,
-                quorum_delivery_limit: limit,
+                quorum_delivery_limit,
                 ..config::RabbitMq::default()
             };
-            format!("{:?}", Arguments::new(&config).consumer("tcalendar:audit"))
+            Arguments::new(&config)
         };
-        let classic = shown(QueueType::ClassicV2, Some(9));
-        assert!(classic.contains("x-queue-version") && classic.contains("tcalendar:audit:dead-letter"), "{classic}");
-        assert!(!classic.contains("x-delivery-limit") && !classic.contains("x-dead-letter-routing-key"), "{classic}");
-        assert!(!shown(QueueType::ClassicV1, None).contains("x-queue"));
-        let quorum = shown(QueueType::Quorum, Some(9));
-        for argument in ["quorum", "x-quorum-initial-group-size", "LongInt(3)", "x-delivery-limit", "LongInt(9)"] {
-            assert!(quorum.contains(argument), "{argument}: {quorum}");
-        }
+        let shown = |table: FieldTable| -> Vec<String> {
+            let value = |value: &AMQPValue| match value {
+                AMQPValue::LongString(text) => text.to_string(),
+                AMQPValue::LongInt(number) => number.to_string(),
+                other => format!("{other:?}"),
+            };
+            table.inner().iter().map(|(name, v)| format!("{name}={}", value(v))).collect()
+        };
+        let (audit, dead) = ("tcalendar:audit", "x-dead-letter-exchange=tcalendar:audit:dead-letter");
+        let classic = arguments(QueueType::ClassicV2, Some(9));
+        assert_eq!(shown(classic.base()), ["x-queue-version=2"]);
+        assert_eq!(shown(classic.consumer(audit)), [dead, "x-queue-version=2"]);
+        assert_eq!(shown(arguments(QueueType::ClassicV1, None).consumer(audit)), [dead]);
+        let quorum = arguments(QueueType::Quorum, Some(9));
+        let base = ["x-delivery-limit=9", "x-queue-type=quorum", "x-quorum-initial-group-size=3"];
+        assert_eq!(shown(quorum.base()), base);
+        assert_eq!(shown(quorum.consumer(audit)).len(), 4);
+        assert_eq!(shown(quorum.retry(audit))[0], "x-dead-letter-exchange=", "to the queue itself, by its name");
     }
 }
