@@ -30,6 +30,7 @@ mod proxy_failures;
 mod proxy_headers;
 mod proxy_support;
 mod rabbitmq;
+mod rabbitmq_faults;
 mod rabbitmq_support;
 mod radicale;
 mod relay;

@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use convoke::clock::Env;
-use convoke::config;
+use convoke::config::{self, RetryPolicy};
+use convoke::events::{Message, Topic};
 use convoke::nodes::{Begin, Ledger, NodeId, NodesError, SharedLedger};
-use convoke::queue::SharedQueue;
 use convoke::queue::rabbitmq::RabbitMq;
+use convoke::queue::{self, ConsumerSpec, Delivery, Failure, Queue as _, QueueDepth, SharedQueue};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::contracts::queue::QueueHarness;
 use crate::services;
@@ -171,4 +175,83 @@ impl Ledger for MemoryLedger {
         }
         Ok(())
     }
+}
+
+pub const PATIENT: Duration = Duration::from_secs(60);
+/// A wait that a test never sits out unless something is broken.
+pub const LONG: Duration = Duration::from_secs(60);
+
+pub fn spec(name: &'static str, topics: &[Topic]) -> ConsumerSpec {
+    let retry = RetryPolicy { attempts: 3, first_ms: 1, most_ms: 2 };
+    ConsumerSpec { name, topics: topics.to_vec(), concurrency: 4, retry }
+}
+
+pub fn created(key: &str, n: u64) -> Message {
+    Message::new(Topic::EventCreated, key, &json!({ "n": n }))
+}
+
+pub fn number(delivery: &Delivery) -> u64 {
+    delivery.message.payload["n"].as_u64().unwrap()
+}
+
+/// Tries again while the broker is away.
+pub async fn publish(queue: &dyn queue::Queue, messages: &[Message]) {
+    let end = Instant::now() + LONG;
+    while let Err(error) = queue.publish(messages).await {
+        assert!(Instant::now() < end, "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let reached = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(LONG, reached).await.is_ok(), "{what}");
+}
+
+pub async fn depth(queue: &dyn queue::Queue, name: &str) -> Option<QueueDepth> {
+    queue.depths().await.ok()?.into_iter().find(|d| d.consumer == name)
+}
+
+pub async fn until_empty(queue: &dyn queue::Queue, name: &str) {
+    until("the queue is emptied", async || depth(queue, name).await.is_some_and(|d| d.waiting == 0)).await;
+}
+
+/// What was handled, in order: number and attempt.
+pub type Log = Arc<Mutex<Vec<(u64, u32)>>>;
+
+/// The consumer loop with a handler that notes what it is given, stopped by dropping the sender.
+pub fn consume<F>(
+    queue: &RabbitMq,
+    spec: &ConsumerSpec,
+    log: &Log,
+    answer: impl Fn(u64, u32) -> F + Send + Sync + 'static,
+) -> (oneshot::Sender<()>, JoinHandle<()>)
+where
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shared: SharedQueue = Arc::new(queue.clone());
+    let log = Arc::clone(log);
+    let handler = move |delivery: Delivery| {
+        log.lock().unwrap().push((number(&delivery), delivery.attempt));
+        answer(number(&delivery), delivery.attempt)
+    };
+    (stop, tokio::spawn(queue::run(shared, spec.clone(), handler, async move { drop(stopped.await) })))
+}
+
+pub async fn slow(_: u64, _: u32) -> Result<(), Failure> {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    Ok(())
+}
+
+pub fn numbers(log: &Log) -> Vec<u64> {
+    log.lock().unwrap().iter().map(|(n, _)| *n).collect()
+}
+
+pub async fn receive(queue: &RabbitMq, spec: &ConsumerSpec) -> Delivery {
+    tokio::time::timeout(LONG, queue.receive(spec, 1)).await.expect("a delivery").unwrap().remove(0)
 }

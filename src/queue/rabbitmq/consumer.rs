@@ -89,8 +89,13 @@ impl Consumer {
         }
     }
 
-    fn lost(&self) {
+    /// Lets go of the channel: nobody asks for messages any more.
+    pub(super) fn let_go(&self) {
         *self.running() = None;
+    }
+
+    fn lost(&self) {
+        self.let_go();
         self.line().lose(Instant::now());
         self.bell.notify_waiters();
     }

@@ -171,6 +171,13 @@ impl RabbitMq {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The tasks that fill the lines hold on to them, and the channels there to the connection.
+        self.all_consumers().iter().for_each(|consumer| consumer.let_go());
+    }
+}
+
 impl Inner {
     fn limit(&self) -> Duration {
         self.publishing.endpoint().operation
