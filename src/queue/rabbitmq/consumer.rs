@@ -89,7 +89,7 @@ impl Consumer {
         }
     }
 
-    /// Lets go of the channel: nobody asks for messages any more.
+    /// Lets go of the channel, and ends the task that reads from it: nobody asks for messages any more.
     pub(super) fn let_go(&self) {
         *self.running() = None;
     }
@@ -273,7 +273,10 @@ async fn pump(
                 }
                 None => return,
             },
-            Some(flushed) = flushes.recv() => drop(flushed.send(())),
+            flushed = flushes.recv() => match flushed {
+                Some(flushed) => drop(flushed.send(())),
+                None => return,
+            },
             () = consumer.relief.notified() => {}
             () = tokio::time::sleep(LOOK_AGAIN), if stuck => {}
         }

@@ -173,7 +173,7 @@ impl RabbitMq {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The tasks that fill the lines hold on to them, and the channels there to the connection.
+        // As long as the tasks that read from channels go on, the connection stays open.
         self.all_consumers().iter().for_each(|consumer| consumer.let_go());
     }
 }
