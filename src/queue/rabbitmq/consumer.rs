@@ -194,6 +194,7 @@ impl Inner {
                 metrics::counter!("convoke_rabbitmq_parked_total", "consumer" => consumer.name)
                     .increment(entries.len() as u64);
                 for entry in entries {
+                    consumer.line().acknowledging(entry.incoming.identity.clone(), Instant::now());
                     self.acknowledge(consumer, entry.acker(), entry.incoming.identity.clone()).await;
                 }
             }
@@ -228,10 +229,11 @@ impl Inner {
         }
     }
 
-    /// Acknowledges, and remembers it where the broker may not have heard.
+    /// Acknowledges, and remembers it where the broker cannot have heard.
     pub(super) async fn acknowledge(&self, consumer: &Consumer, acker: &Acker, identity: String) {
-        let sent = acknowledge(acker).await;
-        consumer.line().acknowledged(identity, sent, Instant::now());
+        if !acknowledge(acker).await {
+            consumer.line().unacknowledged(identity, Instant::now());
+        }
     }
 
     /// An id for a dead letter, greater than those before.
@@ -259,7 +261,8 @@ async fn pump(
     let _lost = Lost(Arc::clone(&consumer));
     let Some(full) = inner.upgrade().map(|inner| usize::from(inner.prefetch)) else { return };
     loop {
-        let stuck = consumer.line().is_stuck(full);
+        // A full line may get stuck later, when what is ready now has been handed out.
+        let is_full = consumer.line().len() >= full;
         tokio::select! {
             biased;
             next = stream.next() => match next {
@@ -278,7 +281,7 @@ async fn pump(
                 None => return,
             },
             () = consumer.relief.notified() => {}
-            () = tokio::time::sleep(LOOK_AGAIN), if stuck => {}
+            () = tokio::time::sleep(LOOK_AGAIN), if is_full => {}
         }
         let Some(inner) = inner.upgrade() else { return };
         inner.relieve(&consumer).await;

@@ -274,7 +274,10 @@ impl Line {
     pub(super) fn finish(&mut self, id: u64, now: Instant) -> Option<(String, Acker)> {
         let claim = self.release(id)?;
         match claim.acker {
-            Some(acker) if acker.usable() => Some((claim.incoming.identity, acker)),
+            Some(acker) if acker.usable() => {
+                self.acknowledging(claim.incoming.identity.clone(), now);
+                Some((claim.incoming.identity, acker))
+            }
             _ => {
                 self.remember(claim.incoming.identity, Memory::Settled, now);
                 None
@@ -282,16 +285,17 @@ impl Line {
         }
     }
 
-    /// It was acknowledged, or could not be.
-    pub(super) fn acknowledged(&mut self, identity: String, sent: bool, now: Instant) {
-        if !sent {
-            self.remember(identity, Memory::Settled, now);
-            return;
-        }
+    /// It is about to be acknowledged. Noted before, since the connection may break at any moment.
+    pub(super) fn acknowledging(&mut self, identity: String, now: Instant) {
         while self.acknowledged.front().is_some_and(|(_, at)| now.duration_since(*at) > ACK_UNSURE) {
             self.acknowledged.pop_front();
         }
         self.acknowledged.push_back((identity, now));
+    }
+
+    /// It could not be acknowledged: it comes again.
+    pub(super) fn unacknowledged(&mut self, identity: String, now: Instant) {
+        self.remember(identity, Memory::Settled, now);
     }
 
     /// It failed: it stands at the head of its key again. Its attempt counts.
@@ -374,7 +378,9 @@ impl Line {
             let key = Arc::clone(key);
             leaving.extend(self.evict(&key, now));
         }
-        if self.is_stuck(full) {
+        if !self.is_stuck(full) {
+            self.stuck_since = None;
+        } else {
             let since = *self.stuck_since.get_or_insert(now);
             let longest = self.lanes.iter().max_by_key(|(_, lane)| lane.waiting.len()).map(|(key, _)| Arc::clone(key));
             if let Some(key) = longest.filter(|_| now.duration_since(since) >= STUCK) {
@@ -386,7 +392,7 @@ impl Line {
     }
 
     /// Whether no room is left, and nothing that is here can be handed out: all wait behind others.
-    pub(super) fn is_stuck(&self, full: usize) -> bool {
+    fn is_stuck(&self, full: usize) -> bool {
         self.waiting > 0 && self.len() >= full && self.ready.is_empty()
     }
 

@@ -90,13 +90,12 @@ fn a_lost_connection_is_survived_by_what_is_known() {
 #[test]
 fn an_acknowledgement_that_may_be_lost_is_remembered_for_what_comes_again() {
     let (mut line, now) = (Line::default(), Instant::now());
-    for (n, sent) in [("1", true), ("2", true), ("3", false)] {
+    for (n, at) in [("1", now), ("2", now + ACK_UNSURE * 2), ("3", now + ACK_UNSURE * 2)] {
         arrive(&mut line, "a", n, false, now);
         let taken = take(&mut line, now).remove(0);
-        let (identity, _) = line.finish(taken.0, now).unwrap();
-        let at = if n == "1" { now } else { now + ACK_UNSURE * 2 };
-        line.acknowledged(identity, sent, at);
+        assert!(line.finish(taken.0, at).is_some());
     }
+    line.unacknowledged("3".into(), now);
     line.lose(now + ACK_UNSURE * 2);
     let later = now + ACK_UNSURE * 2;
     assert!(matches!(arrive(&mut line, "a", "1", true, later), Arrival::Queued), "that arrived long ago");
