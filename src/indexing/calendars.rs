@@ -299,7 +299,11 @@ mod tests {
         let home: HomeId = "6650c0ffee0123456789abcd".parse().unwrap();
         for (given, href, path) in [
             ("/calendars/6650c0ffee0123456789abcd/work/", "/calendars/6650c0ffee0123456789abcd/work/", "work"),
-            ("/dav/calendars/6650c0ffee0123456789abcd/my%20work", "/calendars/6650c0ffee0123456789abcd/my%20work/", "my work"),
+            (
+                "/dav/calendars/6650c0ffee0123456789abcd/my%20work",
+                "/calendars/6650c0ffee0123456789abcd/my%20work/",
+                "my work",
+            ),
             ("http://dav.example.org/dav/alice%40example.org/5f1c/", "/alice%40example.org/5f1c/", "5f1c"),
         ] {
             let calendar = calendar(given, home);

@@ -32,6 +32,7 @@ mod proxy_failures;
 mod proxy_headers;
 mod proxy_support;
 mod radicale;
+mod reindex;
 mod serve;
 mod services;
 mod webadmin;

@@ -6,7 +6,9 @@ use convoke::clock::{CountingEntropy, Env, ManualClock};
 use convoke::health::{Examine, Health, HealthCheck, Verdict};
 use convoke::ids::{CalendarPath, Email, HomeId, Uid};
 use convoke::search::opensearch::OpenSearch;
-use convoke::search::{ContactIndex, EventDocument, EventIndex, IndexedObject, Occurrence, SearchError, SharedEventIndex};
+use convoke::search::{
+    ContactIndex, EventDocument, EventIndex, IndexedObject, Occurrence, SearchError, SharedEventIndex,
+};
 use serde_json::{Value, json};
 
 use crate::contracts::search::{document, found, object, query, work};
@@ -41,7 +43,13 @@ async fn reference_writes(harness: &OpenSearchHarness, calendar: &CalendarPath, 
     harness.ask("POST", &format!("/{}/_refresh", harness.name("events")), &Value::Null).await;
 }
 
-fn reference_document(calendar: &CalendarPath, uid: &str, sequence: Option<i64>, master: Value, summary: &str) -> Value {
+fn reference_document(
+    calendar: &CalendarPath,
+    uid: &str,
+    sequence: Option<i64>,
+    master: Value,
+    summary: &str,
+) -> Value {
     json!({
         "baseCalendarId": calendar.home, "eventUid": uid, "summary": summary, "start": "2026-06-01T09:00:00Z",
         "calendarURL": format!("{}/{}", calendar.home, calendar.calendar), "isRecurrentMaster": master, "sequence": sequence,
@@ -88,13 +96,17 @@ async fn a_document_is_written_where_and_as_the_reference_writes_it() {
     let documents = harness.documents().await;
     let ids: Vec<&str> = documents.iter().map(|hit| hit["_id"].as_str().unwrap()).collect();
     let base = format!("{}:work:a1b2c3", work.home);
-    assert_eq!(ids, [
-        format!("{base}:ledger"), format!("{base}:master"), format!("{base}:recurrence:20260608T090000Z")
-    ]);
+    assert_eq!(
+        ids,
+        [format!("{base}:ledger"), format!("{base}:master"), format!("{base}:recurrence:20260608T090000Z")]
+    );
     assert!(documents.iter().all(|hit| hit["_routing"] == json!(work.home)));
     let source = &documents[1]["_source"];
     assert_eq!(source["calendarURL"], format!("{}/work", work.home));
-    assert_eq!((&source["isRecurrentMaster"], &source["collapseRank"], &source["location"]), (&json!(true), &json!(0), &Value::Null));
+    assert_eq!(
+        (&source["isRecurrentMaster"], &source["collapseRank"], &source["location"]),
+        (&json!(true), &json!(0), &Value::Null)
+    );
     assert_eq!(source.as_object().unwrap().len(), 21, "no field that the reference does not know: {source}");
     let source = &documents[2]["_source"];
     assert_eq!((&source["isRecurrentMaster"], &source["collapseRank"]), (&json!(false), &json!(1)));
@@ -110,16 +122,18 @@ async fn occurrences_that_are_gone_are_removed_in_every_direction() {
     let Some(harness) = OpenSearchHarness::new().await else { return };
     let (engine, work) = (harness.engine(), work());
     let states: [(&[EventDocument], &[&str]); 7] = [
-        (&[master(&work, "u", "m"), moved(&work, "u", "r1", "1"), moved(&work, "u", "r2", "2")], &[
-            "ledger", "master", "recurrence:r1", "recurrence:r2",
-        ]),
+        (
+            &[master(&work, "u", "m"), moved(&work, "u", "r1", "1"), moved(&work, "u", "r2", "2")],
+            &["ledger", "master", "recurrence:r1", "recurrence:r2"],
+        ),
         (&[master(&work, "u", "m"), moved(&work, "u", "r2", "2")], &["ledger", "master", "recurrence:r2"]),
         (&[document(&work, "u", "plain")], &["single"]),
         (&[moved(&work, "u", "r3", "3")], &["ledger", "master", "recurrence:r3"]),
         (&[master(&work, "u", "m")], &["master"]),
-        (&[moved(&work, "u", "r4", "4"), moved(&work, "u", "r5", "5")], &[
-            "ledger", "master", "recurrence:r4", "recurrence:r5",
-        ]),
+        (
+            &[moved(&work, "u", "r4", "4"), moved(&work, "u", "r5", "5")],
+            &["ledger", "master", "recurrence:r4", "recurrence:r5"],
+        ),
         (&[], &["single"]),
     ];
     for (version, (documents, left)) in states.into_iter().enumerate() {
@@ -152,7 +166,13 @@ async fn what_the_reference_wrote_yields_to_a_higher_sequence_only() {
     index.put(&object(1_001, &[ours(Some(9), "late")])).await.unwrap();
     assert_eq!(found(&index, &query(&work, "changed")).await, ["u"]);
     // Without a SEQUENCE nothing can be told, and what comes is taken.
-    reference_writes(&harness, &work, &format!("{base}2:single"), reference_document(&work, "u2", None, Value::Null, "theirs")).await;
+    reference_writes(
+        &harness,
+        &work,
+        &format!("{base}2:single"),
+        reference_document(&work, "u2", None, Value::Null, "theirs"),
+    )
+    .await;
     index.put(&object(5, &[EventDocument { sequence: Some(0), ..document(&work, "u2", "taken") }])).await.unwrap();
     assert_eq!(found(&index, &query(&work, "taken")).await, ["u2"]);
 }
@@ -255,7 +275,8 @@ async fn an_index_that_is_deleted_is_made_again_by_whoever_needs_it() {
             let searched = harness.engine().search(&query(&work, "sync")).await;
             assert_eq!(searched, Ok(Vec::new()));
         }
-        let (_, mapping) = harness.ask("GET", &format!("/{}/_mapping", harness.name("events-write")), &Value::Null).await;
+        let (_, mapping) =
+            harness.ask("GET", &format!("/{}/_mapping", harness.name("events-write")), &Value::Null).await;
         let summary = &mapping[harness.name("events")]["mappings"]["properties"]["summary"];
         assert_eq!(summary["analyzer"], "calendar_event_keep_mail_and_url_analyzer", "with our mapping: {mapping}");
     }
@@ -300,7 +321,8 @@ async fn contacts_of_the_account_and_of_its_domain_are_completed() {
     let alice = ("accountId", "alice@example.org");
     contact(&harness, "users", alice, "Bob.Dubois@partner.example.org", "Bob", "Dubois").await;
     contact(&harness, "users", alice, "eloise@partner.example.org", "Éloïse", "Martin").await;
-    contact(&harness, "users", ("accountId", "carol@example.org"), "bob.other@partner.example.org", "Bob", "Other").await;
+    contact(&harness, "users", ("accountId", "carol@example.org"), "bob.other@partner.example.org", "Bob", "Other")
+        .await;
     contact(&harness, "domains", ("domain", "example.org"), "bob@example.org", "Bob", "Leroy").await;
     contact(&harness, "domains", ("domain", "example.net"), "bob@example.net", "Bob", "Stranger").await;
     // The same person in an address book, and under another name.
@@ -310,14 +332,16 @@ async fn contacts_of_the_account_and_of_its_domain_are_completed() {
     let alice: Email = "alice@example.org".parse().unwrap();
     let complete = async |text: &str| {
         let found = engine.complete(&alice, text, 20).await.unwrap();
-        let mut mails: Vec<String> = found.iter().map(|c| format!("{} {} {}", c.email, c.firstname, c.surname)).collect();
+        let mut mails: Vec<String> =
+            found.iter().map(|c| format!("{} {} {}", c.email, c.firstname, c.surname)).collect();
         mails.sort_by_key(|mail| mail.to_lowercase());
         mails
     };
     let names = |found: Vec<String>| found.iter().map(|mail| mail.to_lowercase()).collect::<Vec<_>>();
-    assert_eq!(names(complete("bob").await), [
-        "bob.dubois@partner.example.org bob dubois", "bob@example.org bob leroy", "bob@example.org bobby "
-    ]);
+    assert_eq!(
+        names(complete("bob").await),
+        ["bob.dubois@partner.example.org bob dubois", "bob@example.org bob leroy", "bob@example.org bobby "]
+    );
     assert_eq!(complete("dub").await, ["bob.dubois@partner.example.org Bob Dubois"], "an address is in lower case");
     assert_eq!(complete("mar").await, ["eloise@partner.example.org Éloïse Martin"]);
     assert_eq!(complete("elo").await, ["eloise@partner.example.org Éloïse Martin"], "names are found without accents");
@@ -353,9 +377,12 @@ async fn the_cluster_says_how_it_is() {
     let (status, _) =
         harness.ask("PUT", &format!("/{index}/_settings"), &json!({"index.blocks.read_only_allow_delete": true})).await;
     assert_eq!(status, 200);
-    harness.ask("DELETE", &format!("/{}/_alias/{}", harness.name("users"), harness.name("users-read")), &Value::Null).await;
+    harness
+        .ask("DELETE", &format!("/{}/_alias/{}", harness.name("users"), harness.name("users-read")), &Value::Null)
+        .await;
     let findings = engine.examine().await;
-    let bad = |what: &str| findings.iter().any(|f| matches!(&f.verdict, Verdict::Bad { found, .. } if found.contains(what)));
+    let bad =
+        |what: &str| findings.iter().any(|f| matches!(&f.verdict, Verdict::Bad { found, .. } if found.contains(what)));
     assert!(bad("read_only_allow_delete"), "{findings:?}");
     let missing = findings.iter().find(|f| f.subject == format!("alias {}", harness.name("users-read"))).unwrap();
     assert!(matches!(missing.verdict, Verdict::Doubtful { .. }), "{missing:?}");

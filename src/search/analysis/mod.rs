@@ -17,8 +17,8 @@ const MOST_WORDS: usize = 64;
 const MOST_LETTERS: usize = 1_000;
 /// The filter `stop` of Lucene.
 const STOP_WORDS: [&str; 33] = [
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of", "on",
-    "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
+    "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
 ];
 
 /// Words in lower case (`standard`).
@@ -124,9 +124,10 @@ mod tests {
 
     #[test]
     fn beginnings_have_three_to_seven_letters_in_both_spellings() {
-        assert_eq!(beginnings("Été ab Conférences"), [
-            "ete", "été", "con", "conf", "confe", "confé", "confer", "confér", "confere", "confére"
-        ]);
+        assert_eq!(
+            beginnings("Été ab Conférences"),
+            ["ete", "été", "con", "conf", "confe", "confé", "confer", "confér", "confere", "confére"]
+        );
         assert_eq!(beginnings("Straßen").last().unwrap(), "straßen");
         assert!(beginnings("Straßen").contains(&"strassen".to_owned()));
     }

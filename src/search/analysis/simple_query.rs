@@ -126,7 +126,8 @@ impl<T> Reader<'_, T> {
                     self.operator = None;
                     return;
                 }
-                let inner = Reader { text: &self.text[start..i], at: 0, not: 0, operator: None, previous: None, top: None };
+                let inner =
+                    Reader { text: &self.text[start..i], at: 0, not: 0, operator: None, previous: None, top: None };
                 let branch = inner.read(leaf);
                 self.add(branch);
                 return;
@@ -221,9 +222,8 @@ mod tests {
     use super::*;
 
     fn shown(tree: Tree<String>) -> String {
-        let joined = |all: Vec<Tree<String>>, by: &str| {
-            format!("({})", all.into_iter().map(shown).collect::<Vec<_>>().join(by))
-        };
+        let joined =
+            |all: Vec<Tree<String>>, by: &str| format!("({})", all.into_iter().map(shown).collect::<Vec<_>>().join(by));
         match tree {
             Tree::Leaf(leaf) => leaf,
             Tree::Not(tree) => format!("!{}", shown(*tree)),

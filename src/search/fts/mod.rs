@@ -213,7 +213,8 @@ fn refill(tx: &Tx<'_>) -> Result<(), SearchError> {
         return Ok(());
     }
     tracing::info!("the words of the search index are made anew");
-    let mut documents = tx.prepare("SELECT d.id, d.calendar, b.body FROM documents d JOIN bodies b ON b.document = d.id")?;
+    let mut documents =
+        tx.prepare("SELECT d.id, d.calendar, b.body FROM documents d JOIN bodies b ON b.document = d.id")?;
     let mut rows = documents.query([])?;
     while let Some(row) = rows.next()? {
         let (id, calendar, body): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);

@@ -68,8 +68,7 @@ pub(super) fn read(question: &str, scope: &str) -> Wanted {
             ("location", analysis::words(question)),
         ]),
     };
-    let people =
-        any(&[("mail", analysis::words(question)), ("names", analysis::words_both_spellings(question))]);
+    let people = any(&[("mail", analysis::words(question)), ("names", analysis::words_both_spellings(question))]);
     match (event, people) {
         (Some(event), Some(people)) => Wanted::Matching(format!("({scope}) AND ({event} OR {people})")),
         (Some(one), None) | (None, Some(one)) => Wanted::Matching(format!("({scope}) AND ({one})")),
@@ -79,9 +78,9 @@ pub(super) fn read(question: &str, scope: &str) -> Wanted {
 
 /// Any of the words in its column.
 fn any(columns: &[(&str, Vec<String>)]) -> Option<String> {
-    let terms = columns.iter().flat_map(|(column, words)| {
-        words.iter().filter_map(move |word| Some(format!("{column} : {}", quoted(word)?)))
-    });
+    let terms = columns
+        .iter()
+        .flat_map(|(column, words)| words.iter().filter_map(move |word| Some(format!("{column} : {}", quoted(word)?))));
     joined(terms.collect(), " OR ")
 }
 

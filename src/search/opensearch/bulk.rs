@@ -144,12 +144,8 @@ async fn once(
 ) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
     let mut body = Vec::new();
     for write in writes {
-        let action = Action {
-            id: &write.id,
-            routing: &write.routing,
-            version: write.version,
-            version_type: "external_gte",
-        };
+        let action =
+            Action { id: &write.id, routing: &write.routing, version: write.version, version_type: "external_gte" };
         let verb = if write.source.is_some() { "index" } else { "delete" };
         let line = serde_json::to_vec(&std::collections::HashMap::from([(verb, action)]));
         body.extend(line.map_err(|e| Fault::Refused(e.to_string()))?);

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use opensearch::auth::Credentials;
 use opensearch::cert::{Certificate, CertificateValidation};
+pub(super) use opensearch::http::Method;
 use opensearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use opensearch::http::transport::{Connection, ConnectionPool, Transport, TransportBuilder};
-pub(super) use opensearch::http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

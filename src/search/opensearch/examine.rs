@@ -28,7 +28,9 @@ impl HealthCheck for OpenSearch {
     async fn check(&self) -> Health {
         match self.status().await {
             Ok(status) if status == "green" || status == "yellow" => Health::Healthy,
-            Ok(status) => Health::Unhealthy(format!("the cluster is {status}; what it holds is not searched completely")),
+            Ok(status) => {
+                Health::Unhealthy(format!("the cluster is {status}; what it holds is not searched completely"))
+            }
             Err(fault) => Health::Unhealthy(format!("{fault}; changes wait until it is back, searches fail")),
         }
     }
@@ -195,15 +197,17 @@ impl OpenSearch {
 fn examine_mapping(subject: &str, wanted: &Value, found: &Value) -> Finding {
     let (mut missing, mut other) = (Vec::new(), Vec::new());
     compare("", &wanted["properties"], &found["properties"], &mut missing, &mut other);
-    let advice = |what: &str| format!("see \"Search\" in docs/deployment.md: {what}");
+    let advice = |what: &str| format!("see docs/search.md: {what}");
     // Documents of the scheme before calendars were owners.
     if missing.iter().any(|field| ["baseCalendarId", "calendarURL"].contains(&field.as_str())) {
-        let advice = advice("name a new index and new aliases, start, run `convoke reindex`, then delete the old index");
+        let advice =
+            advice("name a new index and new aliases, start, run `convoke reindex`, then delete the old index");
         return Finding::bad(subject, format!("of an older scheme: it lacks {}", missing.join(", ")), advice);
     }
     if other.iter().any(|field| field.ends_with(".cn")) {
-        let advice =
-            advice("close the index, put the analyzer calendar_event_cn_name_search_analyzer, open it, put the mapping");
+        let advice = advice(
+            "close the index, put the analyzer calendar_event_cn_name_search_analyzer, open it, put the mapping",
+        );
         return Finding::doubtful(subject, format!("mapped differently: {}", other.join(", ")), advice);
     }
     if !missing.is_empty() || !other.is_empty() {
@@ -225,7 +229,8 @@ fn compare(path: &str, wanted: &Value, found: &Value, missing: &mut Vec<String>,
             compare(&at, &field[inner], &there[inner], missing, other);
         }
         // What the default is, is not told. An analyzer that is looked for in a text is also that of questions.
-        let same = |key: &str| field.get(key).is_none_or(|value| there.get(key) == Some(value) || is_default(key, value));
+        let same =
+            |key: &str| field.get(key).is_none_or(|value| there.get(key) == Some(value) || is_default(key, value));
         let searched = |field: &Value| field.get("index").and_then(Value::as_bool) != Some(false);
         let kept_only = searched(field) && !searched(there);
         if !["type", "analyzer", "search_analyzer", "normalizer"].into_iter().all(same) || kept_only {
@@ -269,11 +274,20 @@ mod tests {
     fn an_index_of_an_older_release_is_told_with_what_to_do() {
         assert!(matches!(verdict(|_| ()), Verdict::Good(_)));
         assert!(matches!(verdict(|fields| fields["more"] = json!({"type": "text"})), Verdict::Good(_)));
-        let cases: [(fn(&mut Value), &str, &str); 4] = [
+        type Change = fn(&mut Value);
+        let cases: [(Change, &str, &str); 4] = [
             (|f| drop(f.as_object_mut().unwrap().remove("collapseRank")), "collapseRank", "reindex"),
             (|f| f["sequence"]["index"] = json!(false), "sequence", "reindex"),
-            (|f| drop(f["organizer"]["properties"]["cn"].as_object_mut().unwrap().remove("search_analyzer")), "cn", "close"),
-            (|f| drop(f["organizer"]["properties"]["email"].as_object_mut().unwrap().remove("fields")), "email.raw", "reindex"),
+            (
+                |f| drop(f["organizer"]["properties"]["cn"].as_object_mut().unwrap().remove("search_analyzer")),
+                "cn",
+                "close",
+            ),
+            (
+                |f| drop(f["organizer"]["properties"]["email"].as_object_mut().unwrap().remove("fields")),
+                "email.raw",
+                "reindex",
+            ),
         ];
         for (change, field, what) in cases {
             let Verdict::Doubtful { found, advice } = verdict(change) else { panic!("{field}") };

@@ -122,8 +122,7 @@ fn contact_settings(config: &config::OpenSearch) -> Value {
 }
 
 fn contact_fields(owner: &str) -> Value {
-    let name =
-        json!({"type": "text", "analyzer": "name_edge_ngram_filter_analyzer", "search_analyzer": "standard"});
+    let name = json!({"type": "text", "analyzer": "name_edge_ngram_filter_analyzer", "search_analyzer": "standard"});
     let mut fields = json!({
         "contactId": {"type": "keyword"},
         "email": {"type": "text", "analyzer": "email_ngram_filter_analyzer", "search_analyzer": "rebuilt_keyword"},
@@ -145,12 +144,7 @@ fn domain_contact_mapping() -> Value {
 
 impl Index {
     /// Makes the index where there is none, and each alias where nothing has its name.
-    pub(super) async fn ensure(
-        &self,
-        client: &Client,
-        active_shards: u32,
-        timeout: Duration,
-    ) -> Result<(), Fault> {
+    pub(super) async fn ensure(&self, client: &Client, active_shards: u32, timeout: Duration) -> Result<(), Fault> {
         let question = |method: Method, path: String, body: Option<Bytes>| Question {
             operation: "create",
             method,

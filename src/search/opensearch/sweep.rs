@@ -7,11 +7,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::OpenSearch;
 use super::bulk::{self, Outcome, Write};
 use super::client::{Fault, Method, Question};
 use super::documents;
 use super::write::{Change, external};
-use super::OpenSearch;
 use crate::ids::{CalendarPath, HomeId, Uid};
 
 /// Documents that are looked at in one request.
@@ -97,7 +97,9 @@ impl OpenSearch {
         old.retain(|found| found.version < before);
         let mut objects: BTreeMap<(String, String), CalendarPath> = BTreeMap::new();
         for found in &old {
-            let Some((url, uid)) = found.source.calendar_url.clone().zip(found.source.event_uid.clone()) else { continue };
+            let Some((url, uid)) = found.source.calendar_url.clone().zip(found.source.event_uid.clone()) else {
+                continue;
+            };
             let Some((_, calendar)) = url.split_once('/') else { continue };
             let calendar = CalendarPath { home, calendar: calendar.to_owned() };
             objects.insert((url, uid), calendar);
@@ -187,7 +189,10 @@ impl OpenSearch {
             let last = page.hits.hits.len() < PAGE;
             found.append(&mut page.hits.hits);
             if last {
-                let done = Question { method: Method::Delete, ..question("/_search/scroll".to_owned(), &[], &json!({ "scroll_id": scroll })) };
+                let done = Question {
+                    method: Method::Delete,
+                    ..question("/_search/scroll".to_owned(), &[], &json!({ "scroll_id": scroll }))
+                };
                 // It ends by itself otherwise.
                 drop(self.client.ask::<Value>(&done).await);
                 break;
@@ -209,6 +214,6 @@ impl OpenSearch {
             })
             .collect();
         let outcomes = bulk::write(&self.client, &self.names.write_alias, self.limits(), &removals).await;
-        outcomes.into_iter().map(|outcome| outcome.map(|_: Outcome| ())).collect()
+        outcomes.into_iter().try_for_each(|outcome| outcome.map(|_: Outcome| ()))
     }
 }

@@ -21,10 +21,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::OpenSearch;
 use super::bulk::{self, Outcome, Write};
 use super::client::{Fault, Method, Question};
 use super::documents::{self, Part};
-use super::OpenSearch;
 use crate::ids::{CalendarPath, Uid};
 use crate::search::{EventDocument, IndexedObject, Occurrence};
 
@@ -219,9 +219,10 @@ impl OpenSearch {
             let foreign = |id: &String| known.get(id).filter(|k| k.is_foreign());
             work.other_was_there = known.contains_key(&work.other);
             work.head_was_ours = known.get(&work.head).is_some_and(|head| !head.is_foreign());
-            let beside = work.change.event().map(|event| {
-                (foreign(&work.head).or_else(|| foreign(&work.other)), documents::sequence(event))
-            });
+            let beside = work
+                .change
+                .event()
+                .map(|event| (foreign(&work.head).or_else(|| foreign(&work.other)), documents::sequence(event)));
             let overrides = work.change.overrides().map(|document| {
                 (foreign(&work.change.id(Part::from(&document.occurrence))), documents::sequence(document))
             });
@@ -230,8 +231,7 @@ impl OpenSearch {
                 .chain(overrides)
                 .filter_map(|(known, sequence)| Some((known?.source.sequence, sequence.map(i64::from))))
                 .collect();
-            work.foreign = !met.is_empty()
-                || [&work.head, &work.other].into_iter().any(|id| foreign(id).is_some());
+            work.foreign = !met.is_empty() || [&work.head, &work.other].into_iter().any(|id| foreign(id).is_some());
             let is_newer = |(stored, given): &(Option<i64>, Option<i64>)| match (stored, given) {
                 (Some(stored), Some(given)) => given > stored,
                 _ => true,
@@ -329,7 +329,9 @@ impl OpenSearch {
                 writes.push(change.write(change.id(Part::Ledger), Some(json_bytes(&ledger))));
                 for document in change.overrides() {
                     match source(document) {
-                        Ok(source) => writes.push(change.write(change.id(Part::from(&document.occurrence)), Some(source))),
+                        Ok(source) => {
+                            writes.push(change.write(change.id(Part::from(&document.occurrence)), Some(source)))
+                        }
                         Err(fault) => work.stage = Stage::Failed(fault),
                     }
                 }
@@ -406,7 +408,8 @@ impl OpenSearch {
     async fn known(&self, ids: Vec<(&str, &CalendarPath)>) -> Result<KnownById, Fault> {
         let mut known = KnownById::new();
         for chunk in ids.chunks(self.limits().writes.saturating_mul(2)) {
-            let docs = chunk.iter().map(|(id, calendar)| json!({"_id": id, "routing": documents::routing(calendar.home)}));
+            let docs =
+                chunk.iter().map(|(id, calendar)| json!({"_id": id, "routing": documents::routing(calendar.home)}));
             let body = json!({"docs": docs.collect::<Vec<_>>()});
             let question = Question {
                 operation: "get",
@@ -416,19 +419,17 @@ impl OpenSearch {
                 body: Some(json_bytes(&body)),
                 timeout: self.limits().timeout,
             };
-            let answer: Docs = self.client.insist(&question).await?;
-            for document in answer.docs {
-                if let Some(error) = document.error {
-                    let told = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-                    return Err(match told("type").as_str() {
-                        "index_not_found_exception" => Fault::NoIndex(told("reason")),
-                        _ => Fault::Away(told("reason")),
-                    });
+            let mut waits = self.client.waits();
+            let documents = loop {
+                match self.client.ask::<Docs>(&question).await.and_then(Docs::all) {
+                    Err(fault) if fault.is_passing() => match waits.next() {
+                        Some(wait) => tokio::time::sleep(wait).await,
+                        None => return Err(fault),
+                    },
+                    documents => break documents?,
                 }
-                if document.found {
-                    known.insert(document.id.clone(), document);
-                }
-            }
+            };
+            known.extend(documents.into_iter().filter(|d| d.found).map(|d| (d.id.clone(), d)));
         }
         Ok(known)
     }
@@ -441,6 +442,18 @@ impl OpenSearch {
 #[derive(Deserialize)]
 struct Docs {
     docs: Vec<Known>,
+}
+
+impl Docs {
+    /// All of them, or why one cannot be told: its shard may start only now.
+    fn all(self) -> Result<Vec<Known>, Fault> {
+        let Some(error) = self.docs.iter().find_map(|document| document.error.as_ref()) else { return Ok(self.docs) };
+        let told = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        Err(match told("type").as_str() {
+            "index_not_found_exception" => Fault::NoIndex(told("reason")),
+            _ => Fault::Away(told("reason")),
+        })
+    }
 }
 
 fn begin(change: Change<'_>) -> Work<'_> {

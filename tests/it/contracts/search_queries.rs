@@ -250,10 +250,7 @@ async fn filters_fold_case_and_accents(engine: &dyn Harness) {
     let index = engine.open().await;
     let calendar = work();
     filled(&index, &calendar).await;
-    let by = |organizer: &str| EventQuery {
-        organizers: vec![organizer.parse().unwrap()],
-        ..query(&calendar, "")
-    };
+    let by = |organizer: &str| EventQuery { organizers: vec![organizer.parse().unwrap()], ..query(&calendar, "") };
     assert_eq!(found(&index, &by("Eloise.Martin@PARTNER.example")).await, ["people"]);
     assert!(found(&index, &by("eloise@partner.example")).await.is_empty());
 }
@@ -310,7 +307,9 @@ async fn a_person_matches_only_by_what_is_searched(engine: &dyn Harness) {
         .map(|n| IndexedPerson { cn: format!("Person{n:03} Family"), email: format!("person{n:03}@example.org") })
         .collect();
     index.put(&object(1, &[event])).await.unwrap();
-    for (question, is_found) in [("person299", true), ("person299@nowhere.example", true), ("person3", false), ("fam", true)] {
+    for (question, is_found) in
+        [("person299", true), ("person299@nowhere.example", true), ("person3", false), ("fam", true)]
+    {
         assert_eq!(!found(&index, &query(&calendar, question)).await.is_empty(), is_found, "{question}");
     }
 }
