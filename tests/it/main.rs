@@ -52,6 +52,7 @@ mod radicale;
 mod redis_faults;
 mod redis_support;
 mod redis_wire;
+mod reindex;
 mod relay;
 mod serve;
 mod services;

@@ -197,7 +197,7 @@ impl OpenSearch {
 fn examine_mapping(subject: &str, wanted: &Value, found: &Value) -> Finding {
     let (mut missing, mut other) = (Vec::new(), Vec::new());
     compare("", &wanted["properties"], &found["properties"], &mut missing, &mut other);
-    let advice = |what: &str| format!("see \"Search\" in docs/deployment.md: {what}");
+    let advice = |what: &str| format!("see docs/search.md: {what}");
     // Documents of the scheme before calendars were owners.
     if missing.iter().any(|field| ["baseCalendarId", "calendarURL"].contains(&field.as_str())) {
         let advice =
@@ -274,7 +274,8 @@ mod tests {
     fn an_index_of_an_older_release_is_told_with_what_to_do() {
         assert!(matches!(verdict(|_| ()), Verdict::Good(_)));
         assert!(matches!(verdict(|fields| fields["more"] = json!({"type": "text"})), Verdict::Good(_)));
-        let cases: [(fn(&mut Value), &str, &str); 4] = [
+        type Change = fn(&mut Value);
+        let cases: [(Change, &str, &str); 4] = [
             (|f| drop(f.as_object_mut().unwrap().remove("collapseRank")), "collapseRank", "reindex"),
             (|f| f["sequence"]["index"] = json!(false), "sequence", "reindex"),
             (

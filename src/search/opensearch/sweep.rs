@@ -214,6 +214,6 @@ impl OpenSearch {
             })
             .collect();
         let outcomes = bulk::write(&self.client, &self.names.write_alias, self.limits(), &removals).await;
-        outcomes.into_iter().map(|outcome| outcome.map(|_: Outcome| ())).collect()
+        outcomes.into_iter().try_for_each(|outcome| outcome.map(|_: Outcome| ()))
     }
 }

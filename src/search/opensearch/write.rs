@@ -419,19 +419,17 @@ impl OpenSearch {
                 body: Some(json_bytes(&body)),
                 timeout: self.limits().timeout,
             };
-            let answer: Docs = self.client.insist(&question).await?;
-            for document in answer.docs {
-                if let Some(error) = document.error {
-                    let told = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-                    return Err(match told("type").as_str() {
-                        "index_not_found_exception" => Fault::NoIndex(told("reason")),
-                        _ => Fault::Away(told("reason")),
-                    });
+            let mut waits = self.client.waits();
+            let documents = loop {
+                match self.client.ask::<Docs>(&question).await.and_then(Docs::all) {
+                    Err(fault) if fault.is_passing() => match waits.next() {
+                        Some(wait) => tokio::time::sleep(wait).await,
+                        None => return Err(fault),
+                    },
+                    documents => break documents?,
                 }
-                if document.found {
-                    known.insert(document.id.clone(), document);
-                }
-            }
+            };
+            known.extend(documents.into_iter().filter(|d| d.found).map(|d| (d.id.clone(), d)));
         }
         Ok(known)
     }
@@ -444,6 +442,18 @@ impl OpenSearch {
 #[derive(Deserialize)]
 struct Docs {
     docs: Vec<Known>,
+}
+
+impl Docs {
+    /// All of them, or why one cannot be told: its shard may start only now.
+    fn all(self) -> Result<Vec<Known>, Fault> {
+        let Some(error) = self.docs.iter().find_map(|document| document.error.as_ref()) else { return Ok(self.docs) };
+        let told = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        Err(match told("type").as_str() {
+            "index_not_found_exception" => Fault::NoIndex(told("reason")),
+            _ => Fault::Away(told("reason")),
+        })
+    }
 }
 
 fn begin(change: Change<'_>) -> Work<'_> {
