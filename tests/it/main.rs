@@ -13,6 +13,7 @@ mod config_file;
 mod contracts;
 mod dav;
 mod demo_outbox;
+mod doctor;
 mod esn_sabre;
 mod floors;
 mod import;
