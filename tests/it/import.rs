@@ -227,6 +227,8 @@ fn each_refusal_names_file_and_key() {
         (c, "", "jwt.technical.token.expiration=0", "jwt.technical.token.expiration"),
         (c, "", "websocket.ping.interval=0s", "websocket.ping.interval"),
         (c, "", "alarm.event.scheduler.mode=both", "alarm.event.scheduler.mode"),
+        // What convoke refuses by itself is told of the key that it comes from.
+        ("redis.properties", "", "redisURL=redis://a,redis://b", "redisURL"),
         ("healthcheck.properties", "", "healthcheck.period=9999", "healthcheck.period"),
         (o, "", "opensearch.nb.shards=1", "opensearch.hosts"),
         (o, "", "opensearch.hosts=a\nopensearch.masterHost=b\nopensearch.port=1", "opensearch.hosts"),
@@ -352,7 +354,7 @@ fn variables_of_the_environment_complete_what_was_left_to_them() {
                 .env("CONVOKE__MAIL__SMTP__PASSWORD", "true")
                 .env("CONVOKE__OPENSEARCH__PASSWORD", "x")
                 .env("CONVOKE__WEBADMIN__PASSWORD", "007")
-                .env("CONVOKE__AUTH__OIDC", "[{issuer=\"https://sso.example.org\",audience=[\"calendar\"]}]");
+                .env("CONVOKE__AUTH__OIDC", "[{ audience = [\"calendar\"], issuer = \"https://sso.example.org\" }]");
         }
         command.output().unwrap()
     };

@@ -15,6 +15,7 @@ mod contracts;
 mod copy;
 mod dav;
 mod demo_outbox;
+mod doctor;
 mod esn_sabre;
 mod floors;
 mod import;

@@ -35,7 +35,7 @@ const DISMISSED: &[(&str, &str)] = &[
     ("resource.search.enabled", "not built in this version: there are no settings of domains yet"),
     ("default.calendar.public.visibility", "not built in this version: new calendars are private"),
     ("calendar.public.visibility.setting.enabled", "not built in this version: there are no settings of domains yet"),
-    ("oidc.introspection.claim", "not needed: the reference never reads it"),
+    ("oidc.introspection.claim", "not needed: Twake Calendar never reads it"),
     ("oidc.fallback.lemon.cookie.resolution.domain", "no equivalent: sign-in by cookie is not offered; send a token"),
     ("openpaas.backend.trust.all.certificates", "no equivalent: unknown paths answer 404"),
 ];
@@ -65,14 +65,14 @@ fn store(source: &mut Source<'_>) {
         (false, true) => source.remark("mongo.database", "not needed: without mongo.url it has no meaning"),
         (false, false) => source.remark(
             "mongo.url",
-            "not there: the reference forgets everything at a restart, convoke keeps it in engine.store = \"sqlite\"",
+            "not there: Twake Calendar forgets everything at a restart, convoke keeps it in engine.store = \"sqlite\"",
         ),
         (true, true) => {}
     }
     if !url.is_there() {
         return;
     }
-    source.draft.imply("configuration.properties: mongo.url is there", "engine.store", "mongodb");
+    source.draft.imply("configuration.properties: mongo.url", "engine.store", "mongodb");
     if let Given::Known(text) = &url
         && !text.starts_with("mongodb://")
         && !text.starts_with("mongodb+srv://")
@@ -96,7 +96,7 @@ fn addresses(source: &mut Source<'_>) {
             source.draft.imply("configuration.properties without rest.api.port", "server.listen", "0.0.0.0:80");
             source.remark(
                 "rest.api.port",
-                "not there: the reference takes a port by chance; server.listen is 0.0.0.0:80, as its documentation says",
+                "not there: Twake Calendar takes a port by chance; server.listen is 0.0.0.0:80, as its documentation says",
             );
         }
         Given::Wrong => {}
@@ -104,7 +104,7 @@ fn addresses(source: &mut Source<'_>) {
     match source.url("self.url") {
         Given::Absent => source.remark(
             "self.url",
-            "not there, and the reference's default is its vendor's: set server.public_url to how people reach convoke",
+            "not there, and Twake Calendar's default is its vendor's: set server.public_url to how people reach convoke",
         ),
         given => carry_url(source, "self.url", "server.public_url", given),
     }
@@ -142,7 +142,7 @@ fn carry_url(source: &mut Source<'_>, key: &str, target: &str, given: Given<Stri
 fn people(source: &mut Source<'_>) {
     let domains = source.list("domains");
     if domains.is_empty() {
-        source.remark("domains", "not there: the reference adds its vendor's domain, convoke adds none");
+        source.remark("domains", "not there: Twake Calendar adds its vendor's domain, convoke adds none");
     } else {
         let wrong: Vec<&String> = domains.iter().filter(|d| d.parse::<DomainName>().is_err()).collect();
         let text = match wrong.as_slice() {
@@ -293,7 +293,7 @@ fn dav(source: &mut Source<'_>) -> Facts {
     source.carry_duration("dav.rest.client.response.timeout", "upstream.timeout_ms", answer);
     let callback = source.duration("dav.rest.client.imip.callback.response.timeout", Unit::Ms, false);
     if !matches!(callback, Given::Absent | Given::Wrong) {
-        let text = "not needed: the reference reads it and never uses it";
+        let text = "not needed: Twake Calendar reads it and never uses it";
         source.remark("dav.rest.client.imip.callback.response.timeout", text);
     }
     let quorum_bypass = source.switch("dav.queues.quorum.bypass", false);
@@ -349,8 +349,8 @@ fn mail(source: &mut Source<'_>) {
 fn smtp_login(source: &mut Source<'_>) {
     let (user, password) = (source.text("smtp.username"), source.text("smtp.password"));
     match (user.is_there(), password.is_there()) {
-        (true, false) => source.refuse("smtp.password", "missing, and smtp.username is there"),
-        (false, true) => source.refuse("smtp.username", "missing, and smtp.password is there"),
+        (true, false) => source.refuse_without("smtp.password", "smtp.username"),
+        (false, true) => source.refuse_without("smtp.username", "smtp.password"),
         _ => {
             source.carry_given("smtp.username", "mail.smtp.username", user);
             source.carry_given("smtp.password", "mail.smtp.password", password);
@@ -359,37 +359,37 @@ fn smtp_login(source: &mut Source<'_>) {
 }
 
 fn smtp_security(source: &mut Source<'_>) {
-    let (tls, starttls) = (source.boolean("smtp.ssl.enabled"), source.boolean("smtp.starttls.enabled"));
-    let on = |given: &Given<bool>| *given == Given::Known(true);
-    let later = [("smtp.ssl.enabled", &tls), ("smtp.starttls.enabled", &starttls)]
-        .into_iter()
-        .filter_map(|(key, given)| match given {
-            Given::Later(text) => Some((key, text.clone())),
-            _ => None,
-        })
-        .collect::<Vec<_>>();
-    for (key, text) in later {
-        let variable = super::draft::variable("mail.smtp.security");
-        source.remark(
-            key,
-            format!("depends on the environment, {text}: set {variable} to \"tls\", \"starttls\" or \"none\""),
-        );
+    const TARGET: &str = "mail.smtp.security";
+    const TLS: &str = "smtp.ssl.enabled";
+    const STARTTLS: &str = "smtp.starttls.enabled";
+    let given = [(TLS, source.boolean(TLS)), (STARTTLS, source.boolean(STARTTLS))];
+    let on = given.each_ref().map(|(_, given)| *given == Given::Known(true));
+    let mut later = false;
+    for (key, given) in &given {
+        if let Given::Later(text) = given {
+            let variable = super::draft::variable(TARGET);
+            let text =
+                format!("comes from the environment, {text}: set {variable} to \"tls\", \"starttls\" or \"none\"");
+            source.remark(key, text);
+            later = true;
+        }
     }
-    if on(&tls) && on(&starttls) {
-        source.refuse("smtp.starttls.enabled", "true, and smtp.ssl.enabled is true: they exclude each other");
-        return;
-    }
-    let (key, security) = match (on(&tls), on(&starttls)) {
-        (true, _) => ("smtp.ssl.enabled", "tls"),
-        (_, true) => ("smtp.starttls.enabled", "starttls"),
-        _ => ("smtp.starttls.enabled", "none"),
-    };
-    source.carry(key, "mail.smtp.security", security);
-    if key == "smtp.starttls.enabled" && tls == Given::Known(false) {
-        source.remark("smtp.ssl.enabled", format!("false: mail.smtp.security is {security:?}"));
-    }
-    if key == "smtp.ssl.enabled" && starttls == Given::Known(false) {
-        source.remark("smtp.starttls.enabled", "false: mail.smtp.security is \"tls\"");
+    match on {
+        [true, true] => {
+            source.refuse(STARTTLS, "true, and smtp.ssl.enabled is true: they exclude each other");
+            source.remark(TLS, "not carried: smtp.starttls.enabled is true, too");
+        }
+        _ if later => source.draft.leave_to_environment(TARGET),
+        [true, false] => source.carry(TLS, TARGET, "tls"),
+        [false, true] => source.carry(STARTTLS, TARGET, "starttls"),
+        [false, false] => {
+            source.draft.imply(
+                "configuration.properties without smtp.ssl.enabled and smtp.starttls.enabled",
+                TARGET,
+                "none",
+            );
+            source.remark(STARTTLS, "mails go in plain text: mail.smtp.security is \"none\"");
+        }
     }
     if source.switch("smtp.ssl.trustAllCerts", false) {
         source.remark(
@@ -400,7 +400,7 @@ fn smtp_security(source: &mut Source<'_>) {
 }
 
 fn alarms_and_uploads(source: &mut Source<'_>) {
-    const ALARMS: &str = "not built in this version: convoke sends no alarms yet; leave them to the reference";
+    const ALARMS: &str = "not built in this version: convoke sends no alarms yet";
     const UPLOADS: &str = "not built in this version: there are no uploads yet";
     match source.text("alarm.event.scheduler.mode") {
         Given::Known(mode)

@@ -122,7 +122,8 @@ impl Draft {
         }
     }
 
-    fn leave_to_environment(&mut self, target: &str) {
+    /// Leaves a convoke key to the environment.
+    pub fn leave_to_environment(&mut self, target: &str) {
         self.values.remove(target);
         if !self.variables.iter().any(|v| v == target) {
             self.variables.push(target.to_owned());

@@ -82,7 +82,7 @@ pub fn read(text: &str, draft: &mut Draft) {
             name if MANDATORY.contains(&name) && value.trim().is_empty() => {}
             name if ATTRIBUTES.contains(&name) => draft.remark(FILE, &key, LDAP),
             "name" | "class" => draft.remark(FILE, &key, "not needed: it names a Java class or its instance"),
-            _ => draft.remark(FILE, &key, "unknown: neither the reference nor convoke has such an attribute"),
+            _ => draft.remark(FILE, &key, "unknown: neither Twake Calendar nor convoke has such an attribute"),
         }
     }
     let hosting = ["supportsVirtualHosting", "enableVirtualHosting"]
@@ -97,7 +97,7 @@ pub fn read(text: &str, draft: &mut Draft) {
             }
             "algorithm" => draft.remark(FILE, name, "not needed: it has no effect with LDAP"),
             name if ELEMENTS.contains(&name) => draft.remark(FILE, name, LDAP),
-            _ => draft.remark(FILE, name, "unknown: neither the reference nor convoke has such an element"),
+            _ => draft.remark(FILE, name, "unknown: neither Twake Calendar nor convoke has such an element"),
         }
     }
 }

@@ -30,7 +30,7 @@ pub use draft::Remark;
 use self::documented::Documented;
 use self::draft::Draft;
 use self::source::SystemProperties;
-use super::{Config, Mistake};
+use super::Config;
 
 /// A file larger than this is none of these.
 const LARGEST: u64 = 1 << 20;
@@ -46,9 +46,6 @@ pub enum ImportError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// The configuration that came out is not one: a defect of this program, or a value that nobody foresaw.
-    #[error("the configuration that was made does not load:\n{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    DoesNotLoad(Vec<Mistake>),
 }
 
 /// How to import.
@@ -79,7 +76,7 @@ impl Import {
 /// Reads the folder.
 ///
 /// # Errors
-/// [`ImportError`] when it cannot be listed, or when what was made of it does not load.
+/// [`ImportError`] when it cannot be listed.
 pub fn import(dir: &Path, options: Options) -> Result<Import, ImportError> {
     let mut folder = Folder::read(dir)?;
     let mut draft = Draft::new(Documented::read(), options.secrets_as_env);
@@ -88,13 +85,11 @@ pub fn import(dir: &Path, options: Options) -> Result<Import, ImportError> {
     }
     let system = folder.take(others::SYSTEM).map(|text| others::system(&text, &mut draft)).unwrap_or_default();
     files(&mut folder, &system, &mut draft);
-    let refused = draft.remarks.iter().any(|remark| remark.refused);
     let toml = Documented::write(&draft);
-    if refused && !options.lenient {
-        return Ok(Import { toml: None, remarks: draft.remarks });
-    }
-    check(&toml, &mut draft, refused)?;
-    Ok(Import { toml: Some(toml), remarks: draft.remarks })
+    check(&toml, &mut draft);
+    let refused = draft.remarks.iter().any(|remark| remark.refused);
+    let toml = (options.lenient || !refused).then_some(toml);
+    Ok(Import { toml, remarks: draft.remarks })
 }
 
 fn files(folder: &mut Folder, system: &SystemProperties, draft: &mut Draft) {
@@ -130,19 +125,30 @@ fn files(folder: &mut Folder, system: &SystemProperties, draft: &mut Draft) {
     }
 }
 
-/// The text must load. Keys that the environment will hold cannot be judged yet; when something is refused anyway, what is
-/// missing because of it is not a fault of the text.
-fn check(toml: &str, draft: &mut Draft, refused: bool) -> Result<(), ImportError> {
-    let Err(error) = Config::check(toml, "convoke.toml") else { return Ok(()) };
-    let later = |key: &str| draft.variables.iter().any(|v| key == v || key.starts_with(&format!("{v}[")));
-    let faults: Vec<Mistake> = error.0.into_iter().filter(|m| !later(&m.key)).collect();
-    if !refused && !faults.is_empty() {
-        return Err(ImportError::DoesNotLoad(faults));
+/// The text must load: what convoke refuses although the folder may hold it is told like what Twake Calendar refuses. Keys
+/// that the environment will hold cannot be judged yet.
+fn check(toml: &str, draft: &mut Draft) {
+    let Err(error) = Config::check(toml, "convoke.toml") else { return };
+    // What is missing because something was refused is no fault of its own.
+    let refused = draft.remarks.iter().any(|remark| remark.refused);
+    let below =
+        |key: &str, other: &str| key.strip_prefix(other).is_some_and(|r| r.is_empty() || r.starts_with(['[', '.']));
+    for mistake in error.0 {
+        if draft.variables.iter().any(|variable| below(&mistake.key, variable)) {
+            continue;
+        }
+        let origin =
+            draft.values.iter().find(|(key, _)| below(&mistake.key, key)).map(|(_, carried)| carried.origin.clone());
+        let (file, key) = match origin.as_deref().map(|o| o.split_once(": ").unwrap_or((o, ""))) {
+            Some((file, key)) => (file.to_owned(), key.to_owned()),
+            None => ("convoke.toml".to_owned(), mistake.key.clone()),
+        };
+        let text = format!("convoke does not take {}: {}", mistake.key, mistake.problem);
+        match refused {
+            true => draft.remark(&file, &key, text),
+            false => draft.refuse(&file, &key, text),
+        }
     }
-    for fault in faults {
-        draft.remark(&fault.source, &fault.key, format!("to be mended before it loads: {}", fault.problem));
-    }
-    Ok(())
 }
 
 /// The files of the folder that have a name and a size that they may have.
@@ -184,7 +190,7 @@ impl Folder {
         let text = match String::from_utf8(bytes) {
             Ok(text) => {
                 if !text.is_ascii() && name.ends_with(".properties") {
-                    let said = "has characters beyond ASCII, which the reference reads as ISO 8859-1 and convoke as UTF-8: \
+                    let said = "has characters beyond ASCII, which Twake Calendar reads as ISO 8859-1 and convoke as UTF-8: \
                                 look at the values that have some";
                     self.unreadable.push((name.clone(), said.to_owned()));
                 }

@@ -82,7 +82,7 @@ fn credentials(source: &mut Source<'_>, introspection: &Given<String>, provider:
     const KEY: &str = "oidc.introspect.credentials";
     let given = source.text(KEY);
     if given.is_there() && !introspection.is_there() {
-        source.remark(KEY, "not needed: without oidc.introspect.url the reference does not use it");
+        source.remark(KEY, "not needed: without oidc.introspect.url Twake Calendar does not use it");
         return;
     }
     match given {

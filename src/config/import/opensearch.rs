@@ -38,8 +38,8 @@ const FLAGS: &[(&str, &str)] = &[
 ];
 
 const DISMISSED: &[(&str, &str)] = &[
-    ("opensearch.clusterName", "not needed: the reference never reads it"),
-    ("opensearch.search.overrides", "not needed: the reference ignores it"),
+    ("opensearch.clusterName", "not needed: Twake Calendar never reads it"),
+    ("opensearch.search.overrides", "not needed: Twake Calendar ignores it"),
     ("opensearch.max.connections", "no equivalent: connections are opened as they are needed"),
     ("opensearch.max.connections.per.hosts", "no equivalent: connections are opened as they are needed"),
 ];
@@ -47,7 +47,7 @@ const DISMISSED: &[(&str, &str)] = &[
 /// Reads the file.
 pub fn read(text: &str, system: &SystemProperties, draft: &mut Draft) {
     let mut source = Source::new(FILE, text, system, draft);
-    source.draft.imply("opensearch.properties is there", "engine.search", "opensearch");
+    source.draft.imply("opensearch.properties", "engine.search", "opensearch");
     nodes(&mut source);
     login(&mut source);
     certificates(&mut source);
@@ -83,17 +83,23 @@ pub fn read(text: &str, system: &SystemProperties, draft: &mut Draft) {
 }
 
 fn nodes(source: &mut Source<'_>) {
-    let scheme = source.choice("opensearch.hostScheme", &["http", "https"]).unwrap_or_else(|| "http".to_owned());
+    let scheme = source.choice("opensearch.hostScheme", &["http", "https"]);
+    if scheme.is_some() {
+        source.part_of("opensearch.hostScheme", "opensearch.urls");
+    }
+    let scheme = scheme.unwrap_or_else(|| "http".to_owned());
     let hosts = source.list("opensearch.hosts");
     let master = source.text("opensearch.masterHost");
     let port = source.port("opensearch.port", 1);
-    source.part_of("opensearch.hostScheme", "opensearch.urls");
     if !hosts.is_empty() {
         if master.is_there() || port.is_there() {
             source.refuse(
                 "opensearch.hosts",
                 "there with opensearch.masterHost or opensearch.port: they exclude each other",
             );
+            for key in ["opensearch.masterHost", "opensearch.port"] {
+                source.remark_if_there(key, "not carried: opensearch.hosts is there, too");
+            }
             return;
         }
         carry_urls(source, "opensearch.hosts", &scheme, &hosts);
@@ -103,8 +109,8 @@ fn nodes(source: &mut Source<'_>) {
         (Given::Absent, Given::Absent) => {
             source.refuse("opensearch.hosts", "missing, and so are opensearch.masterHost and opensearch.port");
         }
-        (Given::Absent, _) => source.refuse("opensearch.masterHost", "missing, and opensearch.port is there"),
-        (_, Given::Absent) => source.refuse("opensearch.port", "missing, and opensearch.masterHost is there"),
+        (Given::Absent, _) => source.refuse_without("opensearch.masterHost", "opensearch.port"),
+        (_, Given::Absent) => source.refuse_without("opensearch.port", "opensearch.masterHost"),
         (Given::Known(host) | Given::Later(host), Given::Known(port)) => {
             source.part_of("opensearch.port", "opensearch.urls");
             carry_urls(source, "opensearch.masterHost", &scheme, &[format!("{host}:{port}")]);
@@ -137,8 +143,8 @@ fn carry_urls(source: &mut Source<'_>, key: &str, scheme: &str, hosts: &[String]
 fn login(source: &mut Source<'_>) {
     let (user, password) = (source.text("opensearch.user"), source.text("opensearch.password"));
     match (user.is_there(), password.is_there()) {
-        (true, false) => source.refuse("opensearch.password", "missing, and opensearch.user is there"),
-        (false, true) => source.refuse("opensearch.user", "missing, and opensearch.password is there"),
+        (true, false) => source.refuse_without("opensearch.password", "opensearch.user"),
+        (false, true) => source.refuse_without("opensearch.user", "opensearch.password"),
         _ => {
             source.carry_given("opensearch.user", "opensearch.username", user);
             source.carry_given("opensearch.password", "opensearch.password", password);
@@ -161,6 +167,7 @@ fn certificates(source: &mut Source<'_>) {
         Some("override") if !store.is_there() || !password.is_there() => {
             source.refuse(STRATEGY, "override, and trustStorePath and trustStorePassword are not both there");
         }
+        Some("override") => source.remark(STRATEGY, "carried by hand: see opensearch.hostScheme.https.trustStorePath"),
         _ => {}
     }
     if store.is_there() {

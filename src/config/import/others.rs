@@ -47,10 +47,7 @@ pub fn system(text: &str, draft: &mut Draft) -> SystemProperties {
     let mut source = Source::new(SYSTEM, text, &system, draft);
     let lease = source.duration("alarm.event.scheduler.lease.ttl", Unit::Ms, false);
     if !matches!(lease, Given::Absent | Given::Wrong) {
-        source.remark(
-            "alarm.event.scheduler.lease.ttl",
-            "not built in this version: convoke sends no alarms yet; leave them to the reference",
-        );
+        source.remark("alarm.event.scheduler.lease.ttl", "not built in this version: convoke sends no alarms yet");
     }
     let delay = source.duration("scheduled.consumer.reconnection.delayStartUp", Unit::Ms, true);
     if !matches!(delay, Given::Absent | Given::Wrong) {

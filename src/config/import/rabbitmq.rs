@@ -12,7 +12,7 @@ pub const FILE: &str = "rabbitmq.properties";
 const WORKPLACE: &str = "not built in this version: convoke does not speak to Twake Workplace yet";
 const MANAGEMENT: &str = "not needed: convoke asks the broker itself, never its management interface";
 const POOL: &str = "not needed: convoke has one connection for what it sends and one for what it receives";
-const INHERITED: &str = "not needed: it has no effect in the reference";
+const INHERITED: &str = "not needed: it has no effect in Twake Calendar";
 
 const DISMISSED: &[(&str, &str)] = &[
     ("ssl.management.enabled", MANAGEMENT),
@@ -145,7 +145,9 @@ fn certificates(source: &mut Source<'_>) {
         ),
         Some("override") if !truststore.is_there() => {
             source.refuse("ssl.truststore", "missing, and ssl.validation.strategy is override");
+            source.remark("ssl.validation.strategy", "not carried: ssl.truststore is missing");
         }
+        Some("override") => source.remark("ssl.validation.strategy", "carried by hand: see ssl.truststore"),
         _ => {}
     }
     if truststore.is_there() {

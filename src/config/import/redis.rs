@@ -17,7 +17,7 @@ const DISMISSED: &[(&str, &str)] = &[
 /// Reads the file.
 pub fn read(text: &str, system: &SystemProperties, draft: &mut Draft) {
     let mut source = Source::new(FILE, text, system, draft);
-    source.draft.imply("redis.properties is there", "engine.cache", "redis");
+    source.draft.imply("redis.properties", "engine.cache", "redis");
     let tls = source.switch("redis.ssl.enabled", false);
     source.part_of("redis.ssl.enabled", "redis.urls");
     servers(&mut source, tls);

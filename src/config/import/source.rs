@@ -168,6 +168,12 @@ impl<'a> Source<'a> {
         self.taken.iter().any(|taken| taken == key)
     }
 
+    /// One key is missing and another one needs it.
+    pub fn refuse_without(&mut self, missing: &str, there: &str) {
+        self.refuse(missing, format!("missing, and {there} is there"));
+        self.remark(there, format!("not carried: {missing} is missing"));
+    }
+
     /// Says that a key took part in a value that others make.
     pub fn part_of(&mut self, key: &str, target: &str) {
         if self.has_taken(key) {
@@ -189,12 +195,15 @@ impl<'a> Source<'a> {
                 let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
                 let value = if target.ends_with("_ms") { ms } else { ms / 1_000 + i64::from(ms % 1_000 != 0) };
                 self.carry(key, target, value);
+                if !target.ends_with("_ms") && ms % 1_000 != 0 {
+                    self.remark(key, format!("rounded up to {value} s"));
+                }
             }
             Given::Later(text) => {
                 let unit = if target.ends_with("_ms") { "milliseconds" } else { "seconds" };
                 let variable = super::draft::variable(target);
                 self.remark(key, format!("comes from the environment, {text}: set {variable} to it, in {unit}"));
-                self.draft.variables.push(target.to_owned());
+                self.draft.leave_to_environment(target);
             }
             Given::Absent | Given::Wrong => {}
         }
@@ -244,7 +253,7 @@ impl<'a> Source<'a> {
         for entry in std::mem::take(&mut self.properties).entries() {
             let text = match entry.key.as_str() {
                 "include" | "includeoptional" => "other files are not read: put its keys here and import again",
-                _ => "unknown: neither the reference nor convoke has such a key",
+                _ => "unknown: neither Twake Calendar nor convoke has such a key",
             };
             self.remark(&entry.key, text);
         }

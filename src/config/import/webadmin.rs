@@ -103,7 +103,7 @@ fn listen(source: &mut Source<'_>, host: Given<String>, port: Given<u16>, protec
         Given::Known(port) => port.to_string(),
         Given::Later(text) => text,
         Given::Absent => "8080".to_owned(),
-        Given::Wrong => return,
+        Given::Wrong => return source.remark_if_there("enabled", "not carried: port is wrong"),
     };
     let later = super::draft::has_placeholder(&host) || super::draft::has_placeholder(&port);
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
