@@ -107,6 +107,7 @@ mod tests {
             ("bob@partner.example", &["bob", "partner.example"]),
             ("👍 party ❤️ ½ x² ②", &["👍", "party", "❤️", "x"]),
             ("İstanbul", &["istanbul"]),
+            (" \u{11347} \u{301}", &[]),
             ("!!! … - \u{0}", &[]),
         ] {
             assert_eq!(words(text), expected, "{text}");

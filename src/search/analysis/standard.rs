@@ -29,7 +29,9 @@ pub(super) fn next(text: &str) -> (usize, bool) {
     if text[..length].starts_with(is_complex) {
         length += bounds.take_while(|segment| segment.starts_with(is_complex)).map(str::len).sum::<usize>();
     }
-    let is_word = text[..length].chars().any(is_of_a_word);
+    // A mark may sit on what is no letter, a space for one.
+    let begins = text.starts_with(|c| is_of_a_word(c) || is_connector(c));
+    let is_word = begins && text[..length].chars().any(is_of_a_word);
     if is_word && length > LONGEST {
         length = text[..length].char_indices().nth(LONGEST).map_or(length, |(end, _)| end);
     }
@@ -38,6 +40,14 @@ pub(super) fn next(text: &str) -> (usize, bool) {
 
 fn is_of_a_word(c: char) -> bool {
     c.is_alphabetic() || (c.is_numeric() && !is_ornate_number(c)) || is_pictograph(c)
+}
+
+/// What joins words, and may begin one (ExtendNumLet).
+fn is_connector(c: char) -> bool {
+    matches!(
+        c,
+        '_' | '\u{203f}' | '\u{2040}' | '\u{2054}' | '\u{fe33}' | '\u{fe34}' | '\u{fe4d}'..='\u{fe4f}' | '\u{ff3f}'
+    )
 }
 
 /// Numbers that are no digits: superscripts, fractions, circled ones.
