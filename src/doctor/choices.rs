@@ -70,13 +70,14 @@ fn administration(config: &Config) -> Option<Finding> {
 
 /// What a guesser has to try at least, as the logarithm: distinct characters count, and the kinds they are of.
 fn bits(password: &str) -> f64 {
-    let kinds: [(fn(char) -> bool, f64); 4] = [
-        (|c| c.is_ascii_lowercase(), 26.0),
-        (|c| c.is_ascii_uppercase(), 26.0),
-        (|c| c.is_ascii_digit(), 10.0),
-        (|c| !c.is_ascii_alphanumeric(), 30.0),
+    let has = |kind: fn(char) -> bool| password.chars().any(kind);
+    let kinds = [
+        (has(|c| c.is_ascii_lowercase()), 26.0),
+        (has(|c| c.is_ascii_uppercase()), 26.0),
+        (has(|c| c.is_ascii_digit()), 10.0),
+        (has(|c| !c.is_ascii_alphanumeric()), 30.0),
     ];
-    let alphabet: f64 = kinds.iter().filter(|(is, _)| password.chars().any(is)).map(|(_, size)| size).sum();
+    let alphabet: f64 = kinds.iter().filter(|(has, _)| *has).map(|(_, size)| size).sum();
     let distinct = password.chars().collect::<std::collections::BTreeSet<_>>().len();
     let length = password.chars().count().min(distinct * 2);
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]

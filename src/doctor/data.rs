@@ -1,7 +1,7 @@
 //! The folder of the embedded engines.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
@@ -30,9 +30,9 @@ impl Examine for DataFolder {
     }
 }
 
-fn look(folder: &PathBuf) -> Vec<Finding> {
+fn look(folder: &Path) -> Vec<Finding> {
     let place = match folder.metadata() {
-        Ok(about) if about.is_dir() => folder.clone(),
+        Ok(about) if about.is_dir() => folder.to_owned(),
         Ok(_) => return vec![Finding::bad("folder", "is a file", "set data.dir to a folder")],
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             // It is made at the start, if its parent lets us.
@@ -68,7 +68,7 @@ fn look(folder: &PathBuf) -> Vec<Finding> {
 }
 
 /// Writes a file to the disk and takes it away again.
-fn writable(folder: &std::path::Path) -> std::io::Result<()> {
+fn writable(folder: &Path) -> std::io::Result<()> {
     let probe = folder.join(format!(".convoke-doctor-{}", std::process::id()));
     let written = std::fs::File::create_new(&probe).and_then(|mut file| {
         file.write_all(b"convoke doctor")?;
@@ -78,14 +78,14 @@ fn writable(folder: &std::path::Path) -> std::io::Result<()> {
     written.and(removed)
 }
 
-fn open_to_others(folder: &std::path::Path) -> Option<Finding> {
+fn open_to_others(folder: &Path) -> Option<Finding> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = folder.metadata().ok()?.permissions().mode();
     (mode & 0o002 != 0)
         .then(|| Finding::doubtful("permissions", "everybody on this machine may write there", "chmod o-w the folder"))
 }
 
-fn room(folder: &std::path::Path) -> Finding {
+fn room(folder: &Path) -> Finding {
     let about = match rustix::fs::statvfs(folder) {
         Ok(about) => about,
         Err(error) => return Finding::doubtful("free space", error.to_string(), "look with `df`"),
@@ -95,12 +95,13 @@ fn room(folder: &std::path::Path) -> Finding {
         let advice = "remove files there, or make room for more (inodes)";
         return Finding::bad("free space", format!("room for {} files more", about.f_favail), advice);
     }
-    match free {
-        ..NONE => Finding::bad("free space", octets(free), "make room: writes are refused when the disk is full"),
-        ..LITTLE => {
-            Finding::doubtful("free space", octets(free), "make room: writes are refused when the disk is full")
-        }
-        _ => Finding::good("free space", octets(free)),
+    let advice = "make room: writes are refused when the disk is full";
+    if free < NONE {
+        Finding::bad("free space", octets(free), advice)
+    } else if free < LITTLE {
+        Finding::doubtful("free space", octets(free), advice)
+    } else {
+        Finding::good("free space", octets(free))
     }
 }
 
