@@ -48,6 +48,6 @@ mongod() {
   shift 2
   mkdir "$DATA/$name"
   launch "$MONGOD" --dbpath "$DATA/$name" --bind_ip 127.0.0.1 --port "$port" --nounixsocket --wiredTigerCacheSizeGB 0.25 \
-    --setParameter diagnosticDataCollectionEnabled=false --setParameter ttlMonitorSleepSecs=1 --setParameter transactionLifetimeLimitSeconds=5 \
+    --setParameter diagnosticDataCollectionEnabled=false --setParameter ttlMonitorSleepSecs=1 \
     --setParameter enableTestCommands=1 "$@"
 }

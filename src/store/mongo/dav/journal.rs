@@ -3,7 +3,7 @@
 //! One row of `convoke_journal`, `writer`, says whose turn it is in the whole installation, and whether that batch is
 //! decided. A batch goes like this:
 //!
-//! 1. It takes its turn: `batch` goes from null to its id.
+//! 1. It takes its turn: `batch` goes from null to its id; or it stands in `queue` until whoever ends a turn hands it over.
 //! 2. It reads what it builds on and is planned. What it must not do is refused here, and nothing has happened.
 //! 3. New rows are written where nobody sees them (`convoke.pending`), everything else becomes steps in
 //!    `convoke_journal_steps`.
@@ -58,6 +58,8 @@ const DROPPED: &str = "dropped";
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a decided batch may stand still before others do its steps.
 const HELP: Duration = Duration::from_millis(100);
+/// How often one who waits looks whether it is its turn, at most.
+const POLL: Duration = Duration::from_millis(20);
 /// How often a node looks for work that others left behind.
 const SWEEP: Duration = Duration::from_secs(5);
 /// Turns taken for one batch: more than one only where this process slept.
@@ -112,67 +114,101 @@ struct Journal<'m> {
 
 impl Journal<'_> {
     fn writer(&self) -> Collection<Document> {
-        self.mongo.dav().collection(JOURNAL)
+        self.rows(JOURNAL)
     }
 
     fn steps(&self) -> Collection<Document> {
         self.rows(STEPS)
     }
 
-    /// A collection whose writes need not wait for the disk: the decision does, and it comes after or before all of them in
-    /// the server's own log.
+    /// A collection whose every write waits for the disk. The server may die between two steps and be back before anybody
+    /// notices: what it acknowledged must be there, or the steps that follow would build on nothing.
     fn rows(&self, collection: &str) -> Collection<Document> {
-        let mut soon = WriteConcern::default();
-        soon.w = Some(Acknowledgment::Nodes(1));
-        let options = CollectionOptions::builder().write_concern(soon).build();
+        let mut durable = WriteConcern::default();
+        durable.w = Some(Acknowledgment::Nodes(1));
+        durable.journal = Some(true);
+        let options = CollectionOptions::builder().write_concern(durable).build();
         self.mongo.dav().collection_with_options(collection, options)
     }
 
-    /// Waits for the turn, and takes it.
+    /// Waits for the turn, and takes it. Those who wait stand in a queue.
     async fn begin(&self, id: ObjectId) -> Result<(), Failure> {
         let until = Instant::now() + self.mongo.operation_time();
         let mut watch = Watch::default();
         let mut attempt = 0;
         loop {
-            let free = doc! { "_id": WRITER, "batch": null };
-            let mine = doc! { "$set": { "batch": id, "state": OPEN } };
-            let taken = self.mongo.timed(self.rows(JOURNAL).update_one(free, mine).upsert(true)).await;
-            match taken.map_err(Failure::from) {
-                Ok(_) => return Ok(()),
-                // The row is there, and it is somebody's turn.
-                Err(Failure::Duplicate { .. }) => {}
-                Err(error) => return Err(error),
+            if self.take_turn(id).await? {
+                return Ok(());
             }
-            self.attend(&mut watch).await?;
+            let seen = self.attend(&mut watch).await?;
+            if seen == Some(id) {
+                return Ok(());
+            }
             if Instant::now() > until {
-                return Err(Failure::Unavailable("another node does not end its turn".to_owned()));
+                self.leave_queue(id).await?;
+                return Err(Failure::Unavailable("other nodes do not end their turns".to_owned()));
             }
             attempt += 1;
-            tokio::time::sleep(self.mongo.pause(attempt)).await;
+            tokio::time::sleep(self.mongo.pause(attempt).min(POLL)).await;
         }
     }
 
+    /// Takes the turn where it is nobody's, else stands in the queue.
+    async fn take_turn(&self, id: ObjectId) -> Result<bool, Failure> {
+        let queued = doc! { "_id": WRITER, "batch": { "$nin": [null, id] } };
+        let stand = doc! { "$addToSet": { "queue": id } };
+        if self.mongo.timed(self.writer().update_one(queued, stand)).await?.matched_count == 1 {
+            return Ok(false);
+        }
+        let free = doc! { "_id": WRITER, "batch": null };
+        let mine = doc! { "$set": { "batch": id, "state": OPEN }, "$pull": { "queue": id } };
+        match self.mongo.timed(self.writer().update_one(free, mine).upsert(true)).await.map_err(Failure::from) {
+            Ok(_) => Ok(true),
+            // The row is there, and it is somebody's turn; perhaps this one's.
+            Err(Failure::Duplicate { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits no longer. The turn may just have come.
+    async fn leave_queue(&self, id: ObjectId) -> Result<(), Failure> {
+        let leave = doc! { "$pull": { "queue": id } };
+        self.mongo.timed(self.writer().update_one(doc! { "_id": WRITER }, leave)).await?;
+        self.end_turn(id).await
+    }
+
+    /// Hands the turn to the first in the queue.
+    async fn end_turn(&self, id: ObjectId) -> Result<(), Failure> {
+        let queue = doc! { "$ifNull": ["$queue", []] };
+        let first = doc! { "$ifNull": [{ "$arrayElemAt": [queue.clone(), 0] }, null] };
+        let size = doc! { "$size": queue.clone() };
+        let rest = doc! { "$cond": [{ "$gt": [size.clone(), 1] }, { "$slice": [queue, 1, size] }, []] };
+        let next = vec![doc! { "$set": { "batch": first, "state": OPEN, "queue": rest } }];
+        let mine = doc! { "_id": WRITER, "batch": id };
+        Ok(self.mongo.timed(self.writer().update_one(mine, next)).await.map(drop)?)
+    }
+
     /// Looks whose turn it is, and ends one that has stood still for too long.
-    async fn attend(&self, watch: &mut Watch) -> Result<(), Failure> {
+    async fn attend(&self, watch: &mut Watch) -> Result<Option<ObjectId>, Failure> {
         let writer = self.mongo.timed(self.writer().find_one(doc! { "_id": WRITER })).await?;
-        let Some((id, state)) = writer.as_ref().and_then(turn) else { return Ok(()) };
+        let Some((id, state)) = writer.as_ref().and_then(turn) else { return Ok(None) };
         let still = watch.stands_still(id, &state);
         match state.as_str() {
             // Well within the time that one who waits has.
             OPEN if still >= PATIENCE.min(self.mongo.operation_time() / 3) => {
                 let open = doc! { "_id": WRITER, "batch": id, "state": OPEN };
                 let dropped = doc! { "$set": { "state": DROPPED } };
-                let dropped = self.mongo.timed(self.rows(JOURNAL).update_one(open, dropped)).await?;
+                let dropped = self.mongo.timed(self.writer().update_one(open, dropped)).await?;
                 if dropped.matched_count == 1 {
                     tracing::warn!("a writer did not decide in time and lost its turn");
                     self.clean(id).await?;
                 }
-                Ok(())
             }
-            DROPPED if still >= HELP => self.clean(id).await,
-            DECIDED if still >= HELP => self.finish(id).await.map(drop),
-            _ => Ok(()),
+            DROPPED if still >= HELP => self.clean(id).await?,
+            DECIDED if still >= HELP => drop(self.finish(id).await?),
+            _ => {}
         }
+        Ok(Some(id))
     }
 
     /// Plans the batch and writes down what is to be done.
@@ -221,7 +257,6 @@ impl Journal<'_> {
         let mut attempt = 0;
         loop {
             let open = doc! { "_id": WRITER, "batch": id, "state": OPEN };
-            // Waits for the disk, and thereby for everything written before.
             let decision = writer.update_one(open, doc! { "$set": { "state": DECIDED } });
             let error = match self.mongo.timed(decision).await {
                 Ok(done) => return Ok(done.matched_count == 1),
@@ -339,12 +374,6 @@ impl Journal<'_> {
                 return Ok(Some(base));
             }
         }
-    }
-
-    async fn end_turn(&self, id: ObjectId) -> Result<(), Failure> {
-        let mine = doc! { "_id": WRITER, "batch": id };
-        let free = doc! { "$set": { "batch": null } };
-        Ok(self.mongo.timed(self.rows(JOURNAL).update_one(mine, free)).await.map(drop)?)
     }
 
     /// Ends the turn of a batch that is not to be decided.
