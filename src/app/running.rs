@@ -124,6 +124,15 @@ pub async fn start(
     Ok(running)
 }
 
+/// The consumers of the program.
+pub(super) fn consumers(config: &Config) -> Vec<&'static str> {
+    let queue = &config.queue;
+    let mut specs = vec![ItipDelivery::spec(queue), Invitations::spec(queue), Outbox::spec(queue)];
+    specs.extend(Indexing::specs(queue));
+    specs.extend(Push::specs(queue));
+    specs.into_iter().map(|spec| spec.name).collect()
+}
+
 /// What is made of the engines and used by several surfaces and consumers.
 struct Rooms {
     upstream: Upstream,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::app::running::consumers;
 use crate::cache::redis::Redis;
 use crate::clock::Env;
 use crate::config::{CacheEngine, Config, QueueEngine, SearchEngine, StoreEngine};
@@ -25,7 +26,11 @@ pub async fn examinations(config: &Config, env: &Env) -> Vec<Box<dyn Examine>> {
         let (node, visibility) = (NodeId("doctor".to_owned()), Duration::from_secs(config.queue.visibility_s));
         let ledger = std::sync::Arc::new(Unused);
         let rabbitmq = RabbitMq::unconnected(&config.rabbitmq, node, ledger, visibility, env.clone());
-        found.push(named("RabbitMQ", "[rabbitmq]", rabbitmq));
+        found.push(named(
+            "RabbitMQ",
+            "[rabbitmq]",
+            rabbitmq.map(|rabbitmq| Broker { rabbitmq, consumers: consumers(config) }),
+        ));
     }
     if config.engine.search == SearchEngine::OpenSearch {
         found.push(named("OpenSearch", "[opensearch]", OpenSearch::new(&config.opensearch, env.clone())));
@@ -46,6 +51,23 @@ fn named<E: Examine>(
     match opened {
         Ok(engine) => Box::new(engine),
         Err(error) => Box::new(Unreachable { engine, section, error: error.to_string() }),
+    }
+}
+
+/// The broker, and whose queues are to be there.
+struct Broker {
+    rabbitmq: RabbitMq,
+    consumers: Vec<&'static str>,
+}
+
+#[async_trait]
+impl Examine for Broker {
+    fn engine(&self) -> String {
+        self.rabbitmq.engine()
+    }
+
+    async fn examine(&self) -> Vec<Finding> {
+        self.rabbitmq.examine_with(&self.consumers).await
     }
 }
 

@@ -22,12 +22,20 @@ impl Examine for RabbitMq {
     }
 
     async fn examine(&self) -> Vec<Finding> {
-        self.inner.examine().await
+        let bound: Vec<_> = self.inner.all_consumers().iter().map(|consumer| consumer.name).collect();
+        self.examine_with(&bound).await
+    }
+}
+
+impl RabbitMq {
+    /// Looks at everything, and at the queues of these consumers, bound or not.
+    pub async fn examine_with(&self, consumers: &[&str]) -> Vec<Finding> {
+        self.inner.examine(consumers).await
     }
 }
 
 impl Inner {
-    async fn examine(&self) -> Vec<Finding> {
+    async fn examine(&self, consumers: &[&str]) -> Vec<Finding> {
         let mut findings = Vec::new();
         match self.probed().await {
             Ok(probe) if probe.is_new_enough() => {
@@ -58,9 +66,8 @@ impl Inner {
         for topic in Topic::ALL {
             findings.push(self.examine_exchange(connection, topic.name()).await);
         }
-        for consumer in self.all_consumers() {
-            let (name, dead, retry) =
-                (consumer.name, topology::dead_letter_queue(consumer.name), topology::retry_queue(consumer.name));
+        for &name in consumers {
+            let (dead, retry) = (topology::dead_letter_queue(name), topology::retry_queue(name));
             findings.push(self.examine_queue(connection, name, self.arguments.consumer(name)).await);
             findings.push(self.examine_exchange(connection, &dead).await);
             findings.push(self.examine_queue(connection, &dead, self.arguments.base()).await);
