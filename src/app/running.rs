@@ -40,6 +40,9 @@ pub struct Running {
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
     consumers: JoinSet<()>,
+    relay: JoinSet<()>,
+    /// Nothing is written any more.
+    quiet: watch::Sender<bool>,
 }
 
 /// The bound ports of a program.
@@ -99,12 +102,17 @@ pub async fn start(
         stop: watch::Sender::new(false),
         listeners: JoinSet::new(),
         consumers: JoinSet::new(),
+        relay: JoinSet::new(),
+        quiet: watch::Sender::new(false),
     };
     rooms.start_consumers(&mut running, &engines, &config, &env).await?;
     engines.consumers_are_bound().await?;
     // After the consumers are bound, so that nothing that waited passes them by.
     if let Some(outgoing) = engines.outgoing.clone() {
-        running.consumers.spawn(relay(outgoing, engines.queue.clone(), running.stopping()));
+        let mut end = running.quiet.subscribe();
+        running.relay.spawn(relay(outgoing, engines.queue.clone(), async move {
+            let _ = end.wait_for(|quiet| *quiet).await;
+        }));
     }
 
     let webadmin = WebAdmin {
@@ -258,7 +266,14 @@ impl Running {
             tracing::warn!(surface = "push", connections = cut, "cut at the end of the grace period");
         }
         while self.listeners.join_next().await.is_some() {}
-        while self.consumers.join_next().await.is_some() {}
+        let draining = async { while self.consumers.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.grace, draining).await.is_err() {
+            tracing::warn!(consumers = self.consumers.len(), "cut at the end of the grace period");
+            self.consumers.shutdown().await;
+        }
+        // Nobody writes any more: what was written goes out, as far as there is time.
+        self.quiet.send_replace(true);
+        while self.relay.join_next().await.is_some() {}
         self.engines.close().await;
     }
 

@@ -73,7 +73,7 @@ impl Config {
 
 fn read(text: &str, source: &str, env: Option<Env>) -> Result<Config, ConfigError> {
     // Checked apart first: figment reports a syntax error without its place.
-    toml::from_str::<toml::Table>(text).map_err(|e| whole_file(source, e.to_string().trim_end().to_owned()))?;
+    toml::from_str::<toml::Table>(text).map_err(|e| whole_file(source, syntax(text, &e)))?;
     let mut mistakes: Vec<Mistake> = Vec::new();
     let mut file = Without::new(Toml::string(text));
     let mut env = env.map(Without::new);
@@ -230,9 +230,24 @@ fn explain(error: &figment::Error, place: &[String], source: String) -> Mistake 
     let problem = match &error.kind {
         Kind::UnknownField(_, known) => format!("no such key, expected one of {}", known.join(", ")),
         Kind::UnknownVariant(found, known) => format!("found {found:?}, expected one of {}", known.join(", ")),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if is_secret(&key) => {
+            format!("found something else, expected {expected}")
+        }
         kind => with_expectation(&key, kind.to_string()),
     };
     Mistake { source, key, problem }
+}
+
+/// Where the file is no TOML, and why. Without the line itself: there may be a secret in it.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|at| text.get(..at.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    format!("line {line}: {}", error.message())
+}
+
+/// Whether a value of this key must not be shown.
+fn is_secret(key: &str) -> bool {
+    ["password", "secret", "url", "urls"].iter().any(|end| key.ends_with(end))
 }
 
 /// Standard types say that a value is bad, not what would be good.

@@ -87,6 +87,7 @@ impl Config {
         hide_in_url(&mut self.mongodb.url);
         hide_in_url(&mut self.rabbitmq.url);
         self.redis.urls.iter_mut().for_each(hide_in_url);
+        self.opensearch.urls.iter_mut().for_each(hide_in_url);
         self.auth.oidc.iter_mut().for_each(|p| hide(&mut p.client_secret));
         if !self.upstream.admin_password.is_empty() {
             self.upstream.admin_password = "***".to_owned();
@@ -94,13 +95,19 @@ impl Config {
     }
 }
 
-/// Replaces the password in `scheme://user:password@host`.
+/// Replaces the password in `scheme://user:password@host`, and options that may hold one. Rather too much than too little: a
+/// password that is not encoded as it should be may hold any character.
 fn hide_in_url(url: &mut String) {
     let Some(start) = url.find("://").map(|i| i + 3) else { return };
-    let authority_end = url[start..].find(['/', '?']).map_or(url.len(), |i| start + i);
-    let Some(at) = url[start..authority_end].rfind('@').map(|i| start + i) else { return };
-    if let Some(colon) = url[start..at].find(':').map(|i| start + i) {
+    if let Some(at) = url[start..].rfind('@').map(|i| start + i)
+        && let Some(colon) = url[start..at].find(':').map(|i| start + i)
+    {
         url.replace_range(colon + 1..at, "***");
+    }
+    if let Some(query) = url.find('?')
+        && ["password", "token", "secret"].iter().any(|word| url[query..].to_ascii_lowercase().contains(word))
+    {
+        url.replace_range(query + 1.., "***");
     }
 }
 

@@ -158,6 +158,12 @@ impl Config {
             if !["mongodb://", "mongodb+srv://"].iter().any(|scheme| self.mongodb.url.starts_with(scheme)) {
                 report.wrong("mongodb.url", "expected mongodb://… or mongodb+srv://…");
             }
+            let url = self.mongodb.url.to_ascii_lowercase();
+            if ["tlsinsecure=true", "tlsallowinvalidcertificates=true"].iter().any(|option| url.contains(option)) {
+                let problem = "found an option that switches the check of certificates off, expected none: name the authority \
+                               in mongodb.ca_file";
+                report.wrong("mongodb.url", problem);
+            }
             for (key, name) in
                 [("mongodb.database", &self.mongodb.database), ("mongodb.dav_database", &self.mongodb.dav_database)]
             {

@@ -75,6 +75,15 @@ impl Mongo {
             .await
             .map_err(|_| MongoError("mongodb.url: the name servers do not answer".to_owned()))?
             .map_err(|e| MongoError(bad_url(&config.url, &e)))?;
+        if let Some(Tls::Enabled(tls)) = &options.tls
+            && tls.allow_invalid_certificates == Some(true)
+        {
+            return Err(MongoError(
+                "mongodb.url: found tlsInsecure or tlsAllowInvalidCertificates, expected neither: certificates are always \
+                 checked; name the authority in mongodb.ca_file"
+                    .to_owned(),
+            ));
+        }
         let options = with_limits(options, config, selection);
         let hosts = options.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let tls = matches!(options.tls, Some(Tls::Enabled(_)));

@@ -34,7 +34,7 @@ const HANGS: Duration = Duration::from_secs(3_600);
 /// A delivery is extended this often within the visibility time, so that a call or two may fail.
 const EXTENSIONS: u32 = 3;
 /// Attempts to settle; after that the delivery comes back by itself.
-const SETTLE_ATTEMPTS: u32 = 5;
+const SETTLE_ATTEMPTS: u32 = 12;
 
 /// Binds the consumer and hands its deliveries to `handler`, up to `spec.concurrency` at once, until `shutdown` is ready;
 /// then finishes what is under way and returns.
@@ -200,7 +200,11 @@ async fn settle(queue: &SharedQueue, spec: &ConsumerSpec, id: u64, how: Settleme
     for _ in 0..SETTLE_ATTEMPTS {
         match queue.settle(spec, id, how.clone()).await {
             Ok(()) => return,
-            Err(error) => outage.wait(spec, &error).await,
+            Err(error) => {
+                outage.wait(spec, &error).await;
+                // So that it does not come back while its end is being told. Fails like the rest when all is away.
+                let _ = queue.extend(spec, id).await;
+            }
         }
     }
     tracing::warn!(consumer = spec.name, "a delivery could not be settled and will come back");

@@ -171,6 +171,7 @@ impl OutgoingStore for MongoOutgoing {
     }
 
     async fn waiting(&self) -> Result<(u64, u64), QueueError> {
+        self.live().await?;
         let rows = self.mongo.outgoing();
         let count = self.mongo.timed(rows.count_documents(doc! { "ready": true })).await?;
         // Ids begin with the time.

@@ -45,12 +45,20 @@ pub async fn relay(store: Arc<dyn OutgoingStore>, queue: SharedQueue, shutdown: 
                 // Once begun, a batch is seen through, since those that follow must not overtake it.
                 let sending = send(&*store, &queue, taken);
                 tokio::pin!(sending);
-                tokio::select! {
-                    () = &mut shutdown => {
-                        let _ = tokio::time::timeout(DRAIN, sending).await;
-                        break;
+                loop {
+                    tokio::select! {
+                        () = &mut shutdown => {
+                            // What follows must not overtake a batch that is not through.
+                            if tokio::time::timeout(DRAIN, &mut sending).await.is_err() {
+                                tracing::warn!("outgoing messages still wait; they are sent after the next start");
+                                return;
+                            }
+                            return drain(&*store, &queue).await;
+                        }
+                        // Also tells the other nodes that this one lives, however long the queue is away.
+                        _ = counted.tick() => count(&*store).await,
+                        () = &mut sending => break,
                     }
-                    () = &mut sending => {}
                 }
             }
             Err(error) => {

@@ -162,7 +162,11 @@ fn is_secret(target: &str, value: &Value) -> bool {
 /// The part of a URL between its user name and its host.
 fn password_of(text: &str) -> Option<std::ops::Range<usize>> {
     let start = text.find("://")? + 3;
-    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |i| start + i);
+    // As far as the last "@" where an engine is named: a password that is not encoded as it should be may hold any character.
+    let end = match text[start..].find(['/', '?', '#']) {
+        Some(end) if text.starts_with("http") => start + end,
+        _ => text.len(),
+    };
     let at = start + text[start..end].rfind('@')?;
     let colon = start + text[start..at].find(':')?;
     (colon + 1 < at).then_some(colon + 1..at)

@@ -63,7 +63,12 @@ fn broker(source: &mut Source<'_>) {
     let vhost = source.text("vhost");
     let hosts = source.list("hosts");
     let tls = source.switch("ssl.enabled", false);
-    source.part_of("ssl.enabled", "rabbitmq.url");
+    match &uri {
+        Given::Later(text) if tls && !text.starts_with("amqp") => {
+            source.remark("ssl.enabled", "comes from the environment: rabbitmq.url must begin with amqps://");
+        }
+        _ => source.part_of("ssl.enabled", "rabbitmq.url"),
+    }
     match uri {
         Given::Absent => source.refuse("uri", "missing"),
         Given::Known(text) => match broker_url(&text, vhost.known(), hosts.first(), tls) {

@@ -19,7 +19,6 @@ pub fn read(text: &str, system: &SystemProperties, draft: &mut Draft) {
     let mut source = Source::new(FILE, text, system, draft);
     source.draft.imply("redis.properties", "engine.cache", "redis");
     let tls = source.switch("redis.ssl.enabled", false);
-    source.part_of("redis.ssl.enabled", "redis.urls");
     servers(&mut source, tls);
     let password = source.text("redis.sentinelPassword");
     source.carry_given("redis.sentinelPassword", "redis.sentinel_password", password);
@@ -55,6 +54,11 @@ const READ_FROM: &[&str] = &[
 fn servers(source: &mut Source<'_>, tls: bool) {
     let mut topology = source.choice("redis.topology", &["standalone", "cluster", "master-replica", "sentinel"]);
     let addresses = source.list("redisURL");
+    if tls && addresses.iter().any(|a| !a.starts_with("redis")) {
+        source.remark("redis.ssl.enabled", "comes from the environment: redis.urls must begin with rediss://");
+    } else {
+        source.part_of("redis.ssl.enabled", "redis.urls");
+    }
     if addresses.is_empty() {
         source.refuse("redisURL", "missing");
         return;
@@ -76,7 +80,8 @@ fn servers(source: &mut Source<'_>, tls: bool) {
             if let Some(password) = &sentinels.password {
                 source.carry("redisURL", "redis.password", password.clone());
             }
-            sentinels.hosts.iter().map(|h| format!("redis://{h}")).collect()
+            let scheme = if joined.starts_with("rediss-") { "rediss" } else { "redis" };
+            sentinels.hosts.iter().map(|h| format!("{scheme}://{h}")).collect()
         }
         None => addresses,
     };
@@ -112,7 +117,7 @@ fn sentinels(text: &str) -> Option<Sentinels> {
     let master = master.map(|(_, name)| name.into_owned()).filter(|name| !name.is_empty())?;
     let hosts = place.split('/').next().unwrap_or_default();
     let (password, hosts) = match hosts.rsplit_once('@') {
-        Some((login, hosts)) => (Some(login.rsplit(':').next().unwrap_or(login).to_owned()), hosts),
+        Some((login, hosts)) => (Some(login.split_once(':').map_or(login, |(_, password)| password).to_owned()), hosts),
         None => (None, hosts),
     };
     let hosts = hosts.split(',').map(str::trim).filter(|h| !h.is_empty());

@@ -151,7 +151,8 @@ impl Line {
                 claim.acker = Some(entry.acker);
                 return Arrival::Queued;
             }
-            match self.remembered.remove(&entry.incoming.identity) {
+            let known = self.remembered.remove(&entry.incoming.identity);
+            match known.filter(|(_, since)| now.duration_since(*since) < MEMORY) {
                 Some((Memory::Settled, _)) => return Arrival::Settled(entry.acker),
                 Some((Memory::Waited { attempts, error, due, suspect, seq }, _)) => {
                     entry.incoming.attempts = attempts;
@@ -355,7 +356,8 @@ impl Line {
         }
         self.claims.values_mut().for_each(|claim| claim.acker = None);
         for (identity, at) in std::mem::take(&mut self.acknowledged) {
-            if now.duration_since(at) <= ACK_UNSURE {
+            // One with the same content that still waits is another message.
+            if now.duration_since(at) <= ACK_UNSURE && !self.remembered.contains_key(&identity) {
                 self.remember(identity, Memory::Settled, now);
             }
         }
@@ -398,6 +400,11 @@ impl Line {
 
     /// Everything that waits of a key.
     fn evict(&mut self, key: &Key, now: Instant) -> VecDeque<Entry> {
+        // What came back to another node is no longer waited for.
+        self.parked.retain(|_, copies| {
+            copies.retain(|copy| copy.until > now);
+            !copies.is_empty()
+        });
         let leaving = self.lanes.get_mut(key).map(|lane| std::mem::take(&mut lane.waiting)).unwrap_or_default();
         self.waiting -= leaving.len();
         let copies = self.parked.entry(Arc::clone(key)).or_default();

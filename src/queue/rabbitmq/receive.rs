@@ -146,10 +146,16 @@ impl Inner {
                     on_the_way.arrived(id);
                     consumer.line().put_back(id, Some(later), Instant::now());
                     failed = Some(QueueError(error.to_string()));
+                    // The ledger is away: the others go back as they are.
+                    break;
                 }
             }
         }
-        given.into_iter().for_each(|id| on_the_way.arrived(id));
+        for id in given {
+            // Their time begins now, however long the ledger took.
+            consumer.line().extend(id, Instant::now() + self.visibility);
+            on_the_way.arrived(id);
+        }
         match failed {
             Some(error) if handed_out.is_empty() => Err(error),
             _ => Ok(handed_out),

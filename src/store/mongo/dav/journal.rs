@@ -259,7 +259,10 @@ impl Journal<'_> {
             let open = doc! { "_id": WRITER, "batch": id, "state": OPEN };
             let decision = writer.update_one(open, doc! { "$set": { "state": DECIDED } });
             let error = match self.mongo.timed(decision).await {
-                Ok(done) => return Ok(done.matched_count == 1),
+                Ok(done) if done.matched_count == 1 => return Ok(true),
+                Ok(_) if attempt == 0 => return Ok(false),
+                // An attempt before this one may have decided it.
+                Ok(_) => Failure::Unavailable("nobody knows whether the write was decided".to_owned()),
                 Err(error) => Failure::from(error),
             };
             attempt += 1;
