@@ -109,6 +109,8 @@ mod tests {
             ("İstanbul", &["istanbul"]),
             (" \u{11347} \u{301}", &[]),
             ("!!! … - \u{0}", &[]),
+            ("à 14\u{202f}h, réunion\u{202f}: \u{202f}", &["à", "14\u{202f}h", "réunion\u{202f}"]),
+            ("\u{202f}x 𑌓\u{202f}", &["\u{202f}x", "𑌓\u{202f}"]),
         ] {
             assert_eq!(words(text), expected, "{text}");
         }
@@ -144,8 +146,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_odd(text in "\\PC{0,80}") {
+            let parts = |c: char| c.is_whitespace() && c != '\u{202f}';
             for word in words(&text).iter().chain(&beginnings(&text)) {
-                prop_assert!(!word.is_empty() && !word.contains(char::is_whitespace), "{word:?}");
+                prop_assert!(!word.is_empty() && !word.contains(parts), "{word:?}");
             }
             let _ = (words_with_addresses(&text), whole_both_spellings(&text), clipped(&text));
         }

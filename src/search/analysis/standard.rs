@@ -42,11 +42,12 @@ fn is_of_a_word(c: char) -> bool {
     c.is_alphabetic() || (c.is_numeric() && !is_ornate_number(c)) || is_pictograph(c)
 }
 
-/// What joins words, and may begin one (ExtendNumLet).
+/// What joins words, and may begin one (ExtendNumLet); the narrow space that French puts before a colon is one of them.
 fn is_connector(c: char) -> bool {
     matches!(
         c,
-        '_' | '\u{203f}' | '\u{2040}' | '\u{2054}' | '\u{fe33}' | '\u{fe34}' | '\u{fe4d}'..='\u{fe4f}' | '\u{ff3f}'
+        '_' | '\u{202f}' | '\u{203f}' | '\u{2040}' | '\u{2054}' | '\u{fe33}' | '\u{fe34}' | '\u{fe4d}'
+            ..='\u{fe4f}' | '\u{ff3f}'
     )
 }
 

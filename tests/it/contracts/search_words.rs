@@ -30,6 +30,7 @@ const TEXTS: &[&str] = &[
     "https://visio.example.org:8443/room/a%20b?c=d&e=f (10.0.0.1/x) file:///etc/hosts",
     "(http://a.b/c) http://a.b/c(d)e http://a.b/c,d;e http://a.b/c?q=(x),y#z'w# http://user:pw@host.example/x http://a.b/c%2",
     "a.b.c x.y 1.2.3 v1.2 node.js",
+    "à 14\u{202f}h\u{202f}30, réunion\u{202f}: budget \u{202f} \u{202f}x 𑌓\u{202f}",
     "tab\tnew\nline\u{a0}space\u{200b}zero\u{ad}soft",
     "",
     "  ",
