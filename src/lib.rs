@@ -32,4 +32,5 @@ pub mod queue;
 pub mod search;
 pub mod sqlite;
 pub mod store;
+pub mod transfer;
 pub mod webadmin;

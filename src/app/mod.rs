@@ -6,4 +6,4 @@ mod engines;
 mod running;
 
 pub use engines::{Engines, StartError, examinations};
-pub use running::{Identity, Ports, Running, start, upstream};
+pub use running::{Identity, Ports, Running, check, start, upstream};

@@ -15,9 +15,12 @@ use crate::api::{Api, OwnCalendars};
 use crate::auth::{Authenticator, PasswordGate, RequireUser, Surface};
 use crate::clock::Env;
 use crate::config::Config;
+use crate::dav::server::check::Check;
 use crate::dav::server::{Server, Settings};
 use crate::dav::{self, Upstream};
 use crate::health::HealthCheck;
+use crate::ical::Limits;
+use crate::ids::HomeId;
 use crate::indexing::Indexing;
 use crate::mail::render::Renderer;
 use crate::net::{Client, ClientLimits, ServeLimits, serve};
@@ -130,6 +133,13 @@ pub async fn start(
     running.serve(ports.admin, "webadmin", admin_app, limits, &env);
     started.set(true);
     Ok(running)
+}
+
+/// A look at everything that the built-in server stores, or at one home (`convoke dav check`).
+pub fn check(engines: &Engines, config: &Config, env: &Env, only: Option<HomeId>) -> Check {
+    let limits = &config.limits;
+    let limits = Limits { bytes: limits.object_bytes, depth: limits.object_depth, lines: limits.object_lines };
+    Check::new(engines.dav.clone(), env.clone(), limits, only)
 }
 
 /// The consumers of the program.

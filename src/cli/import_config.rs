@@ -41,7 +41,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Import { toml, remarks } =
         import(&args.dir, Options { secrets_as_env: args.secrets_as_env, lenient: args.lenient })?;
     match &args.remarks {
-        Some(file) => std::fs::write(file, listing(&remarks)).with_context(|| file.display().to_string())?,
+        Some(file) => write(file, &listing(&remarks), true).with_context(|| file.display().to_string())?,
         None => eprint!("{}", listing(&remarks)),
     }
     let Some(toml) = toml else {
@@ -53,7 +53,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(FAILED));
     };
     match &args.output {
-        Some(file) => write(file, &toml).with_context(|| file.display().to_string())?,
+        Some(file) => write(file, &toml, args.force).with_context(|| file.display().to_string())?,
         None => print!("{toml}"),
     }
     Ok(ExitCode::from(DONE))
@@ -63,11 +63,13 @@ fn listing(remarks: &[Remark]) -> String {
     remarks.iter().map(|remark| format!("{remark}\n")).collect()
 }
 
-/// A configuration holds secrets: only its owner may read it.
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
+/// A configuration holds secrets, and so may remarks about it: only the owner may read them.
+fn write(file: &Path, text: &str, replace: bool) -> std::io::Result<()> {
     use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
     let mut open = std::fs::OpenOptions::new();
-    let mut out = open.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    open.write(true).mode(0o600);
+    let open = if replace { open.create(true).truncate(true) } else { open.create_new(true) };
+    let mut out = open.open(file)?;
     out.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     out.write_all(text.as_bytes())
 }

@@ -3,6 +3,7 @@
 //! This is the only room besides `app` that may know everything, and the only one that speaks `anyhow`.
 
 mod check_config;
+mod dav;
 mod demo;
 mod doctor;
 mod ical;
@@ -65,6 +66,8 @@ enum Command {
     Reindex(reindex::Args),
     /// Bring a database forward, or copy everything from one engine to another
     Migrate(migrate::Args),
+    /// Carry calendars and address books in and out, and look over what is stored
+    Dav(dav::Args),
     /// Ask the scheduling rules: which messages does a change make, what does a message do
     Itip(itip::Args),
     /// Check, convert and expand iCalendar text
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Serve => with_config(cli.config, serve::run),
         Command::Migrate(args) => with_config(cli.config, |config| migrate::run(args, config)),
         Command::Reindex(args) => with_config(cli.config, |config| reindex::run(args, config)),
+        Command::Dav(args) => with_config(cli.config, |config| dav::run(args, config)),
         Command::User(args) => with_config(cli.config, |config| user::run(args, config)),
     };
     result.unwrap_or_else(|error| {

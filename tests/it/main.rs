@@ -57,6 +57,7 @@ mod reindex;
 mod relay;
 mod serve;
 mod services;
+mod transfer;
 mod webadmin;
 mod whole_program;
 mod world;

@@ -11,6 +11,7 @@
 mod access;
 mod answer;
 mod call;
+pub mod check;
 mod chunked;
 mod copy_move;
 mod delete;

@@ -114,6 +114,43 @@ fn ics(name: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_row_that_appears_behind_a_token_is_told_however_late_it_is_asked_for() {
+    let Some(db) = Shared::on(REPLICA_SET).await else { return };
+    let calendar = db.esn_calendar("work").await;
+    let row = async |name: &str, before: i32, seconds_ago: u32| {
+        let made = u32::try_from(DateTime::now().timestamp_millis() / 1000).unwrap() - seconds_ago;
+        let mut id = ObjectId::new().bytes();
+        id[..4].copy_from_slice(&made.to_be_bytes());
+        let id = ObjectId::from_bytes(id);
+        let row = doc! {
+            "_id": id, "uri": name, "synctoken": before, "calendarid": oid(calendar.0), "operation": 1,
+        };
+        db.insert("calendarchanges", row).await;
+    };
+    let count = async |token: i32| {
+        let to = doc! { "$set": { "synctoken": token } };
+        db.rows("calendars").update_one(doc! { "_id": oid(calendar.0) }, to).await.unwrap();
+    };
+    row("one.ics", 1, 600).await;
+    row("two.ics", 2, 500).await;
+    count(3).await;
+    assert_eq!(db.told(calendar, 3).await, (vec![], 3));
+    // Its writer read the token before somebody moved it, and wrote the row after a client had asked.
+    row("late.ics", 1, 400).await;
+    let (told, token) = db.told(calendar, 3).await;
+    assert_eq!((told, token), (vec!["-late.ics".to_owned()], 3));
+    // Also where the page is full of newer ones.
+    for n in 0..5 {
+        row(&format!("new-{n}.ics"), 3 + n, 60).await;
+    }
+    count(8).await;
+    let page = db.store.changes(calendar, 3, 3).await.unwrap().unwrap();
+    assert!(page.truncated);
+    assert!(page.changes.contains(&Change::Deleted("late.ics".to_owned())), "{page:?}");
+    assert_eq!(page.token, 4, "one that is new");
+}
+
+#[tokio::test]
 async fn what_esn_sabre_wrote_is_read() {
     let Some(db) = Shared::on(REPLICA_SET).await else { return };
     let uri = db.home.to_string();

@@ -99,11 +99,12 @@ impl MongoDav {
     async fn late_changes(&self, place: &Place, since: u64) -> Result<Vec<Last>, Failure> {
         let before = doc! { "$lt": value::count(since) };
         let changes = self.mongo.dav().collection::<Document>(place.shelf.changes());
-        // Whoever holds the token has seen this row, and was told nothing before it was there.
+        // Whoever holds the token was told nothing before this row was there.
         let counted = doc! { place.shelf.changed(): place.id, "synctoken": before };
-        let counted = changes.find_one(counted).sort(doc! { "synctoken": -1, "_id": 1 }).projection(doc! { "_id": 1 });
+        let counted = changes.find_one(counted).sort(doc! { "synctoken": -1, "_id": 1 });
         let Some(counted) = self.mongo.timed(counted).await? else { return Ok(Vec::new()) };
-        let counted = counted.get_object_id("_id").map_or(0, |id| id.timestamp().timestamp_millis() / 1000);
+        let Ok(made) = counted.get_object_id("_id") else { return Ok(Vec::new()) };
+        let second = made.timestamp().timestamp_millis() / 1000;
         let moment = (self.mongo.env().now() - MOMENT).timestamp();
         let range = doc! { "$gte": value::count(since.saturating_sub(LATE)), "$lt": value::count(since) };
         let filter = doc! {
@@ -111,10 +112,15 @@ impl MongoDav {
             "synctoken": range,
             "uri": { "$nin": ["", null] },
             OURS: { "$exists": false },
-            "_id": { "$gt": begin_of(counted.min(moment)) },
+            "_id": { "$gt": begin_of(second.min(moment)) },
         };
         let find = changes.find(filter).sort(doc! { "synctoken": 1 });
-        let rows: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
+        let mut rows: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
+        let number = |row: &Document| value::number(row.get("synctoken"));
+        if second < moment && rows.iter().filter(|row| number(row) == number(&counted)).count() == 1 {
+            // Nobody else counted at that time, so this is what moved the token.
+            rows.retain(|row| !row.get_object_id("_id").is_ok_and(|id| id == made));
+        }
         let mut seen = HashSet::new();
         let names = rows.iter().filter_map(|row| value::words(row.get("uri"))).filter(|uri| seen.insert(uri.clone()));
         Ok(names.map(|uri| Last { uri, token: since }).collect())

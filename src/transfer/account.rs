@@ -1,0 +1,501 @@
+//! An account on a CalDAV and CardDAV server: found, listed, read and written as any client does it (RFC 4791, 6352, 6764).
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use percent_encoding::percent_decode_str;
+use tower::ServiceExt as _;
+
+use super::{Collection, Item, Kind, Looks, TransferError};
+use crate::dav::path::{MOUNT, push_segment};
+use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, Element, Members, Node, XmlLimits, escape_into};
+use crate::dav::{Actor, Body, Upstream};
+use crate::ids::Email;
+
+/// Octets of an answer that is held whole.
+const ANSWER: usize = 256 << 20;
+/// Nested elements of an answer.
+const DEPTH: usize = 64;
+/// Characters of what a server says about a refusal.
+const REASON: usize = 300;
+
+const DEPTH_HEADER: HeaderName = HeaderName::from_static("depth");
+/// Keeps a write from sending invitations, also on servers derived from sabre (RFC 6638 §8.1).
+const SCHEDULE_REPLY: HeaderName = HeaderName::from_static("schedule-reply");
+
+const DISCOVERY: &str = concat!(
+    r#"<d:propfind xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav" xmlns:a="urn:ietf:params:xml:ns:carddav"><d:prop>"#,
+    "<d:resourcetype/><d:current-user-principal/><c:calendar-home-set/><a:addressbook-home-set/></d:prop></d:propfind>"
+);
+const LISTING: &str = concat!(
+    r#"<d:propfind xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav" xmlns:a="urn:ietf:params:xml:ns:carddav" "#,
+    r#"xmlns:i="http://apple.com/ns/ical/"><d:prop><d:resourcetype/><d:displayname/><i:calendar-color/><i:calendar-order/>"#,
+    "<c:calendar-description/><a:addressbook-description/><c:calendar-timezone/>",
+    "<c:supported-calendar-component-set/></d:prop></d:propfind>"
+);
+const MEMBERS: &str = r#"<d:propfind xmlns:d="DAV:"><d:prop><d:resourcetype/><d:getetag/></d:prop></d:propfind>"#;
+
+/// A collection and where it is.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its path on the server, percent-encoded, with a slash at the end.
+    pub(super) href: String,
+    /// What it is.
+    pub collection: Collection,
+}
+
+/// What became of an object that was to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// It is there now.
+    Created,
+    /// It took the place of another.
+    Replaced,
+    /// One of that name or UID was there before, and stays.
+    Present,
+    /// The server does not take it.
+    Refused(String),
+}
+
+/// An account on a server.
+#[derive(Clone)]
+pub struct Account {
+    upstream: Upstream,
+    actor: Option<Actor>,
+    places: Places,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Places {
+    homes: Vec<(Kind, String)>,
+    /// The URL was that of one collection.
+    only: Option<String>,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+impl Account {
+    /// The account of a person on the server behind us.
+    ///
+    /// # Errors
+    /// [`TransferError`] when it cannot be asked or does not know the person.
+    pub async fn of(upstream: Upstream, user: &Email) -> Result<Self, TransferError> {
+        Self::found(upstream, Some(Actor::User(user.clone())), "/").await
+    }
+
+    /// The account that an upstream is signed in to ([`super::sign_in`]), from any path of it: of a server, a principal, a home,
+    /// or of one calendar or address book, which is then all there is.
+    ///
+    /// # Errors
+    /// [`TransferError`] when it cannot be asked, refuses the password, or tells of no calendars there.
+    pub async fn at(upstream: Upstream, path: &str) -> Result<Self, TransferError> {
+        Self::found(upstream, None, path).await
+    }
+
+    async fn found(upstream: Upstream, actor: Option<Actor>, path: &str) -> Result<Self, TransferError> {
+        let mut account = Self { upstream, actor, places: Places::default() };
+        let mut refused = None;
+        for place in [path, "/.well-known/caldav", "/.well-known/carddav"] {
+            match account.look_at(place).await {
+                Ok(()) => {}
+                // Nobody else will let us in either.
+                Err(
+                    error @ (TransferError::Status { status: StatusCode::UNAUTHORIZED, .. }
+                    | TransferError::Upstream(_)),
+                ) => {
+                    return Err(error);
+                }
+                Err(error) => drop(refused.get_or_insert(error)),
+            }
+            let homes = &account.places.homes;
+            let has = |kind| homes.iter().any(|(k, _)| *k == kind);
+            if account.places.only.is_some() || (has(Kind::Calendar) && has(Kind::AddressBook)) {
+                break;
+            }
+        }
+        if account.places.homes.is_empty() && account.places.only.is_none() {
+            return Err(refused.unwrap_or_else(|| TransferError::Answer {
+                path: path.to_owned(),
+                reason: "the server tells of no calendars and no address books here".to_owned(),
+            }));
+        }
+        Ok(account)
+    }
+
+    /// Notes what a resource tells: that it is a collection, where the homes are, or who knows.
+    async fn look_at(&mut self, place: &str) -> Result<(), TransferError> {
+        let mut place = place.to_owned();
+        // The resource, then the principal that it names.
+        for _ in 0..2 {
+            let responses = self.multistatus("PROPFIND", &place, "0", DISCOVERY.to_owned()).await?;
+            let Some(response) = responses.first() else { return Ok(()) };
+            if kind_of(response).is_some() {
+                self.places.only = Some(place);
+                return Ok(());
+            }
+            for (kind, ns, local) in
+                [(Kind::Calendar, CALDAV, "calendar-home-set"), (Kind::AddressBook, CARDDAV, "addressbook-home-set")]
+            {
+                let hrefs = property(response, ns, local).into_iter().flat_map(|set| set.children(DAV, "href"));
+                for href in hrefs.map(|href| path_of(&href.text())) {
+                    if !self.places.homes.contains(&(kind, href.clone())) {
+                        self.places.homes.push((kind, href));
+                    }
+                }
+            }
+            let principal = property(response, DAV, "current-user-principal").and_then(|p| p.child(DAV, "href"));
+            match principal.map(|href| path_of(&href.text())) {
+                Some(principal) if self.places.homes.is_empty() && principal != place => place = principal,
+                _ => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The calendars and address books of the account, without those of others that are shown among them.
+    ///
+    /// # Errors
+    /// [`TransferError`].
+    pub async fn collections(&self) -> Result<Vec<Found>, TransferError> {
+        if let Some(only) = &self.places.only {
+            let responses = self.multistatus("PROPFIND", only, "0", LISTING.to_owned()).await?;
+            return Ok(responses.iter().filter_map(found).collect());
+        }
+        let mut all: Vec<Found> = Vec::new();
+        for (kind, home) in &self.places.homes {
+            let responses = self.multistatus("PROPFIND", home, "1", LISTING.to_owned()).await?;
+            for found in responses.iter().filter_map(found).filter(|found| found.collection.kind == *kind) {
+                // Some servers have one home for both.
+                if !all.iter().any(|other| other.href == found.href) {
+                    all.push(found);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The paths of the objects in a collection.
+    pub(super) async fn members(&self, found: &Found) -> Result<Vec<String>, TransferError> {
+        let responses = self.multistatus("PROPFIND", &found.href, "1", MEMBERS.to_owned()).await?;
+        let is_object = |response: &&Element| {
+            let types = property(response, DAV, "resourcetype");
+            types.is_none_or(|types| types.child(DAV, "collection").is_none())
+        };
+        let hrefs = responses.iter().filter(is_object).filter_map(href);
+        Ok(hrefs.filter(|href| href.trim_end_matches('/') != found.href.trim_end_matches('/')).collect())
+    }
+
+    /// Objects by their paths. What is gone meanwhile is left out.
+    pub(super) async fn items(&self, found: &Found, hrefs: &[String]) -> Result<Vec<Item>, TransferError> {
+        let (ns, report, data) = match found.collection.kind {
+            Kind::Calendar => (CALDAV, "calendar-multiget", "calendar-data"),
+            Kind::AddressBook => (CARDDAV, "addressbook-multiget", "address-data"),
+        };
+        let mut body = format!(r#"<x:{report} xmlns:d="DAV:" xmlns:x="{ns}"><d:prop><x:{data}/></d:prop>"#);
+        for href in hrefs {
+            body.push_str("<d:href>");
+            escape_into(&mut body, href);
+            body.push_str("</d:href>");
+        }
+        body.push_str(&format!("</x:{report}>"));
+        let responses = self.multistatus("REPORT", &found.href, "0", body).await?;
+        let texts = responses.iter().filter_map(|r| Some((href(r)?, property(r, ns, data)?.text())));
+        let mut texts: HashMap<String, String> = texts.map(|(href, text)| (decoded(&href), text)).collect();
+        let mut items = Vec::with_capacity(hrefs.len());
+        for href in hrefs {
+            let text = match texts.remove(&decoded(href)) {
+                Some(text) => Some(text),
+                None => self.get(href).await?,
+            };
+            items.extend(text.map(|data| Item { name: last_segment(href), data }));
+        }
+        Ok(items)
+    }
+
+    async fn get(&self, href: &str) -> Result<Option<String>, TransferError> {
+        let answer = self.ask(Method::GET, href, Request::new(Body::empty())).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+            StatusCode::OK => Ok(Some(String::from_utf8_lossy(answer.body()).into_owned())),
+            _ => Err(refusal("GET", href, &answer)),
+        }
+    }
+
+    /// The collection of that kind and name, made where there is none.
+    pub(super) async fn find_or_make(&self, wanted: &Collection) -> Result<Found, TransferError> {
+        let there = self.collections().await?;
+        let same = |found: &&Found| found.collection.kind == wanted.kind && found.collection.uri == wanted.uri;
+        if let Some(found) = there.iter().find(same) {
+            return Ok(found.clone());
+        }
+        let home = self.places.homes.iter().find(|(kind, _)| *kind == wanted.kind).map(|(_, home)| home);
+        let Some(home) = home else {
+            let reason = format!("there is no place for {} here", wanted.kind.folder());
+            return Err(TransferError::Answer { path: self.places.only.clone().unwrap_or_default(), reason });
+        };
+        let mut href = format!("{}/", home.trim_end_matches('/'));
+        push_segment(&mut href, &wanted.uri);
+        href.push('/');
+        let (method, body) = creation(wanted);
+        let answer = self.ask(method.clone(), &href, xml(body, None)).await?;
+        match answer.status() {
+            StatusCode::CREATED => Ok(Found { href, collection: wanted.clone() }),
+            _ => Err(refusal(method.as_str(), &href, &answer)),
+        }
+    }
+
+    /// Stores an object, without scheduling anything.
+    pub(super) async fn put(&self, found: &Found, item: &Item, replace: bool) -> Result<Stored, TransferError> {
+        let mut href = found.href.clone();
+        push_segment(&mut href, &item.name);
+        let answer = self.put_at(found, &href, item, !replace).await?;
+        let taken = uid_is_taken_by(&answer);
+        match (answer.status(), taken) {
+            (StatusCode::CREATED, _) => Ok(Stored::Created),
+            (StatusCode::NO_CONTENT | StatusCode::OK, _) => Ok(Stored::Replaced),
+            (StatusCode::PRECONDITION_FAILED, _) if !replace => Ok(Stored::Present),
+            (_, Some(_)) if !replace => Ok(Stored::Present),
+            (_, Some(taken)) => {
+                let answer = self.put_at(found, &path_of(&taken), item, false).await?;
+                if answer.status().is_success() { Ok(Stored::Replaced) } else { Ok(Stored::Refused(said(&answer))) }
+            }
+            (status, None) if status.is_client_error() => Ok(Stored::Refused(said(&answer))),
+            _ => Err(refusal("PUT", &href, &answer)),
+        }
+    }
+
+    async fn put_at(
+        &self,
+        found: &Found,
+        href: &str,
+        item: &Item,
+        new: bool,
+    ) -> Result<Response<Bytes>, TransferError> {
+        let mut request = Request::new(Body::from(item.data.clone()));
+        let content_type = match found.collection.kind {
+            Kind::Calendar => "text/calendar; charset=utf-8",
+            Kind::AddressBook => "text/vcard; charset=utf-8",
+        };
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(SCHEDULE_REPLY, HeaderValue::from_static("F"));
+        if new {
+            headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+        }
+        self.ask(Method::PUT, href, request).await
+    }
+
+    async fn multistatus(
+        &self,
+        method: &str,
+        path: &str,
+        depth: &'static str,
+        body: String,
+    ) -> Result<Vec<Element>, TransferError> {
+        let name = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        let answer = self.ask(name, path, xml(body, Some(depth))).await?;
+        if answer.status() != StatusCode::MULTI_STATUS {
+            return Err(refusal(method, path, &answer));
+        }
+        let limits = XmlLimits { bytes: ANSWER, depth: DEPTH };
+        let responses = Members::new(&answer.body()[..], limits)
+            .filter(|member| member.as_ref().map_or(true, |element| element.name.is(DAV, "response")));
+        let wrong =
+            |e: crate::dav::xml::ReadError| TransferError::Answer { path: path.to_owned(), reason: e.to_string() };
+        responses.collect::<Result<_, _>>().map_err(wrong)
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        mut request: Request<Body>,
+    ) -> Result<Response<Bytes>, TransferError> {
+        let wrong = |reason: String| TransferError::Answer { path: path.to_owned(), reason };
+        *request.method_mut() = method;
+        *request.uri_mut() = self.inside(path).parse().map_err(|e: http::uri::InvalidUri| wrong(e.to_string()))?;
+        if let Some(actor) = &self.actor {
+            request.extensions_mut().insert(actor.clone());
+        }
+        let (head, body) = self.upstream.clone().oneshot(request).await?.into_parts();
+        let body = Limited::new(body, ANSWER).collect().await.map_err(|e| wrong(e.to_string()))?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }
+
+    /// The server behind us may name its paths as clients of the proxy see them.
+    fn inside<'p>(&self, path: &'p str) -> &'p str {
+        let below = path.strip_prefix(MOUNT).filter(|below| self.actor.is_some() && below.starts_with('/'));
+        below.unwrap_or(path)
+    }
+}
+
+fn xml(body: String, depth: Option<&'static str>) -> Request<Body> {
+    let mut request = Request::new(Body::from(body));
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
+    if let Some(depth) = depth {
+        headers.insert(DEPTH_HEADER, HeaderValue::from_static(depth));
+    }
+    request
+}
+
+/// MKCALENDAR (RFC 4791 §5.3.1) or extended MKCOL (RFC 5689), with all that people set on the collection.
+fn creation(wanted: &Collection) -> (Method, String) {
+    let looks = &wanted.looks;
+    let mut body = String::new();
+    let (method, root, description) = match wanted.kind {
+        Kind::Calendar => ("MKCALENDAR", "c:mkcalendar", "c:calendar-description"),
+        Kind::AddressBook => ("MKCOL", "d:mkcol", "a:addressbook-description"),
+    };
+    body.push_str(&format!(
+        r#"<{root} xmlns:d="DAV:" xmlns:c="{CALDAV}" xmlns:a="{CARDDAV}" xmlns:i="{APPLE}"><d:set><d:prop>"#
+    ));
+    if wanted.kind == Kind::AddressBook {
+        body.push_str("<d:resourcetype><d:collection/><a:addressbook/></d:resourcetype>");
+    }
+    let calendar_only = |value: &Option<String>| value.clone().filter(|_| wanted.kind == Kind::Calendar);
+    for (tag, value) in [
+        ("d:displayname", looks.name.clone()),
+        (description, looks.description.clone()),
+        ("i:calendar-color", calendar_only(&looks.color)),
+        ("i:calendar-order", calendar_only(&looks.order)),
+        ("c:calendar-timezone", calendar_only(&looks.timezone)),
+    ] {
+        let Some(value) = value else { continue };
+        body.push_str(&format!("<{tag}>"));
+        escape_into(&mut body, &value);
+        body.push_str(&format!("</{tag}>"));
+    }
+    if !looks.components.is_empty() && wanted.kind == Kind::Calendar {
+        body.push_str("<c:supported-calendar-component-set>");
+        for component in &looks.components {
+            body.push_str("<c:comp name=\"");
+            escape_into(&mut body, component);
+            body.push_str("\"/>");
+        }
+        body.push_str("</c:supported-calendar-component-set>");
+    }
+    body.push_str(&format!("</d:prop></d:set></{root}>"));
+    (Method::from_bytes(method.as_bytes()).unwrap_or_default(), body)
+}
+
+/// The collection that a response tells of, where it is one of the account's own.
+fn found(response: &Element) -> Option<Found> {
+    let kind = kind_of(response)?;
+    let types = property(response, DAV, "resourcetype")?;
+    if types.child(CALENDARSERVER, "subscribed").is_some() || types.child(CALENDARSERVER, "shared").is_some() {
+        return None;
+    }
+    let text = |ns, local| {
+        let text = property(response, ns, local).map(Element::text);
+        text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let components = property(response, CALDAV, "supported-calendar-component-set");
+    let components = components.into_iter().flat_map(|set| set.children(CALDAV, "comp"));
+    let looks = Looks {
+        name: text(DAV, "displayname"),
+        description: text(CALDAV, "calendar-description").or_else(|| text(CARDDAV, "addressbook-description")),
+        color: text(APPLE, "calendar-color"),
+        order: text(APPLE, "calendar-order"),
+        timezone: text(CALDAV, "calendar-timezone"),
+        components: components.filter_map(|comp| comp.attribute("name").map(str::to_owned)).collect(),
+    };
+    let href = href(response)?;
+    let uri = last_segment(&href);
+    Some(Found { href: format!("{}/", href.trim_end_matches('/')), collection: Collection { kind, uri, looks } })
+}
+
+fn kind_of(response: &Element) -> Option<Kind> {
+    let types = property(response, DAV, "resourcetype")?;
+    let is = |ns: &str, local: &str| types.child(ns, local).is_some();
+    match () {
+        () if is(CALDAV, "calendar") => Some(Kind::Calendar),
+        () if is(CARDDAV, "addressbook") => Some(Kind::AddressBook),
+        () => None,
+    }
+}
+
+fn href(response: &Element) -> Option<String> {
+    response.child(DAV, "href").map(|href| path_of(href.text().trim()))
+}
+
+/// A property of a response that the server found.
+fn property<'e>(response: &'e Element, ns: &str, local: &str) -> Option<&'e Element> {
+    let found = response.children(DAV, "propstat").filter(|propstat| {
+        propstat.child(DAV, "status").is_none_or(|status| status.text().split(' ').nth(1) == Some("200"))
+    });
+    found.filter_map(|propstat| propstat.child(DAV, "prop")).find_map(|prop| prop.child(ns, local))
+}
+
+/// The path of an href, which may be a whole URL.
+fn path_of(href: &str) -> String {
+    let href = href.trim();
+    match href.parse::<Uri>() {
+        Ok(uri) if uri.authority().is_some() => uri.path().to_owned(),
+        _ => href.to_owned(),
+    }
+}
+
+fn decoded(href: &str) -> String {
+    percent_decode_str(href).decode_utf8_lossy().into_owned()
+}
+
+fn last_segment(href: &str) -> String {
+    decoded(href.trim_end_matches('/').rsplit('/').next().unwrap_or_default())
+}
+
+/// The object that has the UID already (RFC 4791 §5.3.2.1, RFC 6352 §6.3.2.1).
+fn uid_is_taken_by(answer: &Response<Bytes>) -> Option<String> {
+    if answer.status().is_success() {
+        return None;
+    }
+    let limits = XmlLimits { bytes: ANSWER, depth: DEPTH };
+    let error = crate::dav::xml::parse(answer.body(), limits).ok().flatten()?;
+    let conflict = [CALDAV, CARDDAV].into_iter().find_map(|ns| error.child(ns, "no-uid-conflict"))?;
+    conflict.child(DAV, "href").map(Element::text)
+}
+
+fn refusal(method: &str, path: &str, answer: &Response<Bytes>) -> TransferError {
+    let reason = match reason(answer) {
+        reason if reason.is_empty() => reason,
+        reason => format!(": {reason}"),
+    };
+    TransferError::Status { method: method.to_owned(), path: path.to_owned(), status: answer.status(), reason }
+}
+
+fn said(answer: &Response<Bytes>) -> String {
+    match reason(answer) {
+        reason if reason.is_empty() => answer.status().to_string(),
+        reason => format!("{}: {reason}", answer.status()),
+    }
+}
+
+/// What a server says about a refusal, on one line.
+fn reason(answer: &Response<Bytes>) -> String {
+    let limits = XmlLimits { bytes: ANSWER, depth: DEPTH };
+    let text = match crate::dav::xml::parse(answer.body(), limits) {
+        Ok(Some(error)) => texts(&error),
+        _ => String::new(),
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(REASON).collect()
+}
+
+fn texts(element: &Element) -> String {
+    let mut all = String::new();
+    for node in &element.content {
+        match node {
+            Node::Text(text) => all.push_str(text),
+            Node::Element(inner) if inner.content.is_empty() => all.push_str(&inner.name.local),
+            Node::Element(inner) => all.push_str(&texts(inner)),
+        }
+        all.push(' ');
+    }
+    all
+}

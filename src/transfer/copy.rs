@@ -1,0 +1,200 @@
+//! Copies: into an account, and out of one.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::StreamExt as _;
+
+use super::account::{Found, Stored};
+use super::{Account, Collection, Folder, Item, Kind, TransferError, folder};
+use crate::ical::Limits;
+
+/// Objects that are asked for at once.
+const PAGE: usize = 50;
+/// Failures that are kept in words.
+const TOLD: usize = 1_000;
+
+/// How to copy.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Put everything of a kind into the collection of this name; made where there is none.
+    pub into: Option<String>,
+    /// Only collections of these names; all where empty.
+    pub only: Vec<String>,
+    /// Replace objects that are there already; they stay otherwise.
+    pub replace: bool,
+    /// Objects that are stored at once.
+    pub at_once: usize,
+    /// What one object may cost.
+    pub limits: Limits,
+}
+
+/// What became of everything, while it goes on and afterwards.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Collections so far.
+    pub collections: AtomicU64,
+    /// Objects found so far.
+    pub found: AtomicU64,
+    /// Objects copied.
+    pub copied: AtomicU64,
+    /// Objects that took the place of others.
+    pub replaced: AtomicU64,
+    /// Objects that were there already.
+    pub present: AtomicU64,
+    /// Objects, files and collections that could not be copied.
+    pub failed: AtomicU64,
+    failures: Mutex<Vec<String>>,
+}
+
+impl Counts {
+    /// What could not be copied, in words, since the last call.
+    pub fn failures(&self) -> Vec<String> {
+        self.failures.lock().map(|mut told| std::mem::take(&mut *told)).unwrap_or_default()
+    }
+
+    /// Objects that were dealt with.
+    pub fn done(&self) -> u64 {
+        [&self.copied, &self.replaced, &self.present, &self.failed].iter().map(|n| n.load(Ordering::Relaxed)).sum()
+    }
+
+    fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn fail(&self, what: String) {
+        Self::add(&self.failed, 1);
+        if let Ok(mut told) = self.failures.lock()
+            && told.len() < TOLD
+        {
+            told.push(what);
+        }
+    }
+}
+
+/// Copies into an account. What fails is counted and does not stop the rest.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// Where to.
+    pub target: Account,
+    /// How.
+    pub options: Options,
+}
+
+impl Import {
+    /// Everything of a folder or a file.
+    ///
+    /// # Errors
+    /// [`TransferError`] when the folder cannot be read, or the account does not answer any more.
+    pub async fn folder(&self, from: &Folder, counts: &Counts) -> Result<(), TransferError> {
+        for source in from.sources().await? {
+            if !self.is_wanted(&source.collection) {
+                continue;
+            }
+            let mut wanted = source.collection;
+            if !source.is_folder && self.options.into.is_none() {
+                // A file says nothing of where it belongs.
+                wanted.uri = self.main(wanted.kind).await?;
+            }
+            let target = self.open(wanted, counts).await?;
+            for file in &source.files {
+                match folder::items(file, target.collection.kind, self.options.limits).await {
+                    Ok(items) => {
+                        Counts::add(&counts.found, items.len() as u64);
+                        self.store(&target, &items, counts).await?;
+                    }
+                    Err(error) => counts.fail(error.to_string()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything of another account.
+    ///
+    /// # Errors
+    /// [`TransferError`] when one of the two does not answer any more.
+    pub async fn account(&self, from: &Account, counts: &Counts) -> Result<(), TransferError> {
+        for source in from.collections().await?.iter().filter(|found| self.is_wanted(&found.collection)) {
+            let members = from.members(source).await?;
+            Counts::add(&counts.found, members.len() as u64);
+            let target = self.open(source.collection.clone(), counts).await?;
+            for page in members.chunks(PAGE) {
+                let items = from.items(source, page).await?;
+                self.store(&target, &items, counts).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self, collection: &Collection) -> bool {
+        self.options.only.is_empty() || self.options.only.contains(&collection.uri)
+    }
+
+    async fn open(&self, mut wanted: Collection, counts: &Counts) -> Result<Found, TransferError> {
+        if let Some(into) = &self.options.into {
+            wanted.uri.clone_from(into);
+        }
+        Counts::add(&counts.collections, 1);
+        self.target.find_or_make(&wanted).await
+    }
+
+    /// The first collection of a kind, which servers list first because it is the default one.
+    async fn main(&self, kind: Kind) -> Result<String, TransferError> {
+        let first = self.target.collections().await?.into_iter().find(|found| found.collection.kind == kind);
+        let none = || TransferError::Answer {
+            path: kind.folder().to_owned(),
+            reason: "the account has none; say which one to make".to_owned(),
+        };
+        first.map(|found| found.collection.uri).ok_or_else(none)
+    }
+
+    async fn store(&self, target: &Found, items: &[Item], counts: &Counts) -> Result<(), TransferError> {
+        let mut stored = futures_util::stream::iter(items)
+            .map(async |item| (item, self.target.put(target, item, self.options.replace).await))
+            .buffer_unordered(self.options.at_once.max(1));
+        while let Some((item, outcome)) = stored.next().await {
+            match outcome? {
+                Stored::Created => Counts::add(&counts.copied, 1),
+                Stored::Replaced => Counts::add(&counts.replaced, 1),
+                Stored::Present => Counts::add(&counts.present, 1),
+                Stored::Refused(reason) => {
+                    counts.fail(format!("{}/{}: {reason}", target.collection.uri, item.name));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies an account into a folder.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// Where from.
+    pub source: Account,
+    /// Only collections of these names; all where empty.
+    pub only: Vec<String>,
+}
+
+impl Export {
+    /// Writes everything, over files of the same names.
+    ///
+    /// # Errors
+    /// [`TransferError`] when the account does not answer any more, or a file cannot be written.
+    pub async fn folder(&self, to: &Folder, counts: &Counts) -> Result<(), TransferError> {
+        let wanted = |found: &&Found| self.only.is_empty() || self.only.contains(&found.collection.uri);
+        for source in self.source.collections().await?.iter().filter(wanted) {
+            let members = self.source.members(source).await?;
+            Counts::add(&counts.found, members.len() as u64);
+            Counts::add(&counts.collections, 1);
+            to.begin(&source.collection).await?;
+            for page in members.chunks(PAGE) {
+                for item in self.source.items(source, page).await? {
+                    to.write(&source.collection, &item).await?;
+                    Counts::add(&counts.copied, 1);
+                }
+            }
+        }
+        Ok(())
+    }
+}

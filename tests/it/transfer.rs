@@ -1,0 +1,291 @@
+//! Calendars and address books carried between folders and accounts, and objects looked over.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use convoke::clock::Env;
+use convoke::dav::server::check::Check;
+use convoke::ical::Limits;
+use convoke::net::{Client, ClientLimits};
+use convoke::store::{Batch, CollectionKind, DavStore as _, Expect, Op};
+use convoke::transfer::{Account, Counts, Credentials, Export, Folder, Import, Options, TransferError, sign_in};
+use http::{Request, StatusCode};
+
+use crate::dav::{ALICE, CALENDAR, World, calendar, event};
+use crate::services;
+
+const BOOK: &str = "/addressbooks/65aa00000000000000000001/contacts/";
+
+fn options() -> Options {
+    Options { into: None, only: Vec::new(), replace: false, at_once: 4, limits: Limits::default() }
+}
+
+async fn account(world: &World, email: &str) -> Account {
+    Account::of(world.upstream.clone(), &email.parse().unwrap()).await.unwrap()
+}
+
+async fn import(world: &World, email: &str, options: Options) -> Import {
+    Import { target: account(world, email).await, options }
+}
+
+/// Copied, replaced, there already, failed.
+fn said(counts: &Counts) -> [u64; 4] {
+    [&counts.copied, &counts.replaced, &counts.present, &counts.failed].map(|n| n.load(Ordering::Relaxed))
+}
+
+fn card(uid: &str) -> String {
+    format!("BEGIN:VCARD\r\nVERSION:3.0\r\nUID:{uid}\r\nFN:Carol\r\nN:;Carol;;;\r\nEND:VCARD\r\n")
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join(name), text).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_exported_comes_back_as_it_was() {
+    let world = World::new().await;
+    let alice = world.alice();
+    let work = "/calendars/65aa00000000000000000001/at%20work%20%26%20play/";
+    let made = r#"<c:mkcalendar xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav" xmlns:a="http://apple.com/ns/ical/"><d:set><d:prop><d:displayname>Work &amp; play</d:displayname><a:calendar-color>#123456FF</a:calendar-color><c:supported-calendar-component-set><c:comp name="VEVENT"/></c:supported-calendar-component-set></d:prop></d:set></c:mkcalendar>"#;
+    alice.send("MKCALENDAR", work, &[], made).await.expect(201);
+    let odd = event("odd", "20300601T090000Z").replace("SUMMARY:Lunch", "SUMMARY:é\r\n  folded\r\nX-ODD;A=\"b:c\":d");
+    alice.put(&format!("{work}a%2Bb%20%25c.ics"), &odd).await.expect(201);
+    alice.put(&format!("{CALENDAR}one.ics"), &event("one", "20300601T090000Z")).await.expect(201);
+    alice.send("PUT", &format!("{BOOK}carol.vcf"), &[("content-type", "text/vcard")], &card("carol")).await.expect(201);
+
+    let dir = tempfile::tempdir().unwrap();
+    let counts = Counts::default();
+    let export = Export { source: account(&world, "alice@example.org").await, only: Vec::new() };
+    export.folder(&Folder::new(dir.path()), &counts).await.unwrap();
+    assert_eq!(said(&counts), [3, 0, 0, 0]);
+    let folder = dir.path().join("calendars/at work %26 play");
+    assert_eq!(std::fs::read_to_string(folder.join("displayname")).unwrap(), "Work & play");
+    assert_eq!(std::fs::read_to_string(folder.join("a+b %25c.ics")).unwrap(), odd);
+    assert!(dir.path().join("addressbooks/contacts/carol.vcf").exists());
+
+    let counts = Counts::default();
+    let bob = import(&world, "bob@example.org", options()).await;
+    bob.folder(&Folder::new(dir.path()), &counts).await.unwrap();
+    assert_eq!(said(&counts), [3, 0, 0, 0], "{:?}", counts.failures());
+    let his = work.replace(ALICE, crate::dav::BOB);
+    assert_eq!(world.bob().get(&format!("{his}a%2Bb%20%25c.ics")).await.expect(200).body, odd);
+    let looks = world.bob().propfind(&his, "0", "<d:displayname/><a:calendar-color/>").await.responses();
+    assert!(looks.contains("Work &amp; play") && looks.contains("#123456FF"), "{looks}");
+    let again = Counts::default();
+    bob.folder(&Folder::new(dir.path()), &again).await.unwrap();
+    assert_eq!(said(&again), [0, 0, 3, 0]);
+}
+
+#[tokio::test]
+async fn a_file_of_a_whole_calendar_becomes_objects_and_nobody_is_invited() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let meeting = calendar(
+        "VEVENT",
+        "meeting",
+        &["DTSTART:20300601T090000Z", "ORGANIZER:mailto:alice@example.org", "ATTENDEE:mailto:bob@example.org"],
+    );
+    let inner = meeting.split_once("BEGIN:VEVENT").unwrap().1;
+    let all = event("lunch", "20300601T120000Z")
+        .replace("BEGIN:VEVENT", "METHOD:PUBLISH\r\nBEGIN:VEVENT")
+        .replace("END:VCALENDAR\r\n", &format!("BEGIN:VEVENT{inner}"));
+    write(dir.path(), "all.ics", &all);
+    write(dir.path(), "broken.ics", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n");
+    write(dir.path(), "letter.ics", "Dear Alice,");
+    let counts = Counts::default();
+    let alice = import(&world, "alice@example.org", Options { into: Some("old".to_owned()), ..options() }).await;
+    for file in ["all.ics", "broken.ics", "letter.ics"] {
+        alice.folder(&Folder::new(dir.path().join(file)), &counts).await.unwrap();
+    }
+    assert_eq!(said(&counts), [2, 0, 0, 2]);
+    let failures = counts.failures();
+    assert!(failures.iter().all(|f| f.contains("broken.ics") || f.contains("letter.ics")), "{failures:?}");
+    let old = format!("/calendars/{ALICE}/old/");
+    let mut names: Vec<String> = world.alice().contents(&old).await.into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    assert_eq!(names, ["lunch.ics", "meeting.ics"]);
+    assert_eq!(world.bob().contents(&CALENDAR.replace(ALICE, crate::dav::BOB)).await, []);
+    let topics = world.topics().await;
+    assert!(topics.iter().all(|topic| !topic.contains("iTip") && !topic.contains("mail")), "{topics:?}");
+
+    // The same again stays; told to, it replaces, also where it has another name.
+    let other = event("lunch", "20310601T120000Z");
+    write(dir.path(), "renamed.ics", &other);
+    let one = Folder::new(dir.path().join("renamed.ics"));
+    let counts = Counts::default();
+    alice.folder(&one, &counts).await.unwrap();
+    assert_eq!(said(&counts), [0, 0, 1, 0]);
+    let replacing = Options { into: Some("old".to_owned()), replace: true, ..options() };
+    let counts = Counts::default();
+    import(&world, "alice@example.org", replacing).await.folder(&one, &counts).await.unwrap();
+    assert_eq!(said(&counts), [0, 1, 0, 0], "{:?}", counts.failures());
+    assert_eq!(world.alice().get(&format!("{old}lunch.ics")).await.expect(200).body, other);
+}
+
+#[tokio::test]
+async fn a_single_file_goes_to_the_main_collection_of_its_kind() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "x.ics", &event("x", "20300601T120000Z"));
+    write(dir.path(), "people.vcf", &format!("{}{}", card("carol"), card("dave")));
+    let counts = Counts::default();
+    let alice = import(&world, "alice@example.org", options()).await;
+    alice.folder(&Folder::new(dir.path().join("x.ics")), &counts).await.unwrap();
+    alice.folder(&Folder::new(dir.path().join("people.vcf")), &counts).await.unwrap();
+    assert_eq!(said(&counts), [3, 0, 0, 0], "{:?}", counts.failures());
+    world.alice().get(&format!("{CALENDAR}x.ics")).await.expect(200);
+    world.alice().get(&format!("{BOOK}dave.vcf")).await.expect(200);
+}
+
+/// A request with the password that the real server knows.
+async fn ask(client: &Client, url: &str, method: &str, body: &str) -> StatusCode {
+    use base64::Engine as _;
+    let [user, password] =
+        ["CONVOKE_TEST_RADICALE_USER", "CONVOKE_TEST_RADICALE_PASSWORD"].map(|n| std::env::var(n).unwrap());
+    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    let request = Request::builder()
+        .method(method)
+        .uri(url)
+        .header("authorization", format!("Basic {basic}"))
+        .header("content-type", if body.contains("VCARD") { "text/vcard" } else { "text/calendar" })
+        .body(bytes::Bytes::from(body.to_owned()))
+        .unwrap();
+    client.fetch(request).await.unwrap().status()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_moves_in_from_radicale() {
+    let Some(url) = services::need("CONVOKE_TEST_RADICALE_URL") else { return };
+    convoke::net::use_ring();
+    let client = Client::new(ClientLimits { answer: Duration::from_secs(20), ..ClientLimits::default() }).unwrap();
+    let [user, password] =
+        ["CONVOKE_TEST_RADICALE_USER", "CONVOKE_TEST_RADICALE_PASSWORD"].map(|n| std::env::var(n).unwrap());
+    let uri = format!("moving-{}", Env::system().uuid());
+    let (calendar, book) = (format!("{url}{user}/{uri}/"), format!("{url}{user}/{uri}-people/"));
+    let look = r#"<d:mkcol xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:carddav"><d:set><d:prop><d:resourcetype><d:collection/><c:addressbook/></d:resourcetype><d:displayname>People</d:displayname></d:prop></d:set></d:mkcol>"#;
+    let make = r#"<c:mkcalendar xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav" xmlns:a="http://apple.com/ns/ical/"><d:set><d:prop><d:displayname>Moving</d:displayname><a:calendar-color>#00ff00ff</a:calendar-color></d:prop></d:set></c:mkcalendar>"#;
+    assert_eq!(ask(&client, &calendar, "MKCALENDAR", make).await, StatusCode::CREATED);
+    assert_eq!(ask(&client, &book, "MKCOL", look).await, StatusCode::CREATED);
+    for n in 0..120 {
+        let text = event(&format!("{uri}-{n}"), "20300601T120000Z");
+        assert_eq!(ask(&client, &format!("{calendar}{n}.ics"), "PUT", &text).await, StatusCode::CREATED);
+    }
+    assert_eq!(ask(&client, &format!("{book}carol.vcf"), "PUT", &card("carol")).await, StatusCode::CREATED);
+
+    let credentials = Credentials { user: user.clone(), password };
+    let world = World::new().await;
+    let only = vec![uri.clone(), format!("{uri}-people")];
+    // From the server, where the account finds itself; and from one calendar.
+    let (upstream, path) = sign_in(client.clone(), &url, &credentials).unwrap();
+    let there = Account::at(upstream, &path).await.unwrap();
+    let counts = Counts::default();
+    import(&world, "alice@example.org", Options { only, ..options() }).await.account(&there, &counts).await.unwrap();
+    assert_eq!(said(&counts), [121, 0, 0, 0], "{:?}", counts.failures());
+    let mine = format!("/calendars/{ALICE}/{uri}/");
+    assert_eq!(world.alice().contents(&mine).await.len(), 120);
+    let looks = world.alice().propfind(&mine, "0", "<d:displayname/><a:calendar-color/>").await.responses();
+    assert!(looks.contains(">Moving<") && looks.contains("#00ff00ff"), "{looks}");
+    let (upstream, path) = sign_in(client.clone(), &calendar, &credentials).unwrap();
+    let one = Account::at(upstream, &path).await.unwrap();
+    let counts = Counts::default();
+    import(&world, "bob@example.org", options()).await.account(&one, &counts).await.unwrap();
+    assert_eq!(said(&counts), [120, 0, 0, 0], "{:?}", counts.failures());
+
+    let wrong = Credentials { user, password: "wrong".to_owned() };
+    let (upstream, path) = sign_in(client.clone(), &url, &wrong).unwrap();
+    let refused = Account::at(upstream, &path).await.unwrap_err();
+    assert!(matches!(refused, TransferError::Status { status: StatusCode::UNAUTHORIZED, .. }), "{refused}");
+    for collection in [&calendar, &book] {
+        assert!(ask(&client, collection, "DELETE", "").await.is_success());
+    }
+}
+
+#[test]
+fn a_url_with_a_password_or_without_a_host_is_refused() {
+    convoke::net::use_ring();
+    let client = Client::new(ClientLimits::default()).unwrap();
+    let credentials = Credentials { user: "alice".to_owned(), password: "secret".to_owned() };
+    for url in ["https://alice:secret@dav.example.org/", "ftp://dav.example.org/", "dav.example.org", "https://"] {
+        let refused = sign_in(client.clone(), url, &credentials).unwrap_err();
+        assert!(matches!(refused, TransferError::Url(_)), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_is_wrong_is_found_and_repaired() {
+    let world = World::new().await;
+    let daily = calendar("VEVENT", "daily", &["DTSTART:20300601T090000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY"]);
+    for (name, text) in [("daily", &daily), ("one", &event("one", "20300601T090000Z"))] {
+        world.alice().put(&format!("{CALENDAR}{name}.ics"), text).await.expect(201);
+    }
+    let home = ALICE.parse().unwrap();
+    let store = &world.sqlite;
+    let found = store.collection(home, CollectionKind::Calendar, ALICE).await.unwrap().unwrap();
+    let mut object = store.object(found.id, "daily.ics").await.unwrap().unwrap();
+    let etag = object.meta.etag.clone();
+    object.meta.last_occurrence = object.meta.first_occurrence;
+    object.meta.etag = "0".repeat(32);
+    let spoil = Op::PutObject { collection: found.id, object, expect: Expect::Any };
+    store.write(Batch { ops: vec![spoil], publish: Vec::new() }).await.unwrap();
+
+    let look = async |repair| {
+        let shared = std::sync::Arc::new(world.sqlite.clone());
+        let mut check = Check::new(shared, Env::system(), Limits::default(), None);
+        let (mut objects, mut faults) = (0, Vec::new());
+        while let Some(page) = check.next(repair).await.unwrap() {
+            objects += page.objects;
+            faults.extend(page.faults);
+        }
+        (objects, faults)
+    };
+    for repair in [false, true] {
+        let (objects, faults) = look(repair).await;
+        assert_eq!((objects, faults.len()), (2, 1));
+        assert_eq!(faults[0].path, format!("{CALENDAR}daily.ics"));
+        assert_eq!(faults[0].what, "the index is wrong about the ETag, when it ends");
+        assert_eq!(faults[0].is_repaired, repair);
+    }
+    assert_eq!(look(false).await, (2, Vec::new()));
+    let object = store.object(found.id, "daily.ics").await.unwrap().unwrap();
+    assert_eq!((object.meta.etag, object.meta.last_occurrence, object.data), (etag, None, daily));
+}
+
+#[test]
+fn the_commands_carry_a_calendar_out_and_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("convoke.toml");
+    std::fs::write(&config, format!("[data]\ndir = {:?}\n[log]\nfilter = \"warn\"\n", dir.path().join("data")))
+        .unwrap();
+    let convoke = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_convoke"));
+        command.arg("--config").arg(&config).args(arguments).stdin(std::process::Stdio::null());
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$J4moa2MM0/6uf3HbY2Tf5Fux8JIBTwIhmhxGRbsY14c";
+    let (code, _, error) = convoke(&["user", "add", "alice@example.org", "--password-hash", hash]);
+    assert_eq!(code, Some(0), "{error}");
+    write(dir.path(), "in.ics", &event("lunch", "20300601T120000Z"));
+    let (file, out) = (dir.path().join("in.ics"), dir.path().join("out"));
+    let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
+    let (code, told, error) = convoke(&["dav", "import", "--user", "alice@example.org", file]);
+    assert_eq!(
+        (code, told.as_str()),
+        (Some(0), "1 collections: 1 copied, 0 replaced, 0 there already, 0 failed\n"),
+        "{error}"
+    );
+    let (code, told, error) = convoke(&["dav", "check"]);
+    assert_eq!((code, told.as_str()), (Some(0), "1 objects: 0 repaired, 0 wrong\n"), "{error}");
+    let (code, _, error) = convoke(&["dav", "export", "--user", "alice@example.org", out]);
+    assert_eq!(code, Some(0), "{error}");
+    let (code, _, error) = convoke(&["dav", "export", "--user", "alice@example.org", out]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("--force"), "{error}");
+    let (code, _, error) = convoke(&["dav", "import", "--user", "mallory@example.org", file]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("has no account"), "{error}");
+}
