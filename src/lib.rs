@@ -31,4 +31,5 @@ pub mod queue;
 pub mod search;
 pub mod sqlite;
 pub mod store;
+pub mod vcard;
 pub mod webadmin;

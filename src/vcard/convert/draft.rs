@@ -1,0 +1,91 @@
+//! A content line while it is being rewritten.
+
+use crate::ical::{Param, Property};
+use crate::vcard::line::Line;
+
+/// The parts of a content line.
+pub(super) struct Draft {
+    group: Option<String>,
+    /// Name, without group.
+    pub(super) name: String,
+    pub(super) params: Vec<Param>,
+    pub(super) value: String,
+}
+
+impl Draft {
+    pub(super) fn of(property: &Property) -> Self {
+        let line = Line::new(property);
+        Self {
+            group: line.group().map(str::to_owned),
+            name: line.name().to_owned(),
+            params: property.params().to_vec(),
+            value: property.value().to_owned(),
+        }
+    }
+
+    /// The line; the one it was made from where nothing changed, so that its folding stays.
+    pub(super) fn finish(self, source: &Property) -> Property {
+        let name = match &self.group {
+            Some(group) => format!("{group}.{}", self.name),
+            None => self.name,
+        };
+        let mut property = Property::new(&name, self.value);
+        self.params.into_iter().for_each(|p| property.push_param(p));
+        if property == *source { source.clone() } else { property }
+    }
+
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|p| p.is(name)).map(Param::value)
+    }
+
+    pub(super) fn has_value_type(&self, wanted: &str) -> bool {
+        self.param("VALUE").is_some_and(|v| v.trim().eq_ignore_ascii_case(wanted))
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        match self.params.iter_mut().find(|p| p.is(name)) {
+            Some(param) => param.values = vec![value.to_owned()],
+            None => self.params.push(Param::new(name, value)),
+        }
+    }
+
+    /// Takes every parameter of that name away; the first value.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        let found = self.param(name).map(str::to_owned);
+        self.params.retain(|p| !p.is(name));
+        found
+    }
+
+    /// Removes the parameter VALUE where it says this.
+    pub(super) fn drop_value_type(&mut self, types: &[&str]) {
+        if types.iter().any(|t| self.has_value_type(t)) {
+            self.take("VALUE");
+        }
+    }
+
+    /// Takes a type away; true when it was there.
+    pub(super) fn take_type(&mut self, unwanted: &str) -> bool {
+        let mut found = false;
+        self.params.retain_mut(|param| {
+            if !param.is("TYPE") {
+                return true;
+            }
+            let is_it = |value: &str| value.trim().eq_ignore_ascii_case(unwanted);
+            if !param.values.iter().any(|v| v.split(',').any(is_it)) {
+                return true;
+            }
+            found = true;
+            let left = param.values.iter().flat_map(|v| v.split(',')).filter(|v| !is_it(v));
+            param.values = left.map(str::to_owned).collect();
+            !param.values.is_empty()
+        });
+        found
+    }
+
+    pub(super) fn add_type(&mut self, wanted: &str) {
+        match self.params.iter_mut().find(|p| p.is("TYPE") && !p.values.is_empty()) {
+            Some(param) => param.values.push(wanted.to_owned()),
+            None => self.params.push(Param::new("TYPE", wanted)),
+        }
+    }
+}
