@@ -181,7 +181,11 @@ impl Card {
     /// `X-`, and found there on the way back.
     #[must_use]
     pub fn to_version(&self, version: Version) -> Self {
-        if self.version() == Some(version) { self.clone() } else { Self { root: convert::convert(&self.root, version) } }
+        if self.version() == Some(version) {
+            self.clone()
+        } else {
+            Self { root: convert::convert(&self.root, version) }
+        }
     }
 
     /// What is wrong with the card.

@@ -63,7 +63,9 @@ pub(super) fn faults(card: &Card) -> Vec<Fault> {
     let mut faults = Vec::new();
     match card.root().value("VERSION") {
         None => faults.push(Fault::NoVersion),
-        Some(text) if Version::parse(text).is_none() => faults.push(Fault::OtherVersion(text.chars().take(20).collect())),
+        Some(text) if Version::parse(text).is_none() => {
+            faults.push(Fault::OtherVersion(text.chars().take(20).collect()))
+        }
         Some(_) => {}
     }
     match card.all("UID").count() {
@@ -94,7 +96,9 @@ pub(super) fn repair(card: &mut Card, uid: &str) {
         match fault {
             // Every server of cards takes 3.0 (RFC 6352 §3), so a client that does not say means that.
             Fault::NoVersion => {
-                card.root_mut().items.insert(0, crate::ical::Item::Property(Property::new("VERSION", Version::V3.as_str())));
+                card.root_mut()
+                    .items
+                    .insert(0, crate::ical::Item::Property(Property::new("VERSION", Version::V3.as_str())));
             }
             Fault::NoUid => card.root_mut().set(Property::new("UID", uid)),
             Fault::NoFormattedName { .. } => {

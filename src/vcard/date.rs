@@ -165,8 +165,7 @@ impl Date {
 
 impl Time {
     /// Midnight UTC.
-    pub const MIDNIGHT_UTC: Self =
-        Self { hour: Some(0), minute: Some(0), second: Some(0), offset: Some(Offset::Utc) };
+    pub const MIDNIGHT_UTC: Self = Self { hour: Some(0), minute: Some(0), second: Some(0), offset: Some(Offset::Utc) };
 
     fn parse(text: &str) -> Option<Self> {
         // Each leading `-` stands for an hour or a minute that is not known.

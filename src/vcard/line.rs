@@ -23,12 +23,12 @@ impl<'a> Line<'a> {
 
     /// The group, which ties lines of one card together (RFC 6350 §3.3).
     pub fn group(self) -> Option<&'a str> {
-        self.0.name().split_once('.').map(|(group, _)| group)
+        self.0.name().rsplit_once('.').map(|(group, _)| group)
     }
 
     /// The name without its group.
     pub fn name(self) -> &'a str {
-        self.0.name().split_once('.').map_or(self.0.name(), |(_, name)| name)
+        self.0.name().rsplit_once('.').map_or(self.0.name(), |(_, name)| name)
     }
 
     /// Whether the line has this name, whatever its group.

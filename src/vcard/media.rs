@@ -13,7 +13,9 @@ use super::line::Line;
 /// Some producers leave out the padding, others end in odd bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// Formats whose word in version 3.0 is not simply the second half of their media type.
@@ -94,7 +96,25 @@ impl<'a> DataUri<'a> {
 
 /// An address without the escapes that many producers put into it (`https\://`), though addresses have none.
 pub(super) fn plain_uri(value: &str) -> Cow<'_, str> {
-    if value.contains('\\') { Cow::Owned(crate::ical::unescape_text(value)) } else { Cow::Borrowed(value) }
+    if !value.contains('\\') {
+        return Cow::Borrowed(value);
+    }
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        if matches!(c, ':' | ',' | ';') {
+            out.truncate(out.trim_end_matches('\\').len());
+        }
+        out.push(c);
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a value begins as addresses do: with a scheme (RFC 3986 §3.1).
+pub(super) fn is_address(uri: &str) -> bool {
+    uri.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+    })
 }
 
 /// The word in TYPE that names the format.
@@ -121,7 +141,8 @@ pub(super) fn media_type_of(property: &str, word: &str) -> String {
 
 /// The word of version 3.0 for a media type, where it leads back to the same one.
 pub(super) fn word_for(property: &str, media_type: &str) -> Option<String> {
-    let named = WORDS.iter().skip(1).find(|(_, t)| media_type.eq_ignore_ascii_case(t)).map(|(word, _)| (*word).to_owned());
+    let named =
+        WORDS.iter().skip(1).find(|(_, t)| media_type.eq_ignore_ascii_case(t)).map(|(word, _)| (*word).to_owned());
     let word = named.or_else(|| media_type.split_once('/').map(|(_, word)| word.to_ascii_uppercase()))?;
     let is_word = word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     (is_word && media_type_of(property, &word).eq_ignore_ascii_case(media_type)).then_some(word)

@@ -6,11 +6,13 @@
 //!
 //! A request is read into a `Call`, which knows who acts and where; one file per method answers it. Resources are loaded
 //! and checked against the actor in `access`; their properties are one table in `properties`; objects are written by
-//! the steps of `put`; messages are built in `publish`.
+//! the steps of `put`, cards by those of `cards`; messages are built in `publish`.
 
+mod accept;
 mod access;
 mod answer;
 mod call;
+mod cards;
 mod chunked;
 mod copy_move;
 mod delete;

@@ -173,7 +173,8 @@ static TABLE: [Row; 43] = [
 const CALENDAR_DATA_TYPES: &str = "<cal:calendar-data content-type=\"text/calendar\" version=\"2.0\"/>\
     <cal:calendar-data content-type=\"application/calendar+json\"/>";
 const ADDRESS_DATA_TYPES: &str = "<card:address-data-type content-type=\"text/vcard\" version=\"3.0\"/>\
-    <card:address-data-type content-type=\"text/vcard\" version=\"4.0\"/>";
+    <card:address-data-type content-type=\"text/vcard\" version=\"4.0\"/>\
+    <card:address-data-type content-type=\"application/vcard+json\" version=\"4.0\"/>";
 const CALENDAR_COLLATIONS: &str = "<cal:supported-collation>i;ascii-casemap</cal:supported-collation>\
     <cal:supported-collation>i;octet</cal:supported-collation>\
     <cal:supported-collation>i;unicode-casemap</cal:supported-collation>";
@@ -437,14 +438,9 @@ fn calendar_data(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     }
 }
 
-fn address_data(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+fn address_data(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
-        Resource::Object(c, _, Some(data)) if c.kind == CollectionKind::AddressBook => {
-            match scene.data.and_then(|d| d.card_props.as_deref()) {
-                None => say(w, data),
-                Some(names) => say(w, &expander::card_with(data, names)),
-            }
-        }
+        Resource::Object(c, _, Some(data)) if c.kind == CollectionKind::AddressBook => say(w, data),
         _ => false,
     }
 }

@@ -2,27 +2,35 @@
 
 use super::draft::Draft;
 use super::surroundings::Surroundings;
-use super::{ANNIVERSARY_LABEL, NO_YEAR, OMIT_YEAR, RENAMED, relation_of};
+use super::{ANNIVERSARY_LABEL, NO_YEAR, OMIT_YEAR, RENAMED, gender, relation_of};
 use crate::ical::{Component, Item, Param, Property, escape_text};
 use crate::vcard::date::{Date, Format, Moment, Offset};
 use crate::vcard::line::Line;
 use crate::vcard::media::{self, DataUri};
 
-/// The lines of 3.0 for one of 4.0.
-pub(super) fn lines(around: &Surroundings<'_>, property: &Property) -> impl Iterator<Item = Property> + use<> {
+/// The lines of 3.0 for the one of 4.0 at this place.
+pub(super) fn lines(
+    around: &Surroundings<'_>,
+    place: usize,
+    property: &Property,
+) -> impl Iterator<Item = Property> + use<> {
     let source = Line::new(property);
     let name = source.name().to_ascii_uppercase();
     let mut draft = Draft::of(property);
     let mut more = None;
+    draft.name_parameters();
     if media::PROPERTIES.contains(&name.as_str()) {
         medium(source, &mut draft);
     }
+    draft.settle_preference();
     if draft.param("PREF") == Some("1") {
         draft.take("PREF");
         draft.add_type("pref");
     }
     match name.as_str() {
-        "N" => more = draft.take("SORT-AS").map(|sort| beside(source, "SORT-STRING", Vec::new(), &sort)),
+        "N" if around.is_first("N", place) => {
+            more = draft.take("SORT-AS").map(|sort| beside(source, "SORT-STRING", Vec::new(), &sort));
+        }
         "ADR" => {
             let types = |draft: &Draft| draft.params.iter().filter(|p| p.is("TYPE") || p.is("PREF")).cloned().collect();
             more = draft.take("LABEL").map(|label| beside(source, "LABEL", types(&draft), &label));
@@ -34,11 +42,13 @@ pub(super) fn lines(around: &Surroundings<'_>, property: &Property) -> impl Iter
                 draft.value = moment.write(Format::Extended);
             }
         }
+        "GENDER" => draft.value = gender(&draft.value),
         "TEL" => telephone(&mut draft),
         "GEO" => position(&mut draft),
         "TZ" => zone(&mut draft),
         _ => {}
     }
+    draft.plain_address();
     rename(around, source, &mut draft);
     [Some(draft.finish(property)), more].into_iter().flatten()
 }
@@ -97,7 +107,9 @@ fn is_agent(line: Line<'_>) -> bool {
 fn medium(source: Line<'_>, draft: &mut Draft) {
     if draft.has_value_type("text") {
         // Without address and encoding a key is text in 3.0.
-        draft.take("VALUE");
+        if source.is("KEY") {
+            draft.take("VALUE");
+        }
         return;
     }
     if source.is_base64() || draft.value.trim().is_empty() {
@@ -118,6 +130,7 @@ fn medium(source: Line<'_>, draft: &mut Draft) {
             }
             draft.value = data.base64.to_owned();
         }
+        None if !media::is_address(&uri) => {}
         None => {
             draft.set("VALUE", "uri");
             if let Some(media_type) = draft.take("MEDIATYPE") {
@@ -130,10 +143,10 @@ fn medium(source: Line<'_>, draft: &mut Draft) {
 
 /// 3.0 has whole dates only. Apple's clients know one without a year by a parameter; what else is missing makes it text.
 fn date(draft: &mut Draft) {
-    if draft.has_value_type("text") {
+    if draft.has_value_type("text") || draft.value.trim().is_empty() {
         return;
     }
-    let Some(moment) = Moment::parse(&draft.value) else { return };
+    let Some(moment) = Moment::parse(&draft.value) else { return draft.be_text() };
     draft.take("VALUE");
     match (moment.date, moment.time) {
         (Some(Date::Full(..)), time) => {

@@ -1,7 +1,11 @@
 //! A content line while it is being rewritten.
 
-use crate::ical::{Param, Property};
+use crate::ical::{Param, Property, escape_text, unescape_text};
 use crate::vcard::line::Line;
+use crate::vcard::media::plain_uri;
+
+/// Properties whose value is an address in either version, by their names in 4.0.
+const ADDRESSES: [&str; 8] = ["URL", "SOURCE", "FBURL", "CALURI", "CALADRURI", "IMPP", "RELATED", "MEMBER"];
 
 /// The parts of a content line.
 pub(super) struct Draft {
@@ -60,6 +64,36 @@ impl Draft {
     pub(super) fn drop_value_type(&mut self, types: &[&str]) {
         if types.iter().any(|t| self.has_value_type(t)) {
             self.take("VALUE");
+        }
+    }
+
+    /// Gives parameters without a name the one they stand for, and drops what is settled: everything is UTF-8.
+    pub(super) fn name_parameters(&mut self) {
+        for param in self.params.iter_mut().filter(|p| p.values.is_empty()) {
+            let name = if param.is("BASE64") || param.is("QUOTED-PRINTABLE") { "ENCODING" } else { "TYPE" };
+            param.values = vec![std::mem::replace(&mut param.name, name.to_owned())];
+        }
+        self.take("CHARSET");
+    }
+
+    /// Leaves one word on how much the line is preferred, that of 4.0.
+    pub(super) fn settle_preference(&mut self) {
+        if self.take_type("pref") && self.param("PREF").is_none() {
+            self.set("PREF", "1");
+        }
+    }
+
+    /// Makes the value what it cannot help being.
+    pub(super) fn be_text(&mut self) {
+        self.set("VALUE", "text");
+        self.value = escape_text(&unescape_text(&self.value));
+    }
+
+    /// An address is written as such: no escapes, and no word about what it is.
+    pub(super) fn plain_address(&mut self) {
+        if ADDRESSES.iter().any(|n| self.name.eq_ignore_ascii_case(n)) && !self.has_value_type("text") {
+            self.drop_value_type(&["uri", "url"]);
+            self.value = plain_uri(&self.value).into_owned();
         }
     }
 

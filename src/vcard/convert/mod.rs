@@ -27,7 +27,7 @@ use self::surroundings::Surroundings;
 use super::card::Version;
 use super::date::Moment;
 use super::line::Line;
-use crate::ical::{Component, Item, Property};
+use crate::ical::{Component, Item, Property, escape_text, unescape_text};
 
 /// Apple's word for an anniversary (`_$!<Anniversary>!$_`).
 pub(super) const ANNIVERSARY_LABEL: &str = "Anniversary";
@@ -86,7 +86,7 @@ pub(super) fn convert(card: &Component, version: Version) -> Component {
                 match version {
                     _ if p.is("VERSION") => {}
                     Version::V4 => out.items.extend(up::line(&around, place, p).map(Item::Property)),
-                    Version::V3 => out.items.extend(down::lines(&around, p).map(Item::Property)),
+                    Version::V3 => out.items.extend(down::lines(&around, place, p).map(Item::Property)),
                 }
                 place += 1;
             }
@@ -123,4 +123,19 @@ fn without_omitted_year(moment: Moment, property: &Property) -> Moment {
 /// The type of RELATED that Apple's label stands for.
 fn relation_of(label: &str) -> Option<&'static str> {
     RELATIONS.iter().find(|(l, _)| *l == label).map(|(_, relation)| *relation)
+}
+
+/// A value of GENDER: a letter and words, either of which may be missing (RFC 6350 §6.2.7). In the wild it is also a word
+/// alone.
+fn gender(value: &str) -> String {
+    let trimmed = value.trim();
+    let letter = trimmed.split(';').next().unwrap_or_default();
+    if ["", "M", "F", "O", "N", "U"].iter().any(|l| letter.eq_ignore_ascii_case(l)) {
+        return value.to_owned();
+    }
+    match trimmed.to_ascii_lowercase().as_str() {
+        "male" => "M".to_owned(),
+        "female" => "F".to_owned(),
+        _ => format!(";{}", escape_text(&unescape_text(trimmed))),
+    }
 }

@@ -2,14 +2,12 @@
 
 use super::draft::Draft;
 use super::surroundings::Surroundings;
-use super::{OMIT_YEAR, RENAMED, SINGLE, relation_of, without_omitted_year};
-use crate::ical::{Property, escape_text};
+use super::{OMIT_YEAR, RENAMED, SINGLE, gender, relation_of, without_omitted_year};
+use crate::ical::Property;
 use crate::vcard::date::{Format, Moment, Offset, Time};
 use crate::vcard::line::Line;
 use crate::vcard::media;
 
-/// Properties whose value is an address.
-const ADDRESSES: [&str; 8] = ["URL", "SOURCE", "FBURL", "CALURI", "CALADRURI", "IMPP", "RELATED", "MEMBER"];
 /// Value types that 4.0 does not have, or that say what is the case anyway.
 const OLD_TYPES: [&str; 4] = ["phone-number", "binary", "vcard", "ptext"];
 
@@ -25,11 +23,17 @@ pub(super) fn line(around: &Surroundings<'_>, place: usize, property: &Property)
         _ => {}
     }
     let mut draft = Draft::of(property);
-    name_parameters(&mut draft);
+    draft.name_parameters();
     if media::PROPERTIES.contains(&name.as_str()) {
         medium(source, &mut draft);
     }
-    preference(&mut draft);
+    draft.settle_preference();
+    if name == "SORT-STRING" && is_first("SORT-STRING") {
+        // There is no N to sort by.
+        "N".clone_into(&mut draft.name);
+        draft.set("SORT-AS", &source.text());
+        ";;;;".clone_into(&mut draft.value);
+    }
     rename(around, place, source, &mut draft);
     match draft.name.to_ascii_uppercase().as_str() {
         "N" if is_first("N") => {
@@ -50,36 +54,16 @@ pub(super) fn line(around: &Surroundings<'_>, place: usize, property: &Property)
         "REV" => revision(&mut draft),
         "GEO" => position(&mut draft),
         "TZ" => zone(&mut draft),
-        "GENDER" => gender(&mut draft),
+        "GENDER" => draft.value = gender(&draft.value),
         _ => {}
     }
-    if ADDRESSES.iter().any(|n| draft.name.eq_ignore_ascii_case(n)) && !draft.has_value_type("text") {
-        draft.drop_value_type(&["uri", "url"]);
-        draft.value = media::plain_uri(&draft.value).into_owned();
-    }
+    draft.plain_address();
     draft.drop_value_type(&OLD_TYPES);
     Some(draft.finish(property))
 }
 
 fn is_nothing(name: &Property) -> bool {
     name.params().is_empty() && name.value().chars().all(|c| c == ';' || c.is_whitespace())
-}
-
-/// Gives parameters without a name the one they stand for, and drops what 4.0 settles: everything is UTF-8.
-fn name_parameters(draft: &mut Draft) {
-    for param in &mut draft.params {
-        if param.values.is_empty() {
-            let name = if param.is("BASE64") || param.is("QUOTED-PRINTABLE") { "ENCODING" } else { "TYPE" };
-            param.values = vec![std::mem::replace(&mut param.name, name.to_owned())];
-        }
-    }
-    draft.take("CHARSET");
-}
-
-fn preference(draft: &mut Draft) {
-    if draft.take_type("pref") && draft.param("PREF").is_none() {
-        draft.set("PREF", "1");
-    }
 }
 
 fn rename(around: &Surroundings<'_>, place: usize, source: Line<'_>, draft: &mut Draft) {
@@ -135,7 +119,7 @@ fn medium(source: Line<'_>, draft: &mut Draft) {
         return;
     }
     let uri = media::plain_uri(&draft.value);
-    let is_uri = draft.has_value_type("uri") || draft.has_value_type("url") || uri.contains("://") || uri.starts_with("data:");
+    let is_uri = draft.has_value_type("uri") || draft.has_value_type("url") || media::is_address(&uri);
     if !is_uri {
         // A key may be text; a picture that is neither octets nor an address is nothing we know.
         if source.is("KEY") && draft.param("VALUE").is_none() && !draft.value.is_empty() {
@@ -176,10 +160,7 @@ fn date(property: &Property, draft: &mut Draft) {
             draft.drop_value_type(&["date", "date-time", "date-and-or-time", "timestamp"]);
             draft.value = shown.write(Format::Basic);
         }
-        None => {
-            draft.set("VALUE", "text");
-            draft.value = escape_text(&crate::ical::unescape_text(&draft.value));
-        }
+        None => draft.be_text(),
     }
 }
 
@@ -210,18 +191,4 @@ fn zone(draft: &mut Draft) {
         draft.set("VALUE", "utc-offset");
         draft.value = offset.write(Format::Basic);
     }
-}
-
-/// X-GENDER in the wild is a letter as in 4.0, or a word.
-fn gender(draft: &mut Draft) {
-    let value = draft.value.trim();
-    let letter = value.split(';').next().unwrap_or_default();
-    if ["", "M", "F", "O", "N", "U"].iter().any(|l| letter.eq_ignore_ascii_case(l)) {
-        return;
-    }
-    draft.value = match value.to_ascii_lowercase().as_str() {
-        "male" => "M".to_owned(),
-        "female" => "F".to_owned(),
-        _ => format!(";{}", value.replace(';', "\\;")),
-    };
 }

@@ -27,13 +27,19 @@ fn default_type(property: &str, version: Version) -> &'static str {
         (Version::V3, "uid") => "text",
         (Version::V3, "tz") => "utc-offset",
         (_, "photo" | "logo" | "sound" | "key") => "uri",
-        (_, "source" | "impp" | "geo" | "member" | "related" | "uid" | "url" | "fburl" | "caladruri" | "caluri") => "uri",
+        (_, "source" | "impp" | "geo" | "member" | "related" | "uid" | "url" | "fburl" | "caladruri" | "caluri") => {
+            "uri"
+        }
         (_, "org-directory" | "contact-uri") => "uri",
         (_, "bday" | "anniversary" | "deathdate") => "date-and-or-time",
         (_, "rev") => "timestamp",
         (_, "lang") => "language-tag",
-        (_, "version" | "prodid" | "kind" | "xml" | "n" | "fn" | "nickname" | "gender" | "adr" | "email" | "tel") => "text",
-        (_, "tz" | "title" | "role" | "org" | "categories" | "note" | "clientpidmap" | "birthplace" | "deathplace") => "text",
+        (_, "version" | "prodid" | "kind" | "xml" | "n" | "fn" | "nickname" | "gender" | "adr" | "email" | "tel") => {
+            "text"
+        }
+        (_, "tz" | "title" | "role" | "org" | "categories" | "note" | "clientpidmap" | "birthplace" | "deathplace") => {
+            "text"
+        }
         (_, "expertise" | "hobby" | "interest") => "text",
         (_, "label" | "sort-string" | "mailer" | "class" | "name" | "profile" | "agent") => "text",
         _ => "unknown",
@@ -48,6 +54,13 @@ fn is_structured(property: &str, version: Version) -> bool {
 /// Properties whose value is a list.
 fn is_list(property: &str) -> bool {
     matches!(property, "nickname" | "categories")
+}
+
+/// The type of the items of a property: what has parts or is a list is text, whatever is said of it, for only text can hide
+/// a separator. The two numbers of GEO in 3.0 are numbers.
+fn item_type<'a>(property: &str, kind: &'a str, version: Version) -> &'a str {
+    let divided = is_structured(property, version) || is_list(property);
+    if divided && !matches!(kind, "float" | "integer") { "text" } else { kind }
 }
 
 /// Types that hold dates and times.

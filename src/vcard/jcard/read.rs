@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{NAME_PARTS, default_type, is_moment, is_structured};
+use super::{NAME_PARTS, default_type, is_moment, is_structured, item_type};
 use crate::ical::{Component, Item, Param, Property, escape_text, is_name};
 use crate::vcard::card::{Card, Version};
 use crate::vcard::date::{Format, Moment, Offset};
@@ -31,7 +31,9 @@ pub fn from_jcard(value: &Value) -> Result<Card, JcardError> {
     let malformed = || JcardError::new("jCard", "an array of \"vcard\" and properties");
     let (name, properties) = match value.as_array().map(Vec::as_slice) {
         Some([Value::String(name), Value::Array(properties)]) => (name, properties),
-        Some([Value::String(name), Value::Array(properties), Value::Array(none)]) if none.is_empty() => (name, properties),
+        Some([Value::String(name), Value::Array(properties), Value::Array(none)]) if none.is_empty() => {
+            (name, properties)
+        }
         _ => return Err(malformed()),
     };
     if !name.eq_ignore_ascii_case("vcard") {
@@ -66,7 +68,11 @@ fn property(value: &Value, version: Version) -> Result<Property, JcardError> {
     if values.is_empty() {
         return Err(JcardError::new(&name, "a value"));
     }
-    let text = values.iter().map(|v| text_of(&name, &kind, v, version)).collect::<Result<Vec<_>, _>>()?.join(",");
+    let text = values
+        .iter()
+        .map(|v| text_of(&name, item_type(&name, &kind, version), v, version))
+        .collect::<Result<Vec<_>, _>>()?
+        .join(",");
     let mut group = None;
     let mut read = Vec::new();
     // PHP writes an empty object as an empty array.
@@ -74,7 +80,7 @@ fn property(value: &Value, version: Version) -> Result<Property, JcardError> {
         Value::Object(params) => {
             for (key, value) in params {
                 match (key.to_ascii_lowercase().as_str(), value) {
-                    ("group", Value::String(name)) if is_name(name) && !name.contains('.') => group = Some(name.clone()),
+                    ("group", Value::String(name)) if is_name(name) => group = Some(name.clone()),
                     ("value", _) => {}
                     _ => read.push(parameter(key, value, &name)?),
                 }
@@ -88,6 +94,10 @@ fn property(value: &Value, version: Version) -> Result<Property, JcardError> {
     if names_its_type(&name, &kind, version) {
         out.push_param(Param::new("VALUE", &kind));
     }
+    if version == Version::V3 && default_type(&name, version) == "date-and-or-time" && out.value().contains('T') {
+        // A birthday of 3.0 is a date unless it says otherwise (RFC 2426 §3.1.5).
+        out.push_param(Param::new("VALUE", "date-time"));
+    }
     read.into_iter().for_each(|p| out.push_param(p));
     Ok(out)
 }
@@ -98,7 +108,7 @@ fn names_its_type(name: &str, kind: &str, version: Version) -> bool {
     let same = kind == usual || (is_moment(kind) && is_moment(usual));
     // A UID that is no address needs no word about it; many readers look for `UID:`.
     let silent = kind == "unknown" || kind == "binary" || (name == "uid" && kind == "text");
-    !same && !silent && !(version == Version::V3 && is_moment(usual))
+    !same && !silent
 }
 
 fn parameter(key: &str, value: &Value, at: &str) -> Result<Param, JcardError> {

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{NAME_PARTS, default_type, is_list, is_moment, is_structured};
+use super::{NAME_PARTS, default_type, is_list, is_moment, is_structured, item_type};
 use crate::ical::{Property, split_value, unescape_text};
 use crate::vcard::card::{Card, Version};
 use crate::vcard::date::{Format, Moment, Offset};
 use crate::vcard::line::Line;
-use crate::vcard::media::plain_uri;
+use crate::vcard::media::{is_address, plain_uri};
 
 /// The card as a jCard array: `["vcard", [properties]]`. Components within it, which no version has, are left out.
 pub fn to_jcard(card: &Card) -> Value {
@@ -21,10 +21,11 @@ fn property(line: Line<'_>, version: Version) -> Value {
     let kind = type_of(line.property(), &name, version);
     let mut out = vec![json!(name), Value::Object(parameters(line)), json!(kind)];
     let text = line.property().value();
+    let item_kind = item_type(&name, &kind, version);
     if is_structured(&name, version) {
-        out.push(structured(&name, &kind, text));
+        out.push(structured(&name, item_kind, text));
     } else if is_list(&name) {
-        out.extend(split_value(text, ',').map(|item| value(&kind, item)));
+        out.extend(split_value(text, ',').map(|item| value(item_kind, item)));
     } else {
         out.push(value(&kind, text));
     }
@@ -32,24 +33,18 @@ fn property(line: Line<'_>, version: Version) -> Value {
 }
 
 fn type_of(property: &Property, name: &str, version: Version) -> String {
-    if let Some(written) = property.get_param("VALUE") {
-        return written.trim().to_ascii_lowercase();
-    }
     let usual = default_type(name, version);
-    // Most UIDs are no addresses, whatever RFC 6350 wishes, and hardly any says so.
-    let is_other = match name {
-        "uid" => usual == "uri" && !has_scheme(property.value()),
-        "tz" => usual == "utc-offset" && Offset::parse(property.value()).is_none(),
-        _ => false,
+    let written = property.get_param("VALUE").map(|v| v.trim().to_ascii_lowercase());
+    let kind = match &written {
+        // `VALUE=date` says less than the type of these properties, which readers know.
+        Some(written) if is_moment(written) && is_moment(usual) => usual,
+        Some(written) => written,
+        // Most UIDs are no addresses, whatever RFC 6350 wishes, and hardly any says so.
+        None if name == "uid" && !is_address(property.value()) => "text",
+        None => usual,
     };
-    if is_other { "text" } else { usual }.to_owned()
-}
-
-fn has_scheme(uri: &str) -> bool {
-    uri.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-    })
+    let is_no_offset = name == "tz" && kind == "utc-offset" && Offset::parse(property.value()).is_none();
+    if is_no_offset { "text" } else { kind }.to_owned()
 }
 
 /// Parameters by name; one that comes twice, as TYPE often does, is one with several values.
@@ -91,7 +86,9 @@ fn value(kind: &str, text: &str) -> Value {
         "text" => json!(unescape_text(text)),
         "uri" => json!(plain_uri(text)),
         "integer" => text.trim().parse::<i64>().map_or_else(|_| json!(text), |n| json!(n)),
-        "float" => serde_json::from_str::<Value>(text.trim()).ok().filter(Value::is_number).unwrap_or_else(|| json!(text)),
+        "float" => {
+            serde_json::from_str::<Value>(text.trim()).ok().filter(Value::is_number).unwrap_or_else(|| json!(text))
+        }
         "boolean" if text.eq_ignore_ascii_case("TRUE") => json!(true),
         "boolean" if text.eq_ignore_ascii_case("FALSE") => json!(false),
         // The type says that it is a time, so nothing before it does (RFC 7095 §3.5.4).

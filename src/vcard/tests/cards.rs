@@ -31,7 +31,10 @@ fn a_person_is_read_as_apple_writes_them() {
     assert_eq!(card.uid().as_deref(), Some("c1"));
     assert_eq!(card.formatted_name().as_deref(), Some("Dr. Alice Martin"));
     let name = card.name().unwrap();
-    assert_eq!((name.family, name.given, name.additional), (vec!["Martin".into()], vec!["Alice".into()], vec!["Jo".into(), "Ann".into()]));
+    assert_eq!(
+        (name.family, name.given, name.additional),
+        (vec!["Martin".into()], vec!["Alice".into()], vec!["Jo".into(), "Ann".into()])
+    );
     assert_eq!((name.prefixes, name.suffixes), (vec!["Dr.".into()], vec!["Jr.".into(), "M.A.".into()]));
     assert_eq!(card.nicknames(), ["Al", "Ali"]);
     assert_eq!(card.organization(), ["Example, Inc.", "Research"]);
@@ -48,8 +51,14 @@ fn a_person_is_read_as_apple_writes_them() {
     assert_eq!((emails[1].types.as_slice(), emails[1].preference), (&["home".to_owned()][..], None));
     assert_eq!(card.phones()[0].types, ["cell", "voice"]);
     let address = &card.addresses()[0];
-    assert_eq!((address.street.join("|"), address.locality.join("|")), ("1 Rue de la Paix\n3e étage".into(), "Paris".into()));
-    assert_eq!((address.code.join("|"), address.country.join("|"), address.region.len()), ("75002".into(), "France".into(), 0));
+    assert_eq!(
+        (address.street.join("|"), address.locality.join("|")),
+        ("1 Rue de la Paix\n3e étage".into(), "Paris".into())
+    );
+    assert_eq!(
+        (address.code.join("|"), address.country.join("|"), address.region.len()),
+        ("75002".into(), "France".into(), 0)
+    );
     assert_eq!(card.birthday().unwrap().date, Some(Date::MonthDay(4, 12)));
     assert_eq!(card.anniversary().unwrap().date, Some(Date::Full(2010, 6, 5)));
     let Some(Media::Inline { media_type, octets }) = card.photo() else { panic!("no picture") };
@@ -79,13 +88,19 @@ fn a_person_is_read_from_4_0() {
     );
     assert_eq!(card.formatted_name().as_deref(), Some("Robert"));
     let phones = card.phones();
-    assert_eq!((phones[0].value.as_str(), phones[0].types.as_slice()), ("+33-1;ext=2", &["voice".to_owned(), "home".to_owned()][..]));
+    assert_eq!(
+        (phones[0].value.as_str(), phones[0].types.as_slice()),
+        ("+33-1;ext=2", &["voice".to_owned(), "home".to_owned()][..])
+    );
     assert_eq!(phones[1].preference, None, "a preference is at least 1");
     assert!(matches!(card.photo(), Some(Media::Inline { media_type: Some(t), .. }) if t == "image/jpeg"));
     let logo = card.preferred("LOGO").and_then(Media::read);
     assert_eq!(logo, Some(Media::Uri("https://example.org/logo.png".into())));
     assert_eq!((card.birthday(), card.anniversary().unwrap().date), (None, Some(Date::Year(2010))));
-    assert_eq!((card.urls()[0].value.as_str(), card.messengers()[0].value.as_str()), ("https://example.org/", "xmpp:bob@example.org"));
+    assert_eq!(
+        (card.urls()[0].value.as_str(), card.messengers()[0].value.as_str()),
+        ("https://example.org/", "xmpp:bob@example.org")
+    );
 }
 
 #[test]
@@ -104,13 +119,19 @@ fn groups_are_known_in_both_versions() {
 #[test]
 fn a_name_without_a_group_means_all_groups() {
     let card = card("3.0", &["TEL:1", "X-ABC.TEL:2", "X-ABC-1.tel:3", "X-TEL:4"]);
-    let found = |wanted: &str| card.root().properties().filter(|p| names(wanted, p)).map(|p| p.value()).collect::<String>();
+    let found =
+        |wanted: &str| card.root().properties().filter(|p| names(wanted, p)).map(|p| p.value()).collect::<String>();
     assert_eq!((found("TEL"), found("x-abc.tel"), found("X-TEL")), ("123".into(), "2".into(), "4".into()));
 }
 
 #[test]
 fn what_is_no_card_is_refused() {
-    for text in ["garbage", "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "BEGIN:VCARD\r\nFN:x\r\n", "BEGIN:VCARD\nEND:VCARD\nBEGIN:VCARD\nEND:VCARD\n"] {
+    for text in [
+        "garbage",
+        "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n",
+        "BEGIN:VCARD\r\nFN:x\r\n",
+        "BEGIN:VCARD\nEND:VCARD\nBEGIN:VCARD\nEND:VCARD\n",
+    ] {
         Card::parse(text).unwrap_err();
     }
 }

@@ -17,7 +17,10 @@ fn what_is_missing_is_mended() {
     assert_eq!(card.faults(), [Fault::NoVersion, Fault::NoUid, Fault::NoFormattedName { mendable: true }]);
     card.repair("u1");
     assert_eq!(card.faults(), []);
-    assert_eq!(card.to_text(), "BEGIN:VCARD\r\nVERSION:3.0\r\nN:Martin;Alice;;Dr.;\r\nUID:u1\r\nFN:Dr. Alice Martin\r\nEND:VCARD\r\n");
+    assert_eq!(
+        card.to_text(),
+        "BEGIN:VCARD\r\nVERSION:3.0\r\nN:Martin;Alice;;Dr.;\r\nUID:u1\r\nFN:Dr. Alice Martin\r\nEND:VCARD\r\n"
+    );
 }
 
 #[test]

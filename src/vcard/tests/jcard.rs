@@ -106,7 +106,10 @@ fn values_by_type() {
 #[test]
 fn a_card_of_3_0_keeps_its_types() {
     assert_eq!(
-        written("3.0", &["PHOTO;ENCODING=b;TYPE=PNG:iVBORw0K", "GEO:48.85;2.35", "TZ:-05:00", "TZ:Paris", "UID:urn:uuid:1"]),
+        written(
+            "3.0",
+            &["PHOTO;ENCODING=b;TYPE=PNG:iVBORw0K", "GEO:48.85;2.35", "TZ:-05:00", "TZ:Paris", "UID:urn:uuid:1"]
+        ),
         [
             json!(["photo", {"encoding": "b", "type": "PNG"}, "binary", "iVBORw0K"]),
             json!(["geo", {}, "float", [48.85, 2.35]]),

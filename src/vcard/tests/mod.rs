@@ -9,8 +9,8 @@ mod laws;
 use super::Card;
 
 /// A card of these lines.
-fn card(version: &str, lines: &[&str]) -> Card {
-    let lines: String = lines.iter().map(|l| format!("{l}\r\n")).collect();
+fn card(version: &str, lines: &[impl AsRef<str>]) -> Card {
+    let lines: String = lines.iter().map(|l| format!("{}\r\n", l.as_ref())).collect();
     Card::parse(&format!("BEGIN:VCARD\r\nVERSION:{version}\r\n{lines}END:VCARD\r\n")).unwrap()
 }
 
