@@ -30,6 +30,7 @@ mod proxy_support;
 mod radicale;
 mod serve;
 mod services;
+mod vcard;
 mod webadmin;
 mod whole_program;
 mod world;

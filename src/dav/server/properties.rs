@@ -400,15 +400,23 @@ fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool
 fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     const EVERYWHERE: [&str; 3] =
         ["d:expand-property", "d:principal-property-search", "d:principal-search-property-set"];
-    let more: &[&str] = match collection(r).map(|c| c.kind) {
-        Some(CollectionKind::Calendar) => {
-            &["cal:calendar-multiget", "cal:calendar-query", "cal:free-busy-query", "d:sync-collection"]
+    let more: &[&str] = match r {
+        Resource::Collection(c) => match c.kind {
+            CollectionKind::Calendar => {
+                &["cal:calendar-multiget", "cal:calendar-query", "cal:free-busy-query", "d:sync-collection"]
+            }
+            CollectionKind::AddressBook => {
+                &["card:addressbook-multiget", "card:addressbook-query", "d:sync-collection"]
+            }
+            CollectionKind::Inbox => &["cal:calendar-multiget", "cal:calendar-query"],
+            CollectionKind::Outbox => &[],
+        },
+        // RFC 4791 §7, RFC 6352 §8: told by objects, too.
+        Resource::Object(c, ..) if c.kind == CollectionKind::AddressBook => {
+            &["card:addressbook-multiget", "card:addressbook-query"]
         }
-        Some(CollectionKind::AddressBook) => {
-            &["card:addressbook-multiget", "card:addressbook-query", "d:sync-collection"]
-        }
-        Some(CollectionKind::Inbox) => &["cal:calendar-multiget", "cal:calendar-query"],
-        Some(CollectionKind::Outbox) | None => &[],
+        Resource::Object(..) => &["cal:calendar-multiget", "cal:calendar-query"],
+        _ => &[],
     };
     for report in EVERYWHERE.iter().chain(more) {
         w.within("d:supported-report", |w| w.within("d:report", |w| w.empty(report)));

@@ -36,12 +36,7 @@ pub(super) fn lines(
             more = draft.take("LABEL").map(|label| beside(source, "LABEL", types(&draft), &label));
         }
         "BDAY" | "ANNIVERSARY" | "DEATHDATE" => date(&mut draft),
-        "REV" => {
-            if let Some(moment) = Moment::parse(&draft.value) {
-                draft.drop_value_type(&["timestamp"]);
-                draft.value = moment.write(Format::Extended);
-            }
-        }
+        "REV" => draft.revision(Format::Extended),
         "GENDER" => draft.value = gender(&draft.value),
         "TEL" => telephone(&mut draft),
         "GEO" => position(&mut draft),
@@ -112,14 +107,14 @@ fn medium(source: Line<'_>, draft: &mut Draft) {
         }
         return;
     }
-    if source.is_base64() || draft.value.trim().is_empty() {
-        return;
-    }
-    let uri = media::plain_uri(&draft.value).into_owned();
     let format = |draft: &mut Draft, media_type: &str| match media::word_for(source.name(), media_type) {
         Some(word) => draft.add_type(&word),
         None => draft.set("MEDIATYPE", media_type),
     };
+    if source.is_base64() || draft.value.trim().is_empty() {
+        return;
+    }
+    let uri = media::plain_uri(&draft.value).into_owned();
     match DataUri::parse(&uri).filter(|data| media::is_base64(data.base64)) {
         Some(data) => {
             draft.take("VALUE");

@@ -1,6 +1,7 @@
 //! A content line while it is being rewritten.
 
 use crate::ical::{Param, Property, escape_text, unescape_text};
+use crate::vcard::date::{Format, Moment, Time};
 use crate::vcard::line::Line;
 use crate::vcard::media::plain_uri;
 
@@ -95,6 +96,14 @@ impl Draft {
             self.drop_value_type(&["uri", "url"]);
             self.value = plain_uri(&self.value).into_owned();
         }
+    }
+
+    /// REV is an instant: a date, which 3.0 allows too, stands for its first moment.
+    pub(super) fn revision(&mut self, format: Format) {
+        let Some(mut moment) = Moment::parse(&self.value).filter(Moment::is_full_date) else { return };
+        moment.time = moment.time.or(Some(Time::MIDNIGHT_UTC));
+        self.drop_value_type(&["date", "date-time", "timestamp"]);
+        self.value = moment.write(format);
     }
 
     /// Takes a type away; true when it was there.

@@ -73,7 +73,8 @@ impl<'a> Surroundings<'a> {
 
     /// Whether the line at this place is the card's anniversary, as Apple's clients write it.
     pub(super) fn is_anniversary(&self, place: usize) -> bool {
-        self.anniversary == Some(place) && self.first("ANNIVERSARY").is_none()
+        let others = ["ANNIVERSARY", "X-ANNIVERSARY"];
+        self.anniversary == Some(place) && others.iter().all(|name| self.first(name).is_none())
     }
 }
 

@@ -4,7 +4,7 @@ use super::draft::Draft;
 use super::surroundings::Surroundings;
 use super::{OMIT_YEAR, RENAMED, SINGLE, gender, relation_of, without_omitted_year};
 use crate::ical::Property;
-use crate::vcard::date::{Format, Moment, Offset, Time};
+use crate::vcard::date::{Format, Moment, Offset};
 use crate::vcard::line::Line;
 use crate::vcard::media;
 
@@ -24,6 +24,7 @@ pub(super) fn line(around: &Surroundings<'_>, place: usize, property: &Property)
     }
     let mut draft = Draft::of(property);
     draft.name_parameters();
+    draft.drop_value_type(&OLD_TYPES);
     if media::PROPERTIES.contains(&name.as_str()) {
         medium(source, &mut draft);
     }
@@ -51,14 +52,13 @@ pub(super) fn line(around: &Surroundings<'_>, place: usize, property: &Property)
             draft.take_type("internet");
         }
         "BDAY" | "ANNIVERSARY" | "DEATHDATE" => date(property, &mut draft),
-        "REV" => revision(&mut draft),
+        "REV" => draft.revision(Format::Basic),
         "GEO" => position(&mut draft),
         "TZ" => zone(&mut draft),
         "GENDER" => draft.value = gender(&draft.value),
         _ => {}
     }
     draft.plain_address();
-    draft.drop_value_type(&OLD_TYPES);
     Some(draft.finish(property))
 }
 
@@ -119,8 +119,7 @@ fn medium(source: Line<'_>, draft: &mut Draft) {
         return;
     }
     let uri = media::plain_uri(&draft.value);
-    let is_uri = draft.has_value_type("uri") || draft.has_value_type("url") || media::is_address(&uri);
-    if !is_uri {
+    if !media::is_address(&uri) {
         // A key may be text; a picture that is neither octets nor an address is nothing we know.
         if source.is("KEY") && draft.param("VALUE").is_none() && !draft.value.is_empty() {
             draft.set("VALUE", "text");
@@ -157,19 +156,11 @@ fn date(property: &Property, draft: &mut Draft) {
             if shown != moment {
                 draft.take(OMIT_YEAR);
             }
-            draft.drop_value_type(&["date", "date-time", "date-and-or-time", "timestamp"]);
+            draft.take("VALUE");
             draft.value = shown.write(Format::Basic);
         }
         None => draft.be_text(),
     }
-}
-
-/// REV is an instant in 4.0.
-fn revision(draft: &mut Draft) {
-    let Some(mut moment) = Moment::parse(&draft.value).filter(Moment::is_full_date) else { return };
-    moment.time = moment.time.or(Some(Time::MIDNIGHT_UTC));
-    draft.drop_value_type(&["date", "date-time", "timestamp"]);
-    draft.value = moment.write(Format::Basic);
 }
 
 /// `48.85;2.35` as `geo:48.85,2.35` (RFC 5870).

@@ -176,8 +176,8 @@ fn anything(version: &'static str) -> impl Strategy<Value = Card> {
         .filter_map(|l| l.split_once(';').filter(|(name, _)| !name.contains(':')))
         .filter_map(|(_, rest)| rest.split([':', ';']).next())
         .filter(|p| p.matches('"').count() % 2 == 0)
-        // Parameters without a name are a habit of 2.1.
-        .filter(|p| version == "3.0" || p.contains('='))
+        // Parameters without a name are a habit of 2.1, and 4.0 has no encodings.
+        .filter(|p| version == "3.0" || (p.contains('=') && !p.starts_with("ENCODING")))
         .map(|p| format!(";{p}"))
         .collect();
     let values: Vec<String> =
@@ -215,7 +215,7 @@ fn there_and_back(card: &Card, by: Version) -> Card {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
     #[test]
     fn a_card_of_3_0_comes_back_from_4_0(card in some_of(&THREE, "3.0")) {

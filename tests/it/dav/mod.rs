@@ -1,7 +1,9 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
 mod bad_input;
+mod book_queries;
 mod books;
+mod cards;
 mod collections;
 mod discovery;
 mod objects;
