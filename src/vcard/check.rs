@@ -80,10 +80,10 @@ pub(super) fn faults(card: &Card) -> Vec<Fault> {
     match card.all("N").next() {
         None if card.version() == Some(Version::V3) => faults.push(Fault::NoName),
         None => {}
-        Some(line) => match split_value(line.property().value(), ';').count() {
-            parts @ 0..=4 => faults.push(Fault::ShortName(parts)),
-            _ => {}
-        },
+        Some(line) => {
+            let parts = split_value(line.property().value(), ';').count();
+            faults.extend((parts < 5).then_some(Fault::ShortName(parts)));
+        }
     }
     let broken = card.lines().filter(|l| l.is_base64() && !super::media::is_base64(l.property().value()));
     faults.extend(broken.map(|l| Fault::Base64(l.name().to_ascii_uppercase())));

@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::surroundings::Surroundings;
-use super::{ANNIVERSARY_LABEL, NO_YEAR, OMIT_YEAR, RENAMED, gender, relation_of};
+use super::{ANNIVERSARY_LABEL, NO_NAME, NO_YEAR, OMIT_YEAR, RENAMED, coordinates, gender, is_nothing, relation_of};
 use crate::ical::{Component, Item, Param, Property, escape_text};
 use crate::vcard::date::{Date, Format, Moment, Offset};
 use crate::vcard::line::Line;
@@ -28,6 +28,7 @@ pub(super) fn lines(
         draft.add_type("pref");
     }
     match name.as_str() {
+        "N" if is_nothing(property.value()) && property.params().is_empty() => NO_NAME.clone_into(&mut draft.value),
         "N" if around.is_first("N", place) => {
             more = draft.take("SORT-AS").map(|sort| beside(source, "SORT-STRING", Vec::new(), &sort));
         }
@@ -53,7 +54,7 @@ pub(super) fn add_name(card: &mut Component) {
     let at = |name: &str| card.items.iter().position(|i| matches!(i, Item::Property(p) if Line::new(p).is(name)));
     if at("N").is_none() {
         let after = at("FN").map_or(card.items.len(), |fn_at| fn_at + 1);
-        card.items.insert(after, Item::Property(Property::new("N", ";;;;")));
+        card.items.insert(after, Item::Property(Property::new("N", NO_NAME)));
     }
 }
 
@@ -173,17 +174,12 @@ fn telephone(draft: &mut Draft) {
 /// `geo:48.85,2.35` as `48.85;2.35`; what says more than that (RFC 5870 §3.3) has no form in 3.0.
 fn position(draft: &mut Draft) {
     let value = media::plain_uri(&draft.value).into_owned();
-    let Some(geo) = value.strip_prefix("geo:") else { return };
-    let is_number = |n: &str| n.parse::<f64>().is_ok();
-    match geo.split_once(',') {
-        Some((latitude, longitude)) if is_number(latitude) && is_number(longitude) => {
-            draft.drop_value_type(&["uri"]);
-            draft.value = format!("{latitude};{longitude}");
-        }
-        _ => {
-            "X-GEO".clone_into(&mut draft.name);
-            draft.value = value;
-        }
+    if let Some((latitude, longitude)) = coordinates(value.strip_prefix("geo:").unwrap_or(&value)) {
+        draft.take("VALUE");
+        draft.value = format!("{latitude};{longitude}");
+    } else if value.starts_with("geo:") {
+        "X-GEO".clone_into(&mut draft.name);
+        draft.value = value;
     }
 }
 

@@ -33,6 +33,8 @@ use crate::ical::{Component, Item, Property, escape_text, unescape_text};
 pub(super) const ANNIVERSARY_LABEL: &str = "Anniversary";
 /// The year that Apple writes where none is known; it is a leap year.
 const NO_YEAR: u16 = 1604;
+/// An N that names nobody.
+const NO_NAME: &str = ";;;;";
 const OMIT_YEAR: &str = "X-APPLE-OMIT-YEAR";
 
 /// Properties that only 4.0 has, and where they are kept in 3.0.
@@ -120,9 +122,22 @@ fn without_omitted_year(moment: Moment, property: &Property) -> Moment {
     }
 }
 
+/// Whether a value of N names nobody.
+fn is_nothing(name: &str) -> bool {
+    name.chars().all(|c| c == ';' || c.is_whitespace())
+}
+
 /// The type of RELATED that Apple's label stands for.
 fn relation_of(label: &str) -> Option<&'static str> {
     RELATIONS.iter().find(|(l, _)| *l == label).map(|(_, relation)| *relation)
+}
+
+/// Two numbers, with either separator; some producers escape it.
+fn coordinates(value: &str) -> Option<(String, String)> {
+    let value = value.replace('\\', "");
+    let (latitude, longitude) = value.split_once([';', ','])?;
+    let number = |text: &str| Some(text.trim().to_owned()).filter(|t| t.parse::<f64>().is_ok());
+    Some((number(latitude)?, number(longitude)?))
 }
 
 /// A value of GENDER: a letter and words, either of which may be missing (RFC 6350 §6.2.7). In the wild it is also a word

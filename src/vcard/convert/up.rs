@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::surroundings::Surroundings;
-use super::{OMIT_YEAR, RENAMED, SINGLE, gender, relation_of, without_omitted_year};
+use super::{NO_NAME, OMIT_YEAR, RENAMED, SINGLE, coordinates, gender, is_nothing, relation_of, without_omitted_year};
 use crate::ical::Property;
 use crate::vcard::date::{Format, Moment, Offset};
 use crate::vcard::line::Line;
@@ -19,7 +19,6 @@ pub(super) fn line(around: &Surroundings<'_>, place: usize, property: &Property)
     match name.as_str() {
         "LABEL" if around.is_taken(place) => return None,
         "SORT-STRING" if is_first("SORT-STRING") && around.first("N").is_some() => return None,
-        "N" if is_nothing(property) && !(is_first("N") && around.first("SORT-STRING").is_some()) => return None,
         _ => {}
     }
     let mut draft = Draft::of(property);
@@ -33,7 +32,7 @@ pub(super) fn line(around: &Surroundings<'_>, place: usize, property: &Property)
         // There is no N to sort by.
         "N".clone_into(&mut draft.name);
         draft.set("SORT-AS", &source.text());
-        ";;;;".clone_into(&mut draft.value);
+        NO_NAME.clone_into(&mut draft.value);
     }
     rename(around, place, source, &mut draft);
     match draft.name.to_ascii_uppercase().as_str() {
@@ -59,11 +58,10 @@ pub(super) fn line(around: &Surroundings<'_>, place: usize, property: &Property)
         _ => {}
     }
     draft.plain_address();
+    if draft.name.eq_ignore_ascii_case("N") && draft.params.is_empty() && is_nothing(&draft.value) {
+        return None;
+    }
     Some(draft.finish(property))
-}
-
-fn is_nothing(name: &Property) -> bool {
-    name.params().is_empty() && name.value().chars().all(|c| c == ';' || c.is_whitespace())
 }
 
 fn rename(around: &Surroundings<'_>, place: usize, source: Line<'_>, draft: &mut Draft) {
@@ -128,9 +126,13 @@ fn medium(source: Line<'_>, draft: &mut Draft) {
     }
     draft.value = uri.into_owned();
     draft.take("VALUE");
+    let says_itself = media::DataUri::parse(&draft.value).is_some();
+    if says_itself {
+        draft.take("MEDIATYPE");
+    }
     if let Some(media_type) = media_type {
         forget_format(draft);
-        if draft.param("MEDIATYPE").is_none() && media::DataUri::parse(&draft.value).is_none() {
+        if !says_itself && draft.param("MEDIATYPE").is_none() {
             draft.set("MEDIATYPE", &media_type);
         }
     }
@@ -153,7 +155,8 @@ fn date(property: &Property, draft: &mut Draft) {
     match parsed {
         Some(moment) => {
             let shown = without_omitted_year(moment, property);
-            if shown != moment {
+            // Without a year there is none to leave out.
+            if shown != moment || !moment.is_full_date() {
                 draft.take(OMIT_YEAR);
             }
             draft.take("VALUE");
@@ -165,10 +168,7 @@ fn date(property: &Property, draft: &mut Draft) {
 
 /// `48.85;2.35` as `geo:48.85,2.35` (RFC 5870).
 fn position(draft: &mut Draft) {
-    let value = draft.value.replace('\\', "");
-    let Some((latitude, longitude)) = value.split_once([';', ',']) else { return };
-    let (latitude, longitude) = (latitude.trim(), longitude.trim());
-    if latitude.parse::<f64>().is_ok() && longitude.parse::<f64>().is_ok() {
+    if let Some((latitude, longitude)) = coordinates(&draft.value) {
         draft.take("VALUE");
         draft.value = format!("geo:{latitude},{longitude}");
     }
