@@ -160,6 +160,53 @@ impl Topic {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|t| t.name() == name)
     }
+
+    /// The key of a message that comes without one, as those of esn-sabre do: the same as the built-in server gives it, so
+    /// that messages about one object keep their order. `None` when the payload does not say what it is about.
+    pub fn key_of(self, payload: &Value) -> Option<String> {
+        let text = |field: &str| payload.get(field).and_then(Value::as_str).filter(|t| !t.is_empty());
+        // esn-sabre begins some paths with `//` (messaging §1.6).
+        let path = |field: &str| text(field).map(|p| format!("/{}", p.trim_start_matches('/')));
+        match self {
+            Self::EventCreated
+            | Self::EventUpdated
+            | Self::EventDeleted
+            | Self::EventRequest
+            | Self::EventReply
+            | Self::EventCancel
+            | Self::AlarmCreated
+            | Self::AlarmUpdated
+            | Self::AlarmDeleted
+            | Self::AlarmCancel
+            | Self::AlarmRequest
+            | Self::ResourceCreated
+            | Self::ResourceAccepted
+            | Self::ResourceDeclined => path("eventPath"),
+            Self::CalendarCreated
+            | Self::CalendarUpdated
+            | Self::CalendarDeleted
+            | Self::SubscriptionCreated
+            | Self::SubscriptionUpdated
+            | Self::SubscriptionDeleted => path("calendarPath"),
+            Self::ContactCreated
+            | Self::ContactUpdated
+            | Self::ContactDeleted
+            | Self::ContactUpdate
+            | Self::AddressBookCreated
+            | Self::AddressBookUpdated
+            | Self::AddressBookDeleted
+            | Self::BookSubscriptionCreated
+            | Self::BookSubscriptionUpdated
+            | Self::BookSubscriptionDeleted => path("path"),
+            Self::ItipLocalDelivery => {
+                let recipients = payload.get("recipients").and_then(Value::as_array).into_iter().flatten();
+                let recipients: Vec<&str> = recipients.filter_map(Value::as_str).collect();
+                text("uid").map(|uid| format!("{uid}\n{}", recipients.join("\n")))
+            }
+            Self::NotificationEmail => Some(format!("{}\n{}", text("eventPath")?, text("recipientEmail")?)),
+            Self::MailOutgoing => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Topic {
@@ -199,11 +246,26 @@ impl Message {
     }
 }
 
+/// Reads a path that may begin with more slashes than one, as esn-sabre writes some (messaging §1.6).
+fn with_one_slash<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let path = String::deserialize(deserializer)?;
+    let plain = path.trim_start_matches('/');
+    path.get(path.len() - plain.len() - usize::from(plain.len() < path.len())..)
+        .unwrap_or_default()
+        .parse()
+        .map_err(serde::de::Error::custom)
+}
+
 /// Payload of the event and alarm topics (messaging §1.3–§1.5).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventChanged {
     /// The object as this instance of the calendar sees it.
+    #[serde(deserialize_with = "with_one_slash")]
     pub event_path: ObjectPath,
     /// The new content (deleted: the last) as jCal.
     pub event: Value,
@@ -300,6 +362,7 @@ pub struct Notification {
 #[serde(rename_all = "camelCase")]
 pub struct CalendarChanged {
     /// The calendar.
+    #[serde(deserialize_with = "with_one_slash")]
     pub calendar_path: CalendarPath,
     /// Its properties in Clark notation; `null` when it is gone.
     pub calendar_props: Value,
@@ -333,6 +396,7 @@ pub struct ResourceEvent {
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionChanged {
     /// The subscription, as its subscriber sees it.
+    #[serde(deserialize_with = "with_one_slash")]
     pub calendar_path: CalendarPath,
     /// `/` and the stored source, of deletions only.
     #[serde(default)]

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod dav;
 pub mod demo;
+pub mod doctor;
 pub mod events;
 pub mod health;
 pub mod ical;

@@ -36,15 +36,6 @@ start() {
   publish CONVOKE_TEST_SMTP_EXIM_PASSWORD secret
 }
 
-# An authority of its own, and a certificate of it for localhost and 127.0.0.1.
-certificate() {
-  local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
-  openssl req -x509 "${key[@]}" -days 30 -subj "/CN=convoke test authority" -keyout "$DATA/ca.key" -out "$DATA/ca.pem" 2>/dev/null
-  openssl req "${key[@]}" -subj "/CN=localhost" -keyout "$DATA/server.key" -out "$DATA/server.csr" 2>/dev/null
-  openssl x509 -req -days 30 -in "$DATA/server.csr" -CA "$DATA/ca.pem" -CAkey "$DATA/ca.key" -CAcreateserial -out "$DATA/server.pem" \
-    -extfile <(printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n') 2>/dev/null
-}
-
 configuration() {
   cat <<CONF
 primary_hostname = mail.example.org

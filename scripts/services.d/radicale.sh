@@ -39,5 +39,5 @@ filesystem_folder = $DATA/$1
 [logging]
 level = warning
 CONF
-  launch "$PYTHON" -m radicale --config "$DATA/$1.conf"
+  AS=$1 launch "$PYTHON" -m radicale --config "$DATA/$1.conf"
 }

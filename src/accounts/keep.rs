@@ -218,10 +218,9 @@ impl Accounts {
 
     /// Language and zone of the account, where the person chose none.
     async fn set_initial_settings(&self, user: UserId, account: &Account) -> Result<(), AccountsError> {
-        let stored = self.directory.settings(user).await?;
-        let settings = with_initial(stored.clone(), account);
-        if settings != stored {
-            self.directory.put_settings(user, &settings).await?;
+        let missing = initial(&self.directory.settings(user).await?, account);
+        if !missing.0.is_empty() {
+            self.directory.merge_settings(user, &missing).await?;
         }
         Ok(())
     }
@@ -245,17 +244,19 @@ impl Accounts {
     }
 }
 
-fn with_initial(mut settings: Settings, account: &Account) -> Settings {
-    if let (Some(language), None) = (&account.language, settings.get(CORE, LANGUAGE)) {
-        settings.set(CORE, LANGUAGE, Value::from(language.as_str()));
+/// Of the account's language and zone, those that nobody chose.
+fn initial(chosen: &Settings, account: &Account) -> Settings {
+    let mut missing = Settings::default();
+    if let (Some(language), None) = (&account.language, chosen.get(CORE, LANGUAGE)) {
+        missing.set(CORE, LANGUAGE, Value::from(language.as_str()));
     }
-    let chosen = settings.get(CORE, DATETIME).is_some_and(|datetime| datetime.get(TIME_ZONE).is_some());
-    if let (Some(zone), false) = (account.timezone, chosen) {
-        let mut datetime = settings.get(CORE, DATETIME).cloned().unwrap_or_else(|| json!({"use24hourFormat": true}));
+    let has_zone = chosen.get(CORE, DATETIME).is_some_and(|datetime| datetime.get(TIME_ZONE).is_some());
+    if let (Some(zone), false) = (account.timezone, has_zone) {
+        let mut datetime = chosen.get(CORE, DATETIME).cloned().unwrap_or_else(|| json!({"use24hourFormat": true}));
         datetime[TIME_ZONE] = Value::from(zone.name());
-        settings.set(CORE, DATETIME, datetime);
+        missing.set(CORE, DATETIME, datetime);
     }
-    settings
+    missing
 }
 
 /// The last word is the family name.
@@ -288,16 +289,16 @@ mod tests {
             timezone: Some(Tz::Europe__Paris),
             id: None,
         };
-        let initial = with_initial(Settings::default(), &account);
-        assert_eq!(initial.get(CORE, LANGUAGE), Some(&json!("fr")));
-        assert_eq!(initial.get(CORE, DATETIME), Some(&json!({"timeZone": "Europe/Paris", "use24hourFormat": true})));
+        let missing = initial(&Settings::default(), &account);
+        assert_eq!(missing.get(CORE, LANGUAGE), Some(&json!("fr")));
+        assert_eq!(missing.get(CORE, DATETIME), Some(&json!({"timeZone": "Europe/Paris", "use24hourFormat": true})));
 
         let mut chosen = Settings::default();
         chosen.set(CORE, LANGUAGE, json!("en"));
         chosen.set(CORE, DATETIME, json!({"use24hourFormat": false}));
-        let kept = with_initial(chosen, &account);
-        assert_eq!(kept.get(CORE, LANGUAGE), Some(&json!("en")));
-        assert_eq!(kept.get(CORE, DATETIME), Some(&json!({"timeZone": "Europe/Paris", "use24hourFormat": false})));
+        let missing = initial(&chosen, &account);
+        assert_eq!(missing.get(CORE, LANGUAGE), None);
+        assert_eq!(missing.get(CORE, DATETIME), Some(&json!({"timeZone": "Europe/Paris", "use24hourFormat": false})));
     }
 
     #[test]

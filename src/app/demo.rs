@@ -74,7 +74,7 @@ impl Demo {
         config.server.public_url = format!("http://{}", address(&ports.public)?);
         config.spa.calendar_url.clone_from(&config.server.public_url);
 
-        let engines = Engines::open(&config, &env)?;
+        let engines = Engines::open(&config, &env).await?;
         let identity = Identity::new(&engines, &config, &env);
         let Identity { accounts, passwords } = identity.clone();
         accounts.apply(&people).await.map_err(|e| StartError::Accounts(e.to_string()))?;

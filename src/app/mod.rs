@@ -5,5 +5,5 @@ pub mod demo;
 mod engines;
 mod running;
 
-pub use engines::{Engines, StartError};
-pub use running::{Identity, Ports, Running, start};
+pub use engines::{Engines, StartError, examinations};
+pub use running::{Identity, Ports, Running, start, upstream};

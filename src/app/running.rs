@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -22,10 +23,9 @@ use crate::mail::render::Renderer;
 use crate::net::{Client, ClientLimits, ServeLimits, serve};
 use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, SharedPeople};
 use crate::proxy;
-use crate::queue::{ConsumerSpec, Delivery, Failure, run as consume};
-use crate::webadmin::{
-    DavAnswers, DeadLettersAbsent, Metrics, QueueAnswers, SearchAnswers, Started, StoreAnswers, WebAdmin,
-};
+use crate::push::{self, Push};
+use crate::queue::{ConsumerSpec, Delivery, Failure, relay, run as consume};
+use crate::webadmin::{DavAnswers, Metrics, Started, WebAdmin};
 
 use super::engines::{Engines, StartError};
 
@@ -35,9 +35,14 @@ pub struct Running {
     admin: SocketAddr,
     engines: Engines,
     started: Arc<Started>,
+    push: Push,
+    grace: Duration,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
     consumers: JoinSet<()>,
+    relay: JoinSet<()>,
+    /// Nothing is written any more.
+    quiet: watch::Sender<bool>,
 }
 
 /// The bound ports of a program.
@@ -92,11 +97,23 @@ pub async fn start(
         admin: address(&ports.admin)?,
         engines: engines.clone(),
         started: started.clone(),
+        push: rooms.push.clone(),
+        grace: Duration::from_secs(config.server.shutdown_grace_s),
         stop: watch::Sender::new(false),
         listeners: JoinSet::new(),
         consumers: JoinSet::new(),
+        relay: JoinSet::new(),
+        quiet: watch::Sender::new(false),
     };
     rooms.start_consumers(&mut running, &engines, &config, &env).await?;
+    engines.consumers_are_bound().await?;
+    // After the consumers are bound, so that nothing that waited passes them by.
+    if let Some(outgoing) = engines.outgoing.clone() {
+        let mut end = running.quiet.subscribe();
+        running.relay.spawn(relay(outgoing, engines.queue.clone(), async move {
+            let _ = end.wait_for(|quiet| *quiet).await;
+        }));
+    }
 
     let webadmin = WebAdmin {
         directory: engines.directory.clone(),
@@ -115,11 +132,21 @@ pub async fn start(
     Ok(running)
 }
 
+/// The consumers of the program.
+pub(super) fn consumers(config: &Config) -> Vec<&'static str> {
+    let queue = &config.queue;
+    let mut specs = vec![ItipDelivery::spec(queue), Invitations::spec(queue), Outbox::spec(queue)];
+    specs.extend(Indexing::specs(queue));
+    specs.extend(Push::specs(queue));
+    specs.into_iter().map(|spec| spec.name).collect()
+}
+
 /// What is made of the engines and used by several surfaces and consumers.
 struct Rooms {
     upstream: Upstream,
     identity: Identity,
     authenticator: Authenticator,
+    push: Push,
 }
 
 impl Rooms {
@@ -133,7 +160,17 @@ impl Rooms {
             client,
             env.clone(),
         );
-        Ok(Self { upstream: upstream(engines, config, env)?, identity, authenticator })
+        // Clients see the server where the proxy shows it.
+        let base = if config.proxy.at_root { String::new() } else { proxy::MOUNT.to_owned() };
+        let upstream = upstream_at(base, engines, config, env)?;
+        let ports = push::Ports {
+            tickets: engines.tickets.clone(),
+            directory: engines.directory.clone(),
+            upstream: upstream.clone(),
+            bus: engines.bus.clone(),
+        };
+        let push = Push::new(ports, config, env.clone());
+        Ok(Self { upstream, identity, authenticator, push })
     }
 
     fn public_app(&self, engines: &Engines, config: &Config) -> Router {
@@ -144,7 +181,9 @@ impl Rooms {
             config: config.clone(),
         };
         let require = |surface| RequireUser::new(self.authenticator.clone(), surface);
-        proxy::router(self.upstream.clone(), require(Surface::Dav), config).merge(api.router(&require(Surface::Rest)))
+        proxy::router(self.upstream.clone(), require(Surface::Dav), config)
+            .merge(self.push.router(&require(Surface::Tickets)))
+            .merge(api.router(&require(Surface::Rest)))
     }
 
     async fn start_consumers(
@@ -193,6 +232,15 @@ impl Rooms {
                 })
                 .await?;
         }
+        for spec in Push::specs(&config.queue) {
+            let push = self.push.clone();
+            running
+                .consume(spec, move |d| {
+                    let push = push.clone();
+                    async move { push.handle(d).await }
+                })
+                .await?;
+        }
         Ok(())
     }
 }
@@ -212,8 +260,20 @@ impl Running {
     pub async fn stop(mut self) {
         self.started.set(false);
         self.stop.send_replace(true);
+        // Connections that became WebSockets are no longer the listeners'.
+        let cut = self.push.close(self.grace).await;
+        if cut > 0 {
+            tracing::warn!(surface = "push", connections = cut, "cut at the end of the grace period");
+        }
         while self.listeners.join_next().await.is_some() {}
-        while self.consumers.join_next().await.is_some() {}
+        let draining = async { while self.consumers.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.grace, draining).await.is_err() {
+            tracing::warn!(consumers = self.consumers.len(), "cut at the end of the grace period");
+            self.consumers.shutdown().await;
+        }
+        // Nobody writes any more: what was written goes out, as far as there is time.
+        self.quiet.send_replace(true);
+        while self.relay.join_next().await.is_some() {}
         self.engines.close().await;
     }
 
@@ -274,19 +334,28 @@ impl Identity {
     }
 }
 
-fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
+/// The DAV server that the configuration names, with paths as they are below its root.
+///
+/// # Errors
+/// [`StartError`] with what is at fault.
+pub fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
+    upstream_at(String::new(), engines, config, env)
+}
+
+/// The same with the paths of the built-in server below `base`.
+fn upstream_at(base: String, engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
     if config.upstream.url == "builtin" {
-        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), server_settings(config));
+        let settings = server_settings(base, config);
+        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), settings);
         return Ok(server.into_upstream());
     }
-    let idle = std::time::Duration::from_secs(config.proxy.idle_timeout_s);
+    let idle = Duration::from_secs(config.proxy.idle_timeout_s);
     dav::client::remote(&config.upstream, idle, None).map_err(|e| StartError::engine("upstream", e))
 }
 
-fn server_settings(config: &Config) -> Settings {
+fn server_settings(base: String, config: &Config) -> Settings {
     Settings {
-        // Clients see the server where the proxy shows it.
-        base: if config.proxy.at_root { String::new() } else { proxy::MOUNT.to_owned() },
+        base,
         limits: config.limits.clone(),
         guard_attendee_changes: config.dav.guard_attendee_changes,
         principal_privacy: config.dav.principal_privacy,
@@ -295,12 +364,8 @@ fn server_settings(config: &Config) -> Settings {
 }
 
 fn checks(engines: &Engines, upstream: &Upstream, started: Arc<Started>, config: &Config) -> Vec<Arc<dyn HealthCheck>> {
-    vec![
-        started,
-        Arc::new(StoreAnswers { engine: "SQLite", directory: engines.directory.clone() }),
-        Arc::new(QueueAnswers { engine: "Queue", queue: engines.queue.clone() }),
-        Arc::new(DeadLettersAbsent(engines.queue.clone())),
-        Arc::new(SearchAnswers { engine: "Search", index: engines.index.clone() }),
-        Arc::new(DavAnswers { upstream: upstream.clone(), asker: config.mail.sender.clone() }),
-    ]
+    let mut checks: Vec<Arc<dyn HealthCheck>> = vec![started];
+    checks.extend(engines.health.iter().cloned());
+    checks.push(Arc::new(DavAnswers { upstream: upstream.clone(), asker: config.mail.sender.clone() }));
+    checks
 }

@@ -95,6 +95,7 @@ impl AuthError {
     pub fn into_response(self, challenges: &Challenges, request_headers: &HeaderMap) -> Response<Body> {
         let (content_type, body) = match challenges.surface {
             Surface::Rest => ("application/json; charset=utf-8", self.json_body()),
+            Surface::Tickets => ("application/json", self.problem_body()),
             Surface::Dav => ("application/xml; charset=utf-8", self.xml_body()),
         };
         let mut response = Response::new(Body::from(body));
@@ -121,6 +122,10 @@ impl AuthError {
         json!({ "error": error }).to_string()
     }
 
+    fn problem_body(&self) -> String {
+        json!({ "type": "about:blank", "status": self.status().as_u16(), "detail": self.to_string() }).to_string()
+    }
+
     fn xml_body(&self) -> String {
         let message = self.to_string();
         let message = quick_xml::escape::escape(message.as_str());
@@ -137,6 +142,8 @@ impl AuthError {
 pub enum Surface {
     /// The web client and scripts: JSON bodies.
     Rest,
+    /// The web client on its way to a WebSocket: JSON bodies of another shape (auth §11).
+    Tickets,
     /// Calendar programs: DAV error bodies, and a Basic challenge, which they need before they send a password.
     Dav,
 }
@@ -163,7 +170,8 @@ impl Challenges {
             AuthError::InvalidToken(_) => "Bearer realm=\"convoke\", error=\"invalid_token\"",
             _ => "Bearer realm=\"convoke\"",
         };
-        basic.into_iter().chain([HeaderValue::from_static(bearer)]).collect()
+        let ticket = (self.surface == Surface::Tickets).then(|| HeaderValue::from_static("Ticket realm=\"ws\""));
+        basic.into_iter().chain([HeaderValue::from_static(bearer)]).chain(ticket).collect()
     }
 }
 
@@ -197,6 +205,15 @@ mod tests {
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         let expected = json!({"error": {"code": 401, "type": "Unauthorized", "message": "Unauthorized", "details": "the token has expired"}});
         assert_eq!(body, expected);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_a_ticket_gets_a_problem_document() {
+        let (status, challenges, body) = answer(AuthError::Missing, Surface::Tickets, &HeaderMap::new()).await;
+        assert_eq!(status, 401);
+        assert_eq!(challenges, ["Bearer realm=\"convoke\"", "Ticket realm=\"ws\""]);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body, json!({"type": "about:blank", "status": 401, "detail": "credentials are required"}));
     }
 
     #[tokio::test]

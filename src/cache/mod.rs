@@ -1,9 +1,10 @@
 //! What is remembered for a while, and what is told to whoever listens: who a token belongs to, and the bus between the
-//! nodes of one installation. Two ports; their engines are in `memory` (embedded) and, later, `redis`. Nothing here is
-//! durable: what must not be lost goes through `queue` or `store`.
+//! nodes of one installation. Two ports; their engines are in `memory` (embedded) and `redis`. Nothing here is durable: what
+//! must not be lost goes through `queue` or `store`.
 
 mod bus;
 pub mod memory;
+pub mod redis;
 
 use std::sync::Arc;
 
@@ -15,9 +16,9 @@ pub use bus::{Bus, BusError, Heard, SharedBus, Subscription};
 
 use crate::ids::Email;
 
-/// Key of a token: a hash, so that neither memory dumps nor the engine show tokens (auth §4.2).
+/// Key of a token: its SHA-512, so that neither memory dumps nor the engine show tokens (auth §4.2, storage §6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenKey(pub [u8; 32]);
+pub struct TokenKey(pub [u8; 64]);
 
 /// Who a bearer token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

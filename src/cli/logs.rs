@@ -8,9 +8,12 @@ use crate::config::{Log, LogFormat};
 pub fn start(config: &Log) {
     let filter = EnvFilter::try_new(&config.filter);
     let unreadable = filter.as_ref().err().map(ToString::to_string);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
-        .with_writer(std::io::stderr);
+    let mut filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+    // Bodies are never logged, and this part of the client of RabbitMQ logs those of messages that come back.
+    if let Ok(quiet) = "lapin::returned_messages=off".parse() {
+        filter = filter.add_directive(quiet);
+    }
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call, as in tests, leaves the first subscriber in place.
     let _ = match config.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

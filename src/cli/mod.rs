@@ -4,10 +4,14 @@
 
 mod check_config;
 mod demo;
+mod doctor;
 mod ical;
+mod import_config;
 mod itip;
 mod logs;
+mod migrate;
 pub mod play;
+mod reindex;
 mod serve;
 mod user;
 
@@ -51,8 +55,16 @@ enum Command {
     Demo(demo::Args),
     /// Check the configuration and say what is wrong with it
     CheckConfig(check_config::Args),
+    /// Connect to everything that is configured and say what is wrong with it
+    Doctor(doctor::Args),
+    /// Write a configuration from the folder of a Twake Calendar side service
+    ImportConfig(import_config::Args),
     /// Manage the accounts that convoke itself keeps
     User(user::Args),
+    /// Fill the search index from the calendars
+    Reindex(reindex::Args),
+    /// Bring a database forward, or copy everything from one engine to another
+    Migrate(migrate::Args),
     /// Ask the scheduling rules: which messages does a change make, what does a message do
     Itip(itip::Args),
     /// Check, convert and expand iCalendar text
@@ -66,8 +78,12 @@ pub fn main() -> ExitCode {
         Command::Itip(args) => itip::run(args),
         Command::Ical(args) => ical::run(args),
         Command::CheckConfig(args) => check_config::run(args, choose_file(cli.config)),
+        Command::Doctor(args) => doctor::run(args, choose_file(cli.config)),
+        Command::ImportConfig(args) => import_config::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Serve => with_config(cli.config, serve::run),
+        Command::Migrate(args) => with_config(cli.config, |config| migrate::run(args, config)),
+        Command::Reindex(args) => with_config(cli.config, |config| reindex::run(args, config)),
         Command::User(args) => with_config(cli.config, |config| user::run(args, config)),
     };
     result.unwrap_or_else(|error| {

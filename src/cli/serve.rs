@@ -15,7 +15,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     logs::start(&config.log);
     runtime()?.block_on(async {
         let env = Env::system();
-        let engines = app::Engines::open(&config, &env)?;
+        let engines = app::Engines::open(&config, &env).await?;
         let identity = app::Identity::new(&engines, &config, &env);
         let running = app::start(engines, identity, app::Ports::bind(&config).await?, config, env).await?;
         tracing::info!(public = %running.public(), admin = %running.admin(), "ready");

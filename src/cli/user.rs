@@ -90,7 +90,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let env = Env::system();
-        let engines = app::Engines::open(&config, &env)?;
+        let engines = app::Engines::open(&config, &env).await?;
         let accounts = app::Identity::new(&engines, &config, &env).accounts;
         let done = execute(args.command, &accounts).await;
         engines.close().await;

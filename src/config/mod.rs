@@ -2,11 +2,14 @@
 //! (`CONVOKE__SECTION__KEY`). `conf/convoke.toml` documents every key; a test compares it with the types here.
 
 mod engine;
+pub mod import;
 mod load;
 mod mongodb;
 mod opensearch;
+mod push;
 mod rabbitmq;
 mod redis;
+mod rules;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,9 +20,10 @@ use serde::{Deserialize, Serialize};
 pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
-pub use opensearch::OpenSearch;
-pub use rabbitmq::RabbitMq;
-pub use redis::Redis;
+pub use opensearch::{ContactsIndex, EventsIndex, OpenSearch};
+pub use push::Push;
+pub use rabbitmq::{QueueType, RabbitMq};
+pub use redis::{Redis, RedisTopology};
 
 use crate::ids::{DomainName, Email};
 
@@ -61,6 +65,8 @@ pub struct Config {
     pub limits: Limits,
     /// Messages between the parts of the program.
     pub queue: Queue,
+    /// Live updates over WebSocket.
+    pub push: Push,
     /// Logs.
     pub log: Log,
 }
@@ -77,9 +83,11 @@ impl Config {
         hide(&mut self.mail.smtp.password);
         hide(&mut self.opensearch.password);
         hide(&mut self.redis.password);
+        hide(&mut self.redis.sentinel_password);
         hide_in_url(&mut self.mongodb.url);
         hide_in_url(&mut self.rabbitmq.url);
         self.redis.urls.iter_mut().for_each(hide_in_url);
+        self.opensearch.urls.iter_mut().for_each(hide_in_url);
         self.auth.oidc.iter_mut().for_each(|p| hide(&mut p.client_secret));
         if !self.upstream.admin_password.is_empty() {
             self.upstream.admin_password = "***".to_owned();
@@ -87,13 +95,19 @@ impl Config {
     }
 }
 
-/// Replaces the password in `scheme://user:password@host`.
+/// Replaces the password in `scheme://user:password@host`, and options that may hold one. Rather too much than too little: a
+/// password that is not encoded as it should be may hold any character.
 fn hide_in_url(url: &mut String) {
     let Some(start) = url.find("://").map(|i| i + 3) else { return };
-    let authority_end = url[start..].find(['/', '?']).map_or(url.len(), |i| start + i);
-    let Some(at) = url[start..authority_end].rfind('@').map(|i| start + i) else { return };
-    if let Some(colon) = url[start..at].find(':').map(|i| start + i) {
+    if let Some(at) = url[start..].rfind('@').map(|i| start + i)
+        && let Some(colon) = url[start..at].find(':').map(|i| start + i)
+    {
         url.replace_range(colon + 1..at, "***");
+    }
+    if let Some(query) = url.find('?')
+        && ["password", "token", "secret"].iter().any(|word| url[query..].to_ascii_lowercase().contains(word))
+    {
+        url.replace_range(query + 1.., "***");
     }
 }
 
@@ -301,9 +315,11 @@ impl Default for Auth {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Oidc {
-    /// Issuer, exactly as the provider writes it; discovery starts there.
+    /// Issuer, exactly as the provider writes it; discovery starts there. Required; checked with everything else.
+    #[serde(default)]
     pub issuer: String,
-    /// Audiences of which a token must name one.
+    /// Audiences of which a token must name one. Required.
+    #[serde(default)]
     pub audience: Vec<String>,
     /// Client for introspection.
     #[serde(default)]

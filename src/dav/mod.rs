@@ -4,6 +4,7 @@
 pub mod client;
 pub mod collation;
 pub mod error;
+mod examine;
 pub mod options;
 pub mod path;
 pub mod precondition;
@@ -11,4 +12,5 @@ pub mod server;
 pub mod upstream;
 pub mod xml;
 
+pub use examine::DavUpstream;
 pub use upstream::{Actor, Body, BoxError, Upstream, UpstreamError};

@@ -2,12 +2,16 @@
 //!
 //! In come the domain events of calendar objects; out go documents to the index, one per VEVENT (storage §4.4). Messages may
 //! come late, twice or out of order: each carries the time it was published as its version, and the index leaves newer
-//! states alone. This room decides nothing about who may find what.
+//! states alone. `reindex` reads everything anew from the calendars. This room decides nothing about who may find what.
 
+mod calendars;
 mod documents;
+pub mod reindex;
 
 use documents::uid;
 pub use documents::{documents, indexed_object};
+
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -48,19 +52,24 @@ impl Indexing {
     /// Brings the index up to date with one change.
     ///
     /// # Errors
-    /// [`Failure::Dead`] when the message makes no sense, [`Failure::Retry`] when the index is away.
+    /// [`Failure::Dead`] when the message makes no sense or the index does not take it, [`Failure::Retry`] when the index is away.
     pub async fn handle(&self, delivery: Delivery) -> Result<(), Failure> {
         let changed: EventChanged = serde_json::from_value(delivery.message.payload)
             .map_err(|e| Failure::Dead(format!("the payload cannot be read: {e}")))?;
         let calendar = read(&changed.event)?;
         let gone = delivery.message.topic == Topic::EventDeleted;
+        let began = Instant::now();
         let written = if gone {
             let uid = uid(&calendar).ok_or_else(|| Failure::Dead("the event has no UID".to_owned()))?;
             self.index.delete(&changed.event_path.calendar, &uid, version(delivery.published, true)).await
         } else {
             self.put(&changed, &calendar, delivery.published).await
         };
-        written.map_err(|e| Failure::Retry(e.to_string()))
+        metrics::histogram!("calendar_event_indexing").record(began.elapsed());
+        written.map_err(|e| match e {
+            SearchError::Unavailable(_) => Failure::Retry(e.to_string()),
+            SearchError::Refused(_) => Failure::Dead(e.to_string()),
+        })
     }
 
     async fn put(

@@ -89,6 +89,9 @@ pub struct Drained {
 /// Serves `app` until `stop` resolves: then no connection is accepted any more, requests under way may finish within
 /// the grace period, and what is left is cut.
 ///
+/// A connection that becomes a WebSocket is no connection of this listener any more: whoever took it over counts it and
+/// ends it.
+///
 /// Each request carries [`ConnectInfo`] with the peer's address and a [`RequestId`] among its extensions. `surface`
 /// names the listener in logs and metrics. A panic of the app is answered with 500 and ends nothing else.
 pub async fn serve<S>(
@@ -193,7 +196,7 @@ async fn attend<S>(
         service_fn(move |request| answer(scene.clone(), activity.clone(), peer, request))
     };
     let io = TokioIo::new(StallGuard::new(stream, limits.stall_timeout));
-    let mut connection = pin!(http.serve_connection(io, service));
+    let mut connection = pin!(http.serve_connection_with_upgrades(io, service));
     let mut look = tokio::time::interval(limits.head_timeout.max(Duration::from_millis(1)));
     look.reset();
     let mut seen = 0;

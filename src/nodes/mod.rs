@@ -1,5 +1,15 @@
 //! What the nodes of one installation agree upon: who does what only one may do, and what was done already. Two ports;
-//! their engines are in `sqlite` (one node, but a lease also survives its restart) and `mongo`.
+//! their engines are in `sqlite` (one node, but a lease also survives its restart) and `mongo`. [`alone`] is how a room uses a
+//! lease.
+//!
+//! In come names, holders and times to live; out comes who may. No engine trusts the clock of a node where there is more than
+//! one node, and none forgets before its time, though it may remember for longer.
+
+mod alone;
+pub mod mongo;
+pub mod sqlite;
+
+pub use alone::{Stop, alone};
 
 use std::sync::Arc;
 use std::time::Duration;

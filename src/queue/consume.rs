@@ -34,7 +34,7 @@ const HANGS: Duration = Duration::from_secs(3_600);
 /// A delivery is extended this often within the visibility time, so that a call or two may fail.
 const EXTENSIONS: u32 = 3;
 /// Attempts to settle; after that the delivery comes back by itself.
-const SETTLE_ATTEMPTS: u32 = 5;
+const SETTLE_ATTEMPTS: u32 = 12;
 
 /// Binds the consumer and hands its deliveries to `handler`, up to `spec.concurrency` at once, until `shutdown` is ready;
 /// then finishes what is under way and returns.
@@ -71,7 +71,7 @@ where
         };
         match received {
             Ok(deliveries) => {
-                outage = Outage::default();
+                outage.over(&spec);
                 for delivery in deliveries {
                     under_way.spawn(attend(Arc::clone(&queue), Arc::clone(&spec), Arc::clone(&handler), delivery));
                 }
@@ -89,23 +89,37 @@ where
     while under_way.join_next().await.is_some() {}
 }
 
-/// How long the engine has been away.
+/// How long the engine has been away. Told once, and so is its end.
 struct Outage {
     next: Duration,
+    since: Option<Instant>,
 }
 
 impl Default for Outage {
     fn default() -> Self {
-        Self { next: OUTAGE_FIRST }
+        Self { next: OUTAGE_FIRST, since: None }
     }
 }
 
 impl Outage {
     async fn wait(&mut self, spec: &ConsumerSpec, error: &QueueError) {
-        tracing::warn!(consumer = spec.name, %error, wait_ms = self.next.as_millis() as u64, "the queue is away");
+        let wait_ms = self.next.as_millis() as u64;
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            tracing::warn!(consumer = spec.name, %error, "the queue is away");
+        } else {
+            tracing::debug!(consumer = spec.name, %error, wait_ms, "the queue is still away");
+        }
         let wait = self.next;
         self.next = (wait * 2).min(OUTAGE_MOST);
         tokio::time::sleep(wait).await;
+    }
+
+    fn over(&mut self, spec: &ConsumerSpec) {
+        if let Some(since) = self.since.take() {
+            tracing::info!(consumer = spec.name, away_s = since.elapsed().as_secs(), "the queue is back");
+        }
+        self.next = OUTAGE_FIRST;
     }
 }
 
@@ -186,7 +200,11 @@ async fn settle(queue: &SharedQueue, spec: &ConsumerSpec, id: u64, how: Settleme
     for _ in 0..SETTLE_ATTEMPTS {
         match queue.settle(spec, id, how.clone()).await {
             Ok(()) => return,
-            Err(error) => outage.wait(spec, &error).await,
+            Err(error) => {
+                outage.wait(spec, &error).await;
+                // So that it does not come back while its end is being told. Fails like the rest when all is away.
+                let _ = queue.extend(spec, id).await;
+            }
         }
     }
     tracing::warn!(consumer = spec.name, "a delivery could not be settled and will come back");

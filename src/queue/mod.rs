@@ -1,12 +1,16 @@
 //! Messages between the parts of the program, at least once, in order per key. A port; its engines are in `sqlite`
-//! (embedded, in the same transaction as the change it tells of) and, later, `rabbitmq`.
+//! (embedded, in the same transaction as the change it tells of) and `rabbitmq`. Where the documents and the queue are in
+//! different engines, `relay` moves what the store wrote together with its changes into the queue.
 //!
 //! Every consumer gets every message of its topics. A delivery is settled by acknowledging it after its effect is
 //! durable; whatever is not settled comes back. A failure is retried with back-off, then kept as a dead letter that an
 //! administrator can see and redeliver.
 
 mod consume;
+pub mod mongo;
 mod outgoing;
+pub mod rabbitmq;
+mod relay;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -18,6 +22,7 @@ use serde::Serialize;
 
 pub use consume::{Failure, run};
 pub use outgoing::{Outgoing, OutgoingStore};
+pub use relay::relay;
 
 pub use crate::config::RetryPolicy;
 use crate::events::{Message, Topic};

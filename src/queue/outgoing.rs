@@ -1,5 +1,5 @@
 //! Messages that a store wrote together with its change and that a queue of another engine has still to be given. A port:
-//! the store's engine implements it, and [`relay`] moves what it holds.
+//! the store's engine implements it, and [`super::relay`] moves what it holds.
 
 use async_trait::async_trait;
 

@@ -6,6 +6,8 @@
 //! settled comes back by itself. Waiting costs nothing: a commit rings the consumer's bell, and otherwise the next due
 //! time is known.
 
+pub mod outgoing;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{ConsumerSpec, DeadLetter, Delivery, Queue, QueueDepth, QueueError, Settlement};
 use crate::events::{Message, Topic};
-use crate::sqlite::{Db, DbError, Sqlite, Tx, outgoing};
+use crate::sqlite::{Db, DbError, Sqlite, Tx, outgoing as written};
 
 /// A receiver that heard nothing looks again after this time: another process, e.g. a command beside the server, may have
 /// published.
@@ -53,7 +55,7 @@ impl Queue for Sqlite {
 
     async fn publish(&self, messages: &[Message]) -> Result<(), QueueError> {
         let (messages, now) = (messages.to_vec(), self.env().now());
-        self.db().write(move |tx| Ok(outgoing::publish(tx, &messages, now)?)).await
+        self.db().write(move |tx| Ok(written::publish(tx, &messages, now)?)).await
     }
 
     async fn receive(&self, consumer: &ConsumerSpec, most: usize) -> Result<Vec<Delivery>, QueueError> {
@@ -381,7 +383,7 @@ fn redeliver(tx: &mut Tx<'_>, dead: i64) -> Result<bool, DbError> {
     )?
     .execute([dead])?;
     let message = tx.last_insert_rowid();
-    outgoing::deliver(tx, consumer, message, &key)?;
+    written::deliver(tx, consumer, message, &key)?;
     tx.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([dead])?;
     Ok(true)
 }

@@ -1,9 +1,12 @@
-//! Full-text search of events. A port; its engines are in `fts` (SQLite FTS5, embedded) and, later, `opensearch`.
+//! Full-text search of events. A port; its engines are in `fts` (SQLite FTS5, embedded) and `opensearch`.
 //!
-//! What is found is decided by the caller's list of calendars; the engine never knows who asks.
+//! What is found is decided by the caller's list of calendars; the engine never knows who asks. What a question means is
+//! the same on both engines (storage §4.6): texts are taken apart in `analysis` as OpenSearch does it.
 
 pub mod fts;
+pub mod opensearch;
 
+pub mod analysis;
 mod contacts;
 
 use std::sync::Arc;
@@ -16,10 +19,16 @@ pub use contacts::{Contact, ContactIndex, SharedContactIndex};
 
 use crate::ids::{CalendarPath, Email, HomeId, Uid};
 
-/// The index failed; the same call may succeed later.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the search index is unavailable: {0}")]
-pub struct SearchError(pub String);
+/// The index failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// It is away or too busy; the same call may succeed later.
+    #[error("the search index is unavailable: {0}")]
+    Unavailable(String),
+    /// It does not take this; the same call fails again.
+    #[error("the search index refuses: {0}")]
+    Refused(String),
+}
 
 /// A person in an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +127,11 @@ pub trait EventIndex: Send + Sync + 'static {
 
     /// Removes everything of a home.
     async fn delete_home(&self, home: HomeId) -> Result<(), SearchError>;
+
+    /// Removes the objects of a home whose state is older than `version`, and gives how many these were. What has no
+    /// version, because another program wrote it, is older than every version. For use after everything that the home
+    /// holds was put with `version`.
+    async fn prune(&self, home: HomeId, version: i64) -> Result<u64, SearchError>;
 
     /// One hit per UID, masters and single events first, then by start, latest first (rest-api §8.3).
     async fn search(&self, query: &EventQuery) -> Result<Vec<EventDocument>, SearchError>;

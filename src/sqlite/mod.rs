@@ -8,6 +8,7 @@
 
 mod bells;
 mod db;
+mod examine;
 mod migrate;
 pub mod outgoing;
 mod readers;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub use bells::Bells;
 pub use db::{Db, Profile};
+pub use examine::DatabaseFile;
 pub use writer::Tx;
 
 use crate::clock::Env;
@@ -103,7 +105,11 @@ impl OpenError {
 /// What `convoke.db` is: its mark in the file's header (`CNVK`) and its schema, step by step.
 const CONVOKE: Profile = Profile {
     application_id: 0x434e_564b,
-    migrations: &[include_str!("schema/0001_documents_and_queue.sql")],
+    migrations: &[
+        include_str!("schema/0001_documents_and_queue.sql"),
+        include_str!("schema/0002_nodes.sql"),
+        include_str!("schema/0003_tickets.sql"),
+    ],
     writer_cache_kib: 3072,
     reader_cache_kib: 1024,
     readers: 2,

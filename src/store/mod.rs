@@ -1,11 +1,12 @@
-//! Documents: calendars and their objects, people and domains. A port; its engines are in `sqlite` (embedded) and, later,
-//! `mongodb`.
+//! Documents: calendars and their objects, people and domains. A port; its engines are in `sqlite` (embedded) and `mongo`.
 //!
 //! The traits are written for both: no engine-specific type crosses them, every write of calendar data is one [`Batch`]
 //! that happens as a whole together with the messages it publishes, and every read is served by an index.
 
+pub mod copy;
 pub mod home;
 mod model;
+pub mod mongo;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -153,6 +154,9 @@ pub trait DirectoryStore: Send + Sync + 'static {
 
     /// Replaces a user's settings.
     async fn put_settings(&self, user: UserId, settings: &Settings) -> Result<(), StoreError>;
+
+    /// Sets the values given and leaves the others as they are, also those that somebody else sets at the same time.
+    async fn merge_settings(&self, user: UserId, changes: &Settings) -> Result<(), StoreError>;
 
     /// The password hash (PHC string) of an account that convoke itself keeps.
     async fn password_hash(&self, user: UserId) -> Result<Option<String>, StoreError>;

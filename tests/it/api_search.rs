@@ -48,6 +48,10 @@ impl EventIndex for Oracle {
         Ok(())
     }
 
+    async fn prune(&self, _: HomeId, _: i64) -> Result<u64, SearchError> {
+        unreachable!()
+    }
+
     async fn delete_home(&self, _: HomeId) -> Result<(), SearchError> {
         Ok(())
     }
@@ -55,7 +59,7 @@ impl EventIndex for Oracle {
     async fn search(&self, query: &EventQuery) -> Result<Vec<EventDocument>, SearchError> {
         self.asked.lock().unwrap().push(query.clone());
         if self.away {
-            Err(SearchError("node 10.0.0.7 refused the connection".to_owned()))
+            Err(SearchError::Unavailable("node 10.0.0.7 refused the connection".to_owned()))
         } else {
             Ok(self.answer.clone())
         }

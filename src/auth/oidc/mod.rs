@@ -7,6 +7,7 @@
 
 mod admission;
 mod claims;
+mod examine;
 mod jwt;
 mod lookup;
 mod provider;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha512};
 
 use self::lookup::Lookup;
 use super::single_flight::SingleFlight;
@@ -25,6 +26,7 @@ use crate::clock::Env;
 use crate::config;
 use crate::net::Client;
 
+pub use self::examine::OidcProvider;
 pub use admission::{Admission, AdmissionError, Newcomer};
 
 /// Recognises people by access tokens of OpenID providers.
@@ -49,7 +51,7 @@ impl OidcBearer {
     }
 
     async fn recognise(&self, token: &str) -> Result<CachedToken, AuthError> {
-        let key = TokenKey(Sha256::digest(token).into());
+        let key = TokenKey(Sha512::digest(token).into());
         let known = match self.cache.get(&key).await {
             Some(known) => known,
             None => {

@@ -62,6 +62,18 @@ pub(super) struct Snapshot {
     fetched: DateTime<Utc>,
 }
 
+impl Snapshot {
+    /// Whether opaque tokens can be asked about.
+    pub(super) fn introspects(&self) -> bool {
+        self.introspection.is_some()
+    }
+
+    /// Whether a token's bearer can be asked about.
+    pub(super) fn knows_users(&self) -> bool {
+        self.userinfo.is_some()
+    }
+}
+
 /// What the provider answered about a token.
 #[derive(Debug)]
 pub(super) enum Answer {

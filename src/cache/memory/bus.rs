@@ -15,21 +15,43 @@ const BACKLOG: usize = 64;
 
 /// The bus of a single node. Cheap to clone; all clones are one bus.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryBus(Arc<Mutex<HashMap<String, broadcast::Sender<Bytes>>>>);
+pub struct MemoryBus(Arc<Mutex<HashMap<String, broadcast::Sender<Heard>>>>);
 
 impl MemoryBus {
-    fn topics(&self) -> MutexGuard<'_, HashMap<String, broadcast::Sender<Bytes>>> {
+    fn topics(&self) -> MutexGuard<'_, HashMap<String, broadcast::Sender<Heard>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the listeners of a topic.
+    pub(in crate::cache) fn tell(&self, topic: &str, what: Heard) {
+        if let Some(sender) = self.topics().get(topic) {
+            // The last listener may be leaving just now.
+            let _ = sender.send(what);
+        }
+    }
+
+    /// Tells everybody that something was missed.
+    pub(in crate::cache) fn tell_all_missed(&self) {
+        for sender in self.topics().values() {
+            let _ = sender.send(Heard::Missed);
+        }
+    }
+
+    /// The topics that somebody listens to.
+    pub(in crate::cache) fn listened_to(&self) -> Vec<String> {
+        self.topics().keys().cloned().collect()
+    }
+
+    /// Whether somebody listens to a topic.
+    pub(in crate::cache) fn is_listened_to(&self, topic: &str) -> bool {
+        self.topics().contains_key(topic)
     }
 }
 
 #[async_trait]
 impl Bus for MemoryBus {
     async fn publish(&self, topic: &str, body: Bytes) -> Result<(), BusError> {
-        if let Some(sender) = self.topics().get(topic) {
-            // The last listener may be leaving just now.
-            let _ = sender.send(body);
-        }
+        self.tell(topic, Heard::Message(body));
         Ok(())
     }
 
@@ -39,7 +61,7 @@ impl Bus for MemoryBus {
         let listener = Listener { receiver: Some(receiver), bus: self.clone(), topic: topic.to_owned() };
         Ok(stream::unfold(listener, |mut listener| async move {
             let heard = match listener.receiver.as_mut()?.recv().await {
-                Ok(body) => Heard::Message(body),
+                Ok(heard) => heard,
                 Err(broadcast::error::RecvError::Lagged(_)) => Heard::Missed,
                 Err(broadcast::error::RecvError::Closed) => return None,
             };
@@ -51,7 +73,7 @@ impl Bus for MemoryBus {
 
 /// One subscriber; the last of a topic takes the topic along.
 struct Listener {
-    receiver: Option<broadcast::Receiver<Bytes>>,
+    receiver: Option<broadcast::Receiver<Heard>>,
     bus: MemoryBus,
     topic: String,
 }

@@ -72,6 +72,15 @@ impl MemoryTokenCache {
             .build();
         Self { tokens, sessions, env }
     }
+
+    /// Forgets everything.
+    pub(in crate::cache) fn clear(&self) {
+        for (_, session) in &self.sessions {
+            session.end(&self.tokens);
+        }
+        self.sessions.invalidate_all();
+        self.tokens.invalidate_all();
+    }
 }
 
 #[async_trait]

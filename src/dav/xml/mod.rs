@@ -6,6 +6,7 @@
 
 mod data;
 mod filter;
+mod members;
 mod name;
 mod propfind;
 mod read;
@@ -15,6 +16,7 @@ mod write;
 pub use data::{CompSelection, DataRequest, Occurrences, PropSelection};
 pub use filter::{CompFilter, CompTest, Filter, MatchType, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier};
 pub use filter::{TextMatch, TimeRange, read_limit};
+pub use members::Members;
 pub use name::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, Name, SABRE};
 pub use propfind::{PropRequest, Wanted};
 pub use read::{Element, Node, ReadError, XmlLimits, parse};

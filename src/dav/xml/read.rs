@@ -1,7 +1,7 @@
 //! Request bodies to trees.
 
 use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesRef, BytesStart, Event};
 
 use super::name::Name;
 
@@ -102,6 +102,13 @@ impl Element {
         self.attributes.iter().find(|(name, _)| name.is("", local)).map(|(_, value)| value.as_str())
     }
 
+    /// Puts an element into the innermost of those that are open.
+    pub(super) fn adopt(open: &mut [Self], element: Self) {
+        if let Some(parent) = open.last_mut() {
+            parent.content.push(Node::Element(element));
+        }
+    }
+
     /// All character data directly in it.
     pub fn text(&self) -> String {
         let texts = self.content.iter().filter_map(|node| match node {
@@ -114,9 +121,16 @@ impl Element {
 
 /// Namespace declarations in scope: depth of the element that made it, prefix, namespace.
 #[derive(Default)]
-struct Scopes(Vec<(usize, String, String)>);
+pub(super) struct Scopes(Vec<(usize, String, String)>);
 
 impl Scopes {
+    /// Forgets what was declared at this depth or deeper.
+    pub(super) fn leave(&mut self, depth: usize) {
+        while self.0.last().is_some_and(|(made_at, _, _)| *made_at >= depth) {
+            self.0.pop();
+        }
+    }
+
     fn resolve(&self, prefix: &str) -> Result<&str, ReadError> {
         match self.0.iter().rev().find(|(_, p, _)| p == prefix) {
             Some((_, _, ns)) => Ok(ns),
@@ -135,7 +149,15 @@ impl Scopes {
     }
 }
 
-fn malformed(error: impl std::fmt::Display) -> ReadError {
+/// What a reference in a text stands for.
+pub(super) fn reference(found: BytesRef<'_>) -> Result<String, ReadError> {
+    match found.resolve_char_ref().map_err(malformed)? {
+        Some(c) => Ok(c.to_string()),
+        None => Ok(predefined(&found.into_inner())?.to_owned()),
+    }
+}
+
+pub(super) fn malformed(error: impl std::fmt::Display) -> ReadError {
     ReadError::Malformed(error.to_string())
 }
 
@@ -175,13 +197,7 @@ pub fn parse(body: &[u8], limits: XmlLimits) -> Result<Option<Element>, ReadErro
             }
             Event::Text(text) => characters(&text.xml10_content(), &mut open)?,
             Event::CData(data) => characters(&data.xml10_content(), &mut open)?,
-            Event::GeneralRef(reference) => {
-                let decoded = match reference.resolve_char_ref().map_err(malformed)? {
-                    Some(c) => c.to_string(),
-                    None => predefined(&reference.into_inner())?.to_owned(),
-                };
-                characters(&decoded, &mut open)?;
-            }
+            Event::GeneralRef(found) => characters(&reference(found)?, &mut open)?,
             Event::DocType(_) => return Err(ReadError::Doctype),
             Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
             Event::Eof => break,
@@ -195,16 +211,14 @@ pub fn parse(body: &[u8], limits: XmlLimits) -> Result<Option<Element>, ReadErro
 }
 
 fn close(done: Element, depth: usize, open: &mut [Element], root: &mut Option<Element>, scopes: &mut Scopes) {
-    while scopes.0.last().is_some_and(|(made_at, _, _)| *made_at >= depth) {
-        scopes.0.pop();
-    }
-    match open.last_mut() {
-        Some(parent) => parent.content.push(Node::Element(done)),
-        None => *root = Some(done),
+    scopes.leave(depth);
+    match open.is_empty() {
+        false => Element::adopt(open, done),
+        true => *root = Some(done),
     }
 }
 
-fn element(
+pub(super) fn element(
     start: &BytesStart<'_>,
     depth: usize,
     after_root: bool,
@@ -276,7 +290,7 @@ fn predefined(entity: &str) -> Result<&'static str, ReadError> {
     }
 }
 
-fn characters(text: &str, open: &mut [Element]) -> Result<(), ReadError> {
+pub(super) fn characters(text: &str, open: &mut [Element]) -> Result<(), ReadError> {
     if let Some(c) = text.chars().find(|c| *c < ' ' && !matches!(c, '\t' | '\n' | '\r')) {
         return Err(ReadError::Malformed(format!("control character U+{:04X}", c as u32)));
     }

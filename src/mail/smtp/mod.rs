@@ -5,6 +5,7 @@
 //! a refused password) is transient: the mail is not at fault, and an administrator can mend it. An answer about the mail is
 //! transient with 4xx and permanent with 5xx (RFC 5321 §4.2.1).
 
+mod examine;
 mod session;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use lettre::transport::smtp::client::{Certificate, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use tokio::sync::Semaphore;
 
+pub use self::examine::MailServer;
 use self::session::{Broken, Outcome, Session};
 use super::{OutgoingMail, SendError, Transport};
 use crate::config::{self, SmtpSecurity};

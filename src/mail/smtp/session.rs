@@ -9,7 +9,7 @@ use std::time::Duration;
 use lettre::Address;
 use lettre::transport::smtp::authentication::Mechanism;
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::commands::{Data, Mail, Quit, Rcpt, Rset};
 use lettre::transport::smtp::extension::{Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
 use tokio::time::Instant;
@@ -72,6 +72,22 @@ impl Session {
             within(server.timeout, "AUTH", connection.auth(MECHANISMS, credentials)).await?;
         }
         Ok(Self { connection, timeout: server.timeout, server: server.to_string(), since: Instant::now() })
+    }
+
+    /// Whether others can read what goes over it.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.connection.is_encrypted()
+    }
+
+    /// Whether the server can do something.
+    pub(super) fn supports(&self, extension: Extension) -> bool {
+        self.connection.server_info().supports_feature(extension)
+    }
+
+    /// Takes leave of the server (RFC 5321 §4.1.1.10).
+    pub(super) async fn quit(mut self) {
+        // It closes the connection in any case; nobody waits for its goodbye.
+        drop(within(self.timeout, "QUIT", self.connection.command(Quit)).await);
     }
 
     /// How long the connection waits for a mail.

@@ -11,9 +11,9 @@ use std::path::Path;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use rusqlite::{Connection, OptionalExtension, params};
-use words::{Wanted, fold};
+use words::{Columns, Wanted};
 
-use super::{EventDocument, EventIndex, EventQuery, IndexedObject, IndexedPerson, Occurrence, SearchError};
+use super::{EventDocument, EventIndex, EventQuery, IndexedObject, Occurrence, SearchError, analysis};
 use crate::clock::Env;
 use crate::config::Durability;
 use crate::ids::{CalendarPath, HomeId, Uid};
@@ -22,7 +22,7 @@ use crate::sqlite::{Db, DbError, OpenError, Profile, Tx};
 const SEARCH: Profile = Profile {
     // `CNVS`
     application_id: 0x434e_5653,
-    migrations: &[include_str!("0001_events.sql")],
+    migrations: &[include_str!("0001_events.sql"), include_str!("0002_words.sql")],
     writer_cache_kib: 1024,
     reader_cache_kib: 1024,
     readers: 1,
@@ -38,7 +38,7 @@ const ATTENDS: i64 = 1;
 
 impl From<DbError> for SearchError {
     fn from(error: DbError) -> Self {
-        Self(error.to_string())
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -61,7 +61,9 @@ impl Fts {
     /// # Errors
     /// [`OpenError`] when the file cannot be used; it may then be deleted and the calendars indexed again.
     pub fn open(path: &Path, env: Env) -> Result<Self, OpenError> {
-        Ok(Self { db: Db::open(path, &SEARCH, Durability::Normal)?, env })
+        let db = Db::open(path, &SEARCH, Durability::Normal)?;
+        db.write_behind(|tx| refill(tx).map_err(|e| DbError::Broken(e.to_string())));
+        Ok(Self { db, env })
     }
 
     /// Finishes what was accepted and closes the file.
@@ -100,6 +102,11 @@ impl EventIndex for Fts {
         self.db.write(move |tx| delete_home(tx, home)).await
     }
 
+    async fn prune(&self, home: HomeId, version: i64) -> Result<u64, SearchError> {
+        let now = self.env.now().timestamp_millis();
+        self.db.write(move |tx| prune(tx, home, version, now)).await
+    }
+
     async fn search(&self, query: &EventQuery) -> Result<Vec<EventDocument>, SearchError> {
         let query = query.clone();
         self.db.read(move |conn| search(conn, &query)).await
@@ -109,7 +116,13 @@ impl EventIndex for Fts {
 fn put(tx: &Tx<'_>, object: &IndexedObject) -> Result<(), SearchError> {
     let Some(id) = advance(tx, &object.calendar, &object.uid, object.version, None)? else { return Ok(()) };
     remove_documents(tx, id)?;
-    object.documents.iter().try_for_each(|document| insert(tx, id, document))
+    let mut documents: Vec<&EventDocument> = object.documents.iter().collect();
+    // Occurrences of one start are found in this order.
+    documents.sort_by_key(|document| match &document.occurrence {
+        Occurrence::Override(at) => Some(at),
+        _ => None,
+    });
+    documents.into_iter().try_for_each(|document| insert(tx, id, document))
 }
 
 /// Moves an object to a state, whether there or `deleted`; its row, or `None` when it has a newer state.
@@ -163,38 +176,51 @@ fn insert(tx: &Tx<'_>, object: i64, document: &EventDocument) -> Result<(), Sear
             |row| row.get(0),
         )?;
     let id = tx.last_insert_rowid();
-    let body = serde_json::to_string(document).map_err(|e| SearchError(e.to_string()))?;
+    let body = serde_json::to_string(document).map_err(|e| SearchError::Refused(e.to_string()))?;
     tx.prepare_cached("INSERT INTO bodies (document, body) VALUES (?1, ?2)")?.execute(params![id, body])?;
 
     let organizer = document.organizer.iter().map(|p| (ORGANIZES, p));
     for (role, person) in organizer.chain(document.attendees.iter().map(|p| (ATTENDS, p))) {
         tx.prepare_cached("INSERT OR IGNORE INTO people (document, role, email) VALUES (?1, ?2, ?3)")?
-            .execute(params![id, role, person.email.to_lowercase()])?;
+            .execute(params![id, role, analysis::normalized(&person.email)])?;
     }
-    let text = |text: &Option<String>| fold(text.as_deref().unwrap_or_default());
-    tx.prepare_cached(
-        "INSERT INTO words (rowid, scope, summary, description, location, people) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    insert_words(tx, id, calendar, document)
+}
+
+fn insert_words(conn: &Connection, id: i64, calendar: i64, document: &EventDocument) -> Result<(), SearchError> {
+    let columns = Columns::of(document);
+    conn.prepare_cached(
+        "INSERT INTO words (rowid, scope, summary, beginnings, description, location, mail, names)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         id,
         scope_word(calendar),
-        text(&document.summary),
-        text(&document.description),
-        text(&document.location),
-        people(document.organizer.iter().chain(&document.attendees)),
+        columns.summary,
+        columns.beginnings,
+        columns.description,
+        columns.location,
+        columns.mail,
+        columns.names,
     ])?;
     Ok(())
 }
 
-/// Names and addresses, with a mark between them that no phrase reaches over.
-fn people<'a>(people: impl Iterator<Item = &'a IndexedPerson>) -> String {
-    people.fold(String::new(), |mut all, person| {
-        for text in [&person.cn, &person.email] {
-            all.push_str(&fold(text));
-            all.push_str(" \u{e000} ");
-        }
-        all
-    })
+/// Fills the words again where a new schema emptied them.
+fn refill(tx: &Tx<'_>) -> Result<(), SearchError> {
+    let empty = "SELECT EXISTS (SELECT 1 FROM documents) AND NOT EXISTS (SELECT 1 FROM words)";
+    if !tx.query_row(empty, [], |row| row.get::<_, bool>(0))? {
+        return Ok(());
+    }
+    tracing::info!("the words of the search index are made anew");
+    let mut documents =
+        tx.prepare("SELECT d.id, d.calendar, b.body FROM documents d JOIN bodies b ON b.document = d.id")?;
+    let mut rows = documents.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, calendar, body): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        insert_words(tx, id, calendar, &parsed(&body)?)?;
+    }
+    Ok(())
 }
 
 /// The word that stands for a calendar in the index.
@@ -223,6 +249,23 @@ fn delete_home(tx: &Tx<'_>, home: HomeId) -> Result<(), SearchError> {
     }
     tx.prepare_cached("DELETE FROM calendars WHERE home = ?1")?.execute([home.0.bytes()])?;
     Ok(())
+}
+
+/// Removes what is older, and remembers that it is gone.
+fn prune(tx: &Tx<'_>, home: HomeId, version: i64, now: i64) -> Result<u64, SearchError> {
+    let old = tx
+        .prepare_cached(
+            "SELECT o.id FROM calendars c JOIN objects o ON o.calendar = c.id
+             WHERE c.home = ?1 AND o.version < ?2 AND o.deleted IS NULL",
+        )?
+        .query_map(params![home.0.bytes(), version], |row| row.get(0))?
+        .collect::<Result<Vec<i64>, _>>()?;
+    for object in &old {
+        remove_documents(tx, *object)?;
+        tx.prepare_cached("UPDATE objects SET version = ?2 - 1, deleted = ?3 WHERE id = ?1")?
+            .execute(params![object, version, now])?;
+    }
+    Ok(old.len() as u64)
 }
 
 fn search(conn: &Connection, query: &EventQuery) -> Result<Vec<EventDocument>, SearchError> {
@@ -266,9 +309,13 @@ fn page(
          AND (?4 IS NULL OR EXISTS (SELECT 1 FROM people WHERE document = d.id AND role = {ATTENDS}
             AND email IN (SELECT value FROM json_each(?4))))
          AND (?5 IS NULL OR d.booking = ?5)
-         ORDER BY d.rank, d.start DESC, d.uid, d.id"
+         ORDER BY d.rank, d.start DESC, d.uid,
+            (SELECT hex(home) || '/' || calendar FROM calendars WHERE id = d.calendar), d.id"
     );
-    let json = |values: &[crate::ids::Email]| (!values.is_empty()).then(|| serde_json::json!(values).to_string());
+    let json = |values: &[crate::ids::Email]| {
+        let values: Vec<String> = values.iter().map(|e| analysis::normalized(e.as_str())).collect();
+        (!values.is_empty()).then(|| serde_json::json!(values).to_string())
+    };
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params![
         matching,
@@ -293,5 +340,9 @@ fn body(conn: &Connection, document: i64) -> Result<EventDocument, SearchError> 
     let body = conn
         .prepare_cached("SELECT body FROM bodies WHERE document = ?1")?
         .query_row([document], |row| row.get::<_, String>(0))?;
-    serde_json::from_str(&body).map_err(|e| SearchError(format!("a stored document cannot be read: {e}")))
+    parsed(&body)
+}
+
+fn parsed(body: &str) -> Result<EventDocument, SearchError> {
+    serde_json::from_str(body).map_err(|e| SearchError::Unavailable(format!("a stored document cannot be read: {e}")))
 }

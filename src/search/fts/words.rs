@@ -1,14 +1,14 @@
-//! Text as the index sees it, and what people type as an expression of the index. Pure.
+//! Documents as the words of the index, and questions as expressions of it (storage §4.6). Pure.
 //!
-//! The tokenizer of the index folds case and accents and splits at everything that is no letter or digit. What it cannot
-//! do is done here for text and questions alike: letters that no accent can be taken off are spelt out (`ß`, `ø`), and
-//! scripts that are written without spaces are split into single characters, so that a phrase of them finds any part of a
-//! sentence.
+//! Texts are taken apart in `search::analysis`, as OpenSearch does it; a column of the index is one of its fields, and holds
+//! words with spaces between them. What OpenSearch can and FTS5 cannot: `word~` finds the word itself only, and where a stop
+//! word stands in a phrase, a stop word must stand in the text.
 
-/// Words of a question that count; the others are ignored.
-const MOST_WORDS: usize = 32;
-/// The columns that are searched.
-const COLUMNS: &str = "{summary description location people}";
+use crate::search::EventDocument;
+use crate::search::analysis::{self, Leaf, Tree};
+
+/// Stands in a text where a stop word stood, so that phrases do not reach over it. Of a private use area: no word has it.
+const GAP: &str = "\u{e000}";
 
 /// What a question asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,177 +21,127 @@ pub(super) enum Wanted {
     Matching(String),
 }
 
-/// Text as it goes into the index.
-pub(super) fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            'ß' | 'ẞ' => folded.push_str("ss"),
-            'æ' | 'Æ' => folded.push_str("ae"),
-            'œ' | 'Œ' => folded.push_str("oe"),
-            'þ' | 'Þ' => folded.push_str("th"),
-            'ø' | 'Ø' => folded.push('o'),
-            'ł' | 'Ł' => folded.push('l'),
-            'đ' | 'Đ' | 'ð' | 'Ð' => folded.push('d'),
-            'ħ' | 'Ħ' => folded.push('h'),
-            'ı' => folded.push('i'),
-            // Full-width forms of ASCII.
-            '\u{ff01}'..='\u{ff5e}' => folded.extend(char::from_u32(u32::from(c) - 0xfee0)),
-            c if c.is_control() => folded.push(' '),
-            c if unspaced(c) => folded.extend([' ', c, ' ']),
-            c => folded.push(c),
+/// What the columns of the index hold for a document.
+pub(super) struct Columns {
+    pub summary: String,
+    pub beginnings: String,
+    pub description: String,
+    pub location: String,
+    pub mail: String,
+    pub names: String,
+}
+
+impl Columns {
+    pub(super) fn of(document: &EventDocument) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let people = || document.organizer.iter().chain(&document.attendees);
+        let summary = text(&document.summary);
+        Self {
+            beginnings: analysis::beginnings(&summary).join(" "),
+            summary: with_gaps(&summary).join(" "),
+            description: analysis::words(&text(&document.description)).join(" "),
+            location: analysis::words(&text(&document.location)).join(" "),
+            mail: people().flat_map(|p| analysis::words(&p.email)).collect::<Vec<_>>().join(" "),
+            names: people().flat_map(|p| analysis::beginnings(&p.cn)).collect::<Vec<_>>().join(" "),
         }
     }
-    folded
 }
 
-/// Scripts that are written without spaces between words.
-fn unspaced(c: char) -> bool {
-    matches!(c,
-        '\u{0e00}'..='\u{0eff}' // Thai, Lao
-        | '\u{1000}'..='\u{109f}' // Myanmar
-        | '\u{1780}'..='\u{17ff}' // Khmer
-        | '\u{3005}'..='\u{3007}'
-        | '\u{3040}'..='\u{312f}' // Hiragana, Katakana, Bopomofo
-        | '\u{31f0}'..='\u{31ff}'
-        | '\u{3400}'..='\u{4dbf}' // Han
-        | '\u{4e00}'..='\u{9fff}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{ff66}'..='\u{ff9d}'
-        | '\u{20000}'..='\u{323af}')
+fn with_gaps(text: &str) -> Vec<String> {
+    analysis::words_with_addresses(text).into_iter().map(|word| word.unwrap_or_else(|| GAP.to_owned())).collect()
 }
 
-/// Reads a question (storage §4.6): words of which any may match, each also as the beginning of a longer one; or, where
-/// it holds one of `"~|*` or a word with `-` before it, a simple query string of which all parts must match.
-///
-/// `scope` is the expression of everything that may be found.
+/// Reads a question: words of which any may match, or, where it has operators, a simple query string for the texts of the
+/// event beside the words for people. `scope` is the expression of everything that may be found.
 pub(super) fn read(question: &str, scope: &str) -> Wanted {
-    if question.trim().is_empty() {
+    // A star alone stands for everything.
+    if matches!(question.trim(), "" | "*") {
         return Wanted::Everything;
     }
-    let simple_query = question.contains(['"', '~', '|', '*']) || question.split(' ').any(|w| w.starts_with('-'));
-    let expression = if simple_query { simple_query_string(question, scope) } else { any_word(question) };
-    expression.map_or(Wanted::Nothing, |e| Wanted::Matching(format!("({scope}) AND ({e})")))
-}
-
-fn any_word(question: &str) -> Option<String> {
-    let words: Vec<String> =
-        question.split_whitespace().take(MOST_WORDS).filter_map(|word| term(word, is_long(word))).collect();
-    (!words.is_empty()).then(|| words.join(" OR "))
-}
-
-/// Whether a word stands for all that begin with it too. Short ones would find too much; letters beyond ASCII say more.
-fn is_long(word: &str) -> bool {
-    word.chars().filter(|c| c.is_alphanumeric()).count() >= 3 || !word.is_ascii()
-}
-
-/// A word or phrase as a quoted term; `None` where there is nothing in it that the index knows.
-fn term(words: &str, prefix: bool) -> Option<String> {
-    if !words.chars().any(char::is_alphanumeric) {
-        return None;
-    }
-    let folded = fold(words);
-    let quoted = folded.trim().replace('"', "\"\"");
-    let star = if prefix { " *" } else { "" };
-    Some(format!("{COLUMNS} : \"{quoted}\"{star}"))
-}
-
-/// One part of a simple query string.
-struct Part {
-    term: String,
-    /// `-`: it must not match.
-    negated: bool,
-    /// `|` before it: it may match instead of what stands before.
-    or: bool,
-}
-
-/// What was read so far: all of `wanted` and none of `unwanted`.
-#[derive(Default)]
-struct Read {
-    wanted: Option<String>,
-    unwanted: Vec<String>,
-}
-
-impl Read {
-    fn and(mut self, part: Part) -> Self {
-        if part.negated {
-            self.unwanted.push(part.term);
-        } else {
-            self.wanted = Some(match self.wanted {
-                Some(wanted) => format!("{wanted} AND {}", part.term),
-                None => part.term,
-            });
-        }
-        self
-    }
-
-    fn or(self, part: Part, scope: &str) -> Self {
-        let other = Self::default().and(part);
-        let either = match (self.expression(scope), other.expression(scope)) {
-            (Some(one), Some(two)) => Some(format!("({one} OR {two})")),
-            (one, two) => one.or(two),
-        };
-        Self { wanted: either, unwanted: Vec::new() }
-    }
-
-    fn expression(self, scope: &str) -> Option<String> {
-        if self.unwanted.is_empty() {
-            return self.wanted.map(|w| format!("({w})"));
-        }
-        let wanted = self.wanted.unwrap_or_else(|| scope.to_owned());
-        Some(format!("(({wanted}) NOT ({}))", self.unwanted.join(" OR ")))
+    let question = analysis::clipped(question);
+    let event = match analysis::is_simple_query(question) {
+        true => analysis::parse(question, &mut leaf).map(|tree| expression(tree, scope)),
+        false => any(&[
+            ("summary", analysis::words_with_addresses(question).into_iter().flatten().collect()),
+            ("beginnings", analysis::whole_both_spellings(question)),
+            ("description", analysis::words(question)),
+            ("location", analysis::words(question)),
+        ]),
+    };
+    let people = any(&[("mail", analysis::words(question)), ("names", analysis::words_both_spellings(question))]);
+    match (event, people) {
+        (Some(event), Some(people)) => Wanted::Matching(format!("({scope}) AND ({event} OR {people})")),
+        (Some(one), None) | (None, Some(one)) => Wanted::Matching(format!("({scope}) AND ({one})")),
+        (None, None) => Wanted::Nothing,
     }
 }
 
-/// Operators bind from left to right, and everything is forgiven: what cannot be read is left out.
-fn simple_query_string(question: &str, scope: &str) -> Option<String> {
-    parts(question)
-        .into_iter()
-        .fold(Read::default(), |read, part| if part.or { read.or(part, scope) } else { read.and(part) })
-        .expression(scope)
+/// Any of the words in its column.
+fn any(columns: &[(&str, Vec<String>)]) -> Option<String> {
+    let terms = columns
+        .iter()
+        .flat_map(|(column, words)| words.iter().filter_map(move |word| Some(format!("{column} : {}", quoted(word)?))));
+    joined(terms.collect(), " OR ")
 }
 
-fn parts(question: &str) -> Vec<Part> {
-    let mut parts = Vec::new();
-    let (mut negated, mut or) = (false, false);
-    let mut rest = question.trim_start();
-    while let Some(first) = rest.chars().next()
-        && parts.len() < MOST_WORDS
-    {
-        let read = match first {
-            '|' => {
-                or = true;
-                rest = &rest[1..];
-                None
+/// A part of a simple query string in each of the three texts.
+fn leaf(leaf: Leaf) -> Option<String> {
+    let in_each = |of: &dyn Fn(&str) -> Option<String>| {
+        let columns = ["summary", "description", "location"];
+        joined(columns.iter().filter_map(|c| Some(format!("{c} : {}", of(c)?))).collect(), " OR ")
+    };
+    let words = |column: &str, text: &str| match column {
+        "summary" => with_gaps(text),
+        _ => analysis::words(text),
+    };
+    match leaf {
+        Leaf::Words(text) => in_each(&|column| {
+            let words = words(column, &text);
+            joined(words.iter().filter(|w| *w != GAP).filter_map(|w| quoted(w)).collect(), " AND ")
+        }),
+        Leaf::Phrase(text, slop) => in_each(&|column| {
+            let words = words(column, &text);
+            let first = words.iter().position(|w| w != GAP)?;
+            let last = words.iter().rposition(|w| w != GAP)?;
+            let phrase = &words[first..=last];
+            match slop {
+                0 => quoted(&phrase.join(" ")),
+                _ => {
+                    let near: Vec<String> = phrase.iter().filter(|w| *w != GAP).filter_map(|w| quoted(w)).collect();
+                    Some(format!("NEAR({}, {slop})", near.join(" ")))
+                }
             }
-            '-' => {
-                negated = true;
-                rest = &rest[1..];
-                None
-            }
-            '"' => {
-                let (phrase, after) = rest[1..].split_once('"').unwrap_or((&rest[1..], ""));
-                // `~3` after a phrase would allow words in between: not offered.
-                rest = after.trim_start_matches(|c: char| c == '~' || c.is_ascii_digit());
-                Some(term(phrase, false))
-            }
-            _ => {
-                let end = rest.find(|c: char| c.is_whitespace() || c == '|' || c == '"').unwrap_or(rest.len());
-                let (word, after) = rest.split_at(end);
-                rest = after;
-                // `~2` after a word would forgive typing errors: not offered.
-                let word = word.split('~').next().unwrap_or_default();
-                let prefix = word.ends_with('*');
-                Some(term(word.trim_end_matches('*'), prefix))
-            }
-        };
-        if let Some(term) = read {
-            parts.extend(term.map(|term| Part { term, negated, or }));
-            (negated, or) = (false, false);
-        }
-        rest = rest.trim_start();
+        }),
+        Leaf::Prefix(text) => in_each(&|_| Some(format!("{} *", quoted(&analysis::lowercase(&text))?))),
+        Leaf::Fuzzy(text) => in_each(&|_| quoted(&analysis::lowercase(&text))),
     }
-    parts
+}
+
+fn expression(tree: Tree<String>, scope: &str) -> String {
+    let all = |trees: Vec<Tree<String>>, by: &str| {
+        let parts: Vec<String> = trees.into_iter().map(|tree| expression(tree, scope)).collect();
+        format!("({})", parts.join(by))
+    };
+    match tree {
+        Tree::Leaf(leaf) => leaf,
+        Tree::Not(tree) => format!("(({scope}) NOT {})", expression(*tree, scope)),
+        Tree::All(trees) => all(trees, " AND "),
+        Tree::Any(trees) => all(trees, " OR "),
+    }
+}
+
+/// A string of FTS5; `None` where it would be no word.
+fn quoted(text: &str) -> Option<String> {
+    // What the index would part is a space here: nothing that is typed becomes a word of its own.
+    let text: String = text.chars().map(|c| if c.is_whitespace() || c == '\0' { ' ' } else { c }).collect();
+    (!text.trim().is_empty()).then(|| format!("\"{}\"", text.trim().replace('"', "\"\"")))
+}
+
+fn joined(parts: Vec<String>, by: &str) -> Option<String> {
+    match parts.len() {
+        0 => None,
+        _ => Some(format!("({})", parts.join(by))),
+    }
 }
 
 #[cfg(test)]
@@ -200,43 +150,22 @@ mod tests {
 
     use super::*;
 
-    fn expression(question: &str) -> String {
-        match read(question, "S") {
-            Wanted::Matching(e) => {
-                e.replace(&format!("{COLUMNS} : "), "").strip_prefix("(S) AND ").unwrap_or_default().to_owned()
-            }
-            other => format!("{other:?}"),
-        }
-    }
-
     #[test]
     fn questions_become_expressions() {
         for (question, expected) in [
-            ("", "Everything"),
-            ("  \t", "Everything"),
-            ("!?", "Nothing"),
-            ("* | \"\" -", "Nothing"),
-            ("sync", r#"("sync" *)"#),
-            ("to", r#"("to")"#),
-            ("sync to Zürich", r#"("sync" * OR "to" OR "Zürich" *)"#),
-            ("alice@example.org", r#"("alice@example.org" *)"#),
-            ("Straße", r#"("Strasse" *)"#),
-            ("会議室", r#"("会  議  室" *)"#),
-            (r#""weekly sync""#, r#"(("weekly sync"))"#),
-            ("plan* review", r#"(("plan" * AND "review"))"#),
-            ("plan | review", r#"(((("plan") OR ("review"))))"#),
-            ("a b | c", r#"(((("a" AND "b") OR ("c"))))"#),
-            ("plan -draft", r#"((("plan") NOT ("draft")))"#),
-            ("-draft", r#"(((S) NOT ("draft")))"#),
-            ("plan | -draft", r#"(((("plan") OR ((S) NOT ("draft")))))"#),
-            (r#"-"not this" -that x"#, r#"((("x") NOT ("not this" OR "that")))"#),
-            ("fuzzy~2", r#"(("fuzzy"))"#),
-            (r#""a b"~3 c"#, r#"(("a b" AND "c"))"#),
-            (r#""open end"#, r#"(("open end"))"#),
-            ("e-mail", r#"("e-mail" *)"#),
+            (
+                "Zürich",
+                r#"(S) AND ((summary : "zürich" OR beginnings : "zurich" OR beginnings : "zürich" OR description : "zürich" OR location : "zürich") OR (mail : "zürich" OR names : "zurich" OR names : "zürich"))"#,
+            ),
+            (
+                "-the \"a b\"",
+                r#"(S) AND ((((S) NOT (description : ("the") OR location : ("the"))) AND (summary : "b" OR description : "a b" OR location : "a b")) OR (mail : "the" OR mail : "a" OR mail : "b" OR names : "the" OR names : "a" OR names : "b"))"#,
+            ),
         ] {
-            assert_eq!(expression(question), expected, "{question}");
+            assert_eq!(read(question, "S"), Wanted::Matching(expected.to_owned()), "{question}");
         }
+        assert_eq!((read(" \t", "S"), read(" * ", "S")), (Wanted::Everything, Wanted::Everything));
+        assert_eq!(read("* | \"\" -", "S"), Wanted::Nothing);
     }
 
     proptest! {
@@ -244,10 +173,11 @@ mod tests {
         #[test]
         fn nothing_that_was_typed_is_syntax(question in r#"[\PC"*|~^:(){}+-]{0,60}|\PC{0,60}"#) {
             if let Wanted::Matching(expression) = read(&question, "S") {
-                let outside: String = expression.replace(COLUMNS, "").split('"').step_by(2).collect();
-                let known = outside
-                    .split(|c: char| c.is_whitespace() || "():*".contains(c))
-                    .all(|word| ["", "S", "AND", "OR", "NOT"].contains(&word));
+                let outside: String = expression.split('"').step_by(2).collect();
+                let known = outside.split(|c: char| c.is_whitespace() || "():*,".contains(c)).all(|word| {
+                    ["", "S", "AND", "OR", "NOT", "NEAR", "summary", "beginnings", "description", "location", "mail", "names"]
+                        .contains(&word) || word.chars().all(|c| c.is_ascii_digit())
+                });
                 prop_assert!(known, "{expression}");
                 prop_assert_eq!(expression.matches('"').count() % 2, 0);
             }

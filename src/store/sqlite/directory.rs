@@ -150,27 +150,29 @@ impl DirectoryStore for Sqlite {
     }
 
     async fn settings(&self, user: UserId) -> Result<Settings, StoreError> {
+        self.db().read(move |conn| settings(conn, user)).await
+    }
+
+    async fn put_settings(&self, user: UserId, settings: &Settings) -> Result<(), StoreError> {
+        let settings = settings.clone();
         self.db()
-            .read(move |conn| {
-                let found = conn
-                    .prepare_cached("SELECT modules FROM settings WHERE user = ?1")?
-                    .query_row([user.blob()], |row| {
-                        serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|e| unreadable(0, e))
-                    })
-                    .optional()?;
-                Ok(found.unwrap_or_default())
+            .write(move |tx| {
+                known_user(tx, user)?;
+                put_settings(tx, user, &settings)
             })
             .await
     }
 
-    async fn put_settings(&self, user: UserId, settings: &Settings) -> Result<(), StoreError> {
-        let modules = serde_json::to_string(settings).map_err(|e| StoreError::Broken(e.to_string()))?;
+    async fn merge_settings(&self, user: UserId, changes: &Settings) -> Result<(), StoreError> {
+        let changes = changes.clone();
         self.db()
             .write(move |tx| {
                 known_user(tx, user)?;
-                tx.prepare_cached("INSERT OR REPLACE INTO settings (user, modules) VALUES (?1, ?2)")?
-                    .execute(params![user.blob(), modules])?;
-                Ok(())
+                let mut merged = settings(tx, user)?;
+                for (module, values) in changes.0 {
+                    merged.0.entry(module).or_default().extend(values);
+                }
+                put_settings(tx, user, &merged)
             })
             .await
     }
@@ -216,6 +218,21 @@ fn user(conn: &Connection, user: UserId) -> Result<Option<User>, StoreError> {
         })
         .optional()?;
     Ok(found)
+}
+
+fn settings(conn: &Connection, user: UserId) -> Result<Settings, StoreError> {
+    let found = conn
+        .prepare_cached("SELECT modules FROM settings WHERE user = ?1")?
+        .query_row([user.blob()], |row| serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|e| unreadable(0, e)))
+        .optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+fn put_settings(tx: &Tx<'_>, user: UserId, settings: &Settings) -> Result<(), StoreError> {
+    let modules = serde_json::to_string(settings).map_err(|e| StoreError::Broken(e.to_string()))?;
+    tx.prepare_cached("INSERT OR REPLACE INTO settings (user, modules) VALUES (?1, ?2)")?
+        .execute(params![user.blob(), modules])?;
+    Ok(())
 }
 
 fn owner(conn: &Connection, email: &Email) -> Result<Option<UserId>, StoreError> {

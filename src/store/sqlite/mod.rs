@@ -1,10 +1,11 @@
-//! The embedded engine of the store: [`DavStore`](super::DavStore) and [`DirectoryStore`](super::DirectoryStore) on the
-//! handle of `convoke.db`. Ids are blobs of 12 bytes, structured values JSON.
+//! The embedded engine of the store: [`DavStore`](super::DavStore), [`DirectoryStore`](super::DirectoryStore) and
+//! [`TicketStore`](super::TicketStore) on the handle of `convoke.db`. Ids are blobs of 12 bytes, structured values JSON.
 
 mod apply;
 mod dav;
 mod directory;
 mod span;
+mod tickets;
 
 pub use crate::sqlite::{OpenError, Sqlite};
 

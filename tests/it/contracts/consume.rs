@@ -8,9 +8,10 @@ use convoke::events::{Message, Topic};
 use convoke::queue::{self, ConsumerSpec, DeadLetter, Delivery, Failure, Queue, Settlement, SharedQueue};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::engines::{Harness, SqliteHarness};
-use super::queue::{LONG, ONE, bound, created, depth, numbers, publish, receive};
-use super::suite;
+use super::engines::SqliteHarness;
+use super::queue::{LONG, ONE, QueueHarness, bound, created, depth, gather, numbers, publish};
+use super::{optional_suite, suite};
+use crate::rabbitmq_support::Vhost;
 
 /// The consumer loop, stopped by the sender that is returned.
 fn start<F>(
@@ -36,8 +37,8 @@ async fn until_depth(queue: &SharedQueue, name: &str, expected: (u64, u64)) {
     tokio::time::timeout(LONG, reached).await.expect("the depth is reached");
 }
 
-async fn the_loop_retries_gives_up_and_survives_panics(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn the_loop_retries_gives_up_and_survives_panics(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     let handled = Arc::new(Mutex::new(Vec::new()));
     let log = handled.clone();
@@ -69,8 +70,8 @@ async fn the_loop_retries_gives_up_and_survives_panics(engine: &dyn Harness) {
     assert_eq!(errors, [(2, "never", 1), (4, "always later", 3)]);
 }
 
-async fn the_loop_handles_as_many_at_once_as_it_may_and_no_more(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn the_loop_handles_as_many_at_once_as_it_may_and_no_more(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     let (gate, most, under_way) =
         (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -101,8 +102,8 @@ async fn the_loop_handles_as_many_at_once_as_it_may_and_no_more(engine: &dyn Har
     assert_eq!(most.load(Ordering::SeqCst), one.concurrency);
 }
 
-async fn the_loop_finishes_what_is_under_way_when_it_stops(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn the_loop_finishes_what_is_under_way_when_it_stops(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     let (begun, mut begins) = mpsc::unbounded_channel();
     let gate = Arc::new(Semaphore::new(0));
@@ -128,12 +129,12 @@ async fn the_loop_finishes_what_is_under_way_when_it_stops(engine: &dyn Harness)
     gate.add_permits(100);
     running.await.unwrap();
     assert_eq!(depth(&queue, ONE).await, (2, 0), "what was under way is done, what was not begun is kept");
-    assert_eq!(numbers(&receive(&queue, &one, 9).await), [4, 5], "and can be had at once");
+    assert_eq!(numbers(&gather(&queue, &one, 2).await), [4, 5], "and can be had at once");
 }
 
-async fn a_handler_that_takes_its_time_keeps_its_delivery(engine: &dyn Harness) {
+async fn a_handler_that_takes_its_time_keeps_its_delivery(engine: &dyn QueueHarness) {
     let visibility = Duration::from_secs(1);
-    let queue = engine.open_with_visibility(visibility).await.queue;
+    let queue = engine.open_with_visibility(visibility).await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     let calls = Arc::new(AtomicUsize::new(0));
     let count = calls.clone();
@@ -209,8 +210,8 @@ impl Queue for Flaky {
     }
 }
 
-async fn the_loop_outlives_an_outage_of_the_engine(engine: &dyn Harness) {
-    let inner = engine.open().await.queue;
+async fn the_loop_outlives_an_outage_of_the_engine(engine: &dyn QueueHarness) {
+    let inner = engine.open().await;
     let one = bound(&inner, ONE, &[Topic::EventCreated]).await;
     publish(&inner, &[created("a", 1)]).await;
     let once = || AtomicUsize::new(1);
@@ -224,6 +225,18 @@ async fn the_loop_outlives_an_outage_of_the_engine(engine: &dyn Harness) {
 suite!(
     sqlite,
     super::SqliteHarness::new(),
+    [
+        the_loop_retries_gives_up_and_survives_panics,
+        the_loop_handles_as_many_at_once_as_it_may_and_no_more,
+        the_loop_finishes_what_is_under_way_when_it_stops,
+        a_handler_that_takes_its_time_keeps_its_delivery,
+        the_loop_outlives_an_outage_of_the_engine,
+    ]
+);
+
+optional_suite!(
+    rabbitmq,
+    super::Vhost::of_a_test().await,
     [
         the_loop_retries_gives_up_and_survives_panics,
         the_loop_handles_as_many_at_once_as_it_may_and_no_more,

@@ -5,8 +5,48 @@ use convoke::ids::{DomainId, Email, UserId};
 use convoke::store::{Domain, Settings, StoreError, User};
 use serde_json::json;
 
-use super::engines::{Harness, SqliteHarness};
-use super::suite;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use convoke::store::SharedDirectory;
+use futures_util::future::join_all;
+
+use super::engines::SqliteHarness;
+use super::{optional_suite, suite};
+use crate::mongo_support::{REPLICA_SET, STANDALONE, TestMongo};
+
+/// Opens the directory on its data, which is fresh the first time and kept until the harness is dropped.
+#[async_trait]
+trait Harness: Send + Sync {
+    async fn open(&self) -> SharedDirectory;
+    /// Stops what was opened last; whether it can be stopped.
+    async fn close(&self) -> bool;
+}
+
+#[async_trait]
+impl Harness for SqliteHarness {
+    async fn open(&self) -> SharedDirectory {
+        super::engines::Harness::open(self).await.directory
+    }
+
+    async fn close(&self) -> bool {
+        super::engines::Harness::close(self).await;
+        true
+    }
+}
+
+#[async_trait]
+impl Harness for TestMongo {
+    async fn open(&self) -> SharedDirectory {
+        let mongo = self.connect().await;
+        convoke::store::mongo::bootstrap::bootstrap(&mongo).await.unwrap();
+        Arc::new(mongo)
+    }
+
+    async fn close(&self) -> bool {
+        false
+    }
+}
 
 fn domain(name: &str) -> Domain {
     Domain { id: DomainId(Env::system().object_id()), name: name.parse().unwrap() }
@@ -27,7 +67,7 @@ fn email(text: &str) -> Email {
 }
 
 async fn a_user_is_found_by_id_and_by_every_address(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
+    let directory = engine.open().await;
     let domain = domain("example.org");
     directory.add_domain(&domain).await.unwrap();
     let alice = user(&domain, &["alice@example.org", "a.martin@example.org", "alice@elsewhere.example"]);
@@ -42,7 +82,7 @@ async fn a_user_is_found_by_id_and_by_every_address(engine: &dyn Harness) {
 }
 
 async fn an_address_belongs_to_one_user(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
+    let directory = engine.open().await;
     let domain = domain("example.org");
     directory.add_domain(&domain).await.unwrap();
     let alice = user(&domain, &["alice@example.org", "boss@example.org"]);
@@ -66,7 +106,7 @@ async fn an_address_belongs_to_one_user(engine: &dyn Harness) {
 }
 
 async fn a_user_is_updated_and_removed_with_everything(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
+    let directory = engine.open().await;
     let domain = domain("example.org");
     directory.add_domain(&domain).await.unwrap();
     let mut alice = user(&domain, &["alice@example.org", "old@example.org"]);
@@ -94,7 +134,7 @@ async fn a_user_is_updated_and_removed_with_everything(engine: &dyn Harness) {
 }
 
 async fn users_are_paged_by_id_and_by_domain(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
+    let directory = engine.open().await;
     let (one, two) = (domain("one.example"), domain("two.example"));
     directory.add_domain(&one).await.unwrap();
     directory.add_domain(&two).await.unwrap();
@@ -122,7 +162,7 @@ async fn users_are_paged_by_id_and_by_domain(engine: &dyn Harness) {
 }
 
 async fn domains_have_unique_names(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
+    let directory = engine.open().await;
     let (beta, alpha) = (domain("beta.example"), domain("alpha.example"));
     directory.add_domain(&beta).await.unwrap();
     directory.add_domain(&alpha).await.unwrap();
@@ -137,7 +177,7 @@ async fn domains_have_unique_names(engine: &dyn Harness) {
 }
 
 async fn settings_hold_any_json_and_are_replaced_as_a_whole(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
+    let directory = engine.open().await;
     let domain = domain("example.org");
     directory.add_domain(&domain).await.unwrap();
     let alice = user(&domain, &["alice@example.org"]);
@@ -159,7 +199,7 @@ async fn settings_hold_any_json_and_are_replaced_as_a_whole(engine: &dyn Harness
 }
 
 async fn a_password_hash_is_set_and_removed(engine: &dyn Harness) {
-    let directory = engine.open().await.directory;
+    let directory = engine.open().await;
     let domain = domain("example.org");
     directory.add_domain(&domain).await.unwrap();
     let alice = user(&domain, &["alice@example.org"]);
@@ -173,15 +213,115 @@ async fn a_password_hash_is_set_and_removed(engine: &dyn Harness) {
 }
 
 async fn people_are_there_after_reopening(engine: &dyn Harness) {
-    let ports = engine.open().await;
+    let directory = engine.open().await;
     let domain = domain("example.org");
     let alice = user(&domain, &["alice@example.org"]);
-    ports.directory.add_domain(&domain).await.unwrap();
-    ports.directory.add_user(&alice).await.unwrap();
-    engine.close().await;
-    assert!(matches!(ports.directory.user(alice.id).await, Err(StoreError::Unavailable(_))));
-    drop(ports);
-    assert_eq!(engine.open().await.directory.user(alice.id).await.unwrap(), Some(alice));
+    directory.add_domain(&domain).await.unwrap();
+    directory.add_user(&alice).await.unwrap();
+    if engine.close().await {
+        assert!(matches!(directory.user(alice.id).await, Err(StoreError::Unavailable(_))));
+    }
+    drop(directory);
+    assert_eq!(engine.open().await.user(alice.id).await.unwrap(), Some(alice));
+}
+
+async fn a_merge_of_settings_leaves_the_others_alone(engine: &dyn Harness) {
+    let directory = engine.open().await;
+    let domain = domain("example.org");
+    directory.add_domain(&domain).await.unwrap();
+    let alice = user(&domain, &["alice@example.org"]);
+    directory.add_user(&alice).await.unwrap();
+    let settings = |value| serde_json::from_value::<Settings>(value).unwrap();
+    directory.merge_settings(alice.id, &settings(json!({"core": {"language": "fr", "homePage": null}}))).await.unwrap();
+    let later = json!({"core": {"language": "en"}, "calendar": {"alarmEmails": false}});
+    directory.merge_settings(alice.id, &settings(later)).await.unwrap();
+    let merged = json!({"core": {"language": "en", "homePage": null}, "calendar": {"alarmEmails": false}});
+    assert_eq!(directory.settings(alice.id).await.unwrap(), settings(merged));
+    let nobody = UserId(Env::system().object_id());
+    let error = directory.merge_settings(nobody, &Settings::default()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Missing(_)), "{error}");
+}
+
+async fn settings_that_many_merge_at_once_are_all_there(engine: &dyn Harness) {
+    let directory = engine.open().await;
+    let domain = domain("example.org");
+    directory.add_domain(&domain).await.unwrap();
+    let alice = user(&domain, &["alice@example.org"]);
+    directory.add_user(&alice).await.unwrap();
+    let merges = (0..10).map(|n| {
+        let directory = Arc::clone(&directory);
+        tokio::spawn(async move {
+            let mut change = Settings::default();
+            change.set(&format!("module {}", n % 3), &format!("key {n}"), json!(n));
+            directory.merge_settings(alice.id, &change).await.unwrap();
+        })
+    });
+    join_all(merges).await.into_iter().for_each(Result::unwrap);
+    let settings = directory.settings(alice.id).await.unwrap();
+    for n in 0..10 {
+        assert_eq!(settings.get(&format!("module {}", n % 3), &format!("key {n}")), Some(&json!(n)));
+    }
+}
+
+async fn of_many_who_add_one_address_one_succeeds(engine: &dyn Harness) {
+    let directory = engine.open().await;
+    let domain = domain("example.org");
+    directory.add_domain(&domain).await.unwrap();
+    let newcomers: Vec<User> = (0..20).map(|_| user(&domain, &["alice@example.org"])).collect();
+    let added = newcomers.iter().map(|newcomer| {
+        let (directory, newcomer) = (Arc::clone(&directory), newcomer.clone());
+        tokio::spawn(async move { directory.add_user(&newcomer).await })
+    });
+    let added: Vec<_> = join_all(added).await.into_iter().map(Result::unwrap).collect();
+    let winner = added.iter().position(Result::is_ok).unwrap();
+    assert_eq!(added.iter().filter(|a| a.is_ok()).count(), 1);
+    assert!(added.iter().flat_map(|a| a.as_ref().err()).all(|e| matches!(e, StoreError::Exists(_))), "{added:?}");
+    let found = directory.user_by_email(&email("alice@example.org")).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&newcomers[winner]));
+    assert_eq!(directory.users(None, None, 100).await.unwrap().len(), 1);
+}
+
+async fn of_many_who_are_given_one_alias_at_most_one_has_it(engine: &dyn Harness) {
+    let directory = engine.open().await;
+    let domain = domain("example.org");
+    directory.add_domain(&domain).await.unwrap();
+    let mut all = Vec::new();
+    for n in 0..10 {
+        let mut user = user(&domain, &[&format!("user{n}@example.org")]);
+        directory.add_user(&user).await.unwrap();
+        user.emails.push(email("boss@example.org"));
+        all.push(user);
+    }
+    let given = all.iter().map(|user| {
+        let (directory, user) = (Arc::clone(&directory), user.clone());
+        tokio::spawn(async move { directory.update_user(&user).await })
+    });
+    let given: Vec<_> = join_all(given).await.into_iter().map(Result::unwrap).collect();
+    let mut bosses = 0;
+    for (user, given) in all.iter().zip(&given) {
+        let stored = directory.user(user.id).await.unwrap().unwrap();
+        assert_eq!(stored.emails.len(), if given.is_ok() { 2 } else { 1 }, "{given:?}");
+        bosses += usize::from(given.is_ok());
+    }
+    assert!(bosses <= 1, "{given:?}");
+    assert_eq!(directory.user_by_email(&email("boss@example.org")).await.unwrap().is_some(), bosses == 1);
+}
+
+async fn settings_stay_when_a_user_changes_the_domain(engine: &dyn Harness) {
+    let directory = engine.open().await;
+    let (one, two) = (domain("one.example"), domain("two.example"));
+    directory.add_domain(&one).await.unwrap();
+    directory.add_domain(&two).await.unwrap();
+    let mut alice = user(&one, &["alice@one.example"]);
+    directory.add_user(&alice).await.unwrap();
+    let mut settings = Settings::default();
+    settings.set("core", "language", json!("fr"));
+    directory.put_settings(alice.id, &settings).await.unwrap();
+    alice.domain = two.id;
+    directory.update_user(&alice).await.unwrap();
+    assert_eq!(directory.user(alice.id).await.unwrap(), Some(alice.clone()));
+    assert_eq!(directory.settings(alice.id).await.unwrap(), settings);
+    assert_eq!(directory.users(Some(one.id), None, 10).await.unwrap(), []);
 }
 
 suite!(
@@ -196,5 +336,50 @@ suite!(
         settings_hold_any_json_and_are_replaced_as_a_whole,
         a_password_hash_is_set_and_removed,
         people_are_there_after_reopening,
+        a_merge_of_settings_leaves_the_others_alone,
+        settings_that_many_merge_at_once_are_all_there,
+        of_many_who_add_one_address_one_succeeds,
+        of_many_who_are_given_one_alias_at_most_one_has_it,
+        settings_stay_when_a_user_changes_the_domain,
+    ]
+);
+
+optional_suite!(
+    mongodb,
+    super::TestMongo::on(super::REPLICA_SET),
+    [
+        a_user_is_found_by_id_and_by_every_address,
+        an_address_belongs_to_one_user,
+        a_user_is_updated_and_removed_with_everything,
+        users_are_paged_by_id_and_by_domain,
+        domains_have_unique_names,
+        settings_hold_any_json_and_are_replaced_as_a_whole,
+        a_password_hash_is_set_and_removed,
+        people_are_there_after_reopening,
+        a_merge_of_settings_leaves_the_others_alone,
+        settings_that_many_merge_at_once_are_all_there,
+        of_many_who_add_one_address_one_succeeds,
+        of_many_who_are_given_one_alias_at_most_one_has_it,
+        settings_stay_when_a_user_changes_the_domain,
+    ]
+);
+
+optional_suite!(
+    mongodb_without_transactions,
+    super::TestMongo::on(super::STANDALONE),
+    [
+        a_user_is_found_by_id_and_by_every_address,
+        an_address_belongs_to_one_user,
+        a_user_is_updated_and_removed_with_everything,
+        users_are_paged_by_id_and_by_domain,
+        domains_have_unique_names,
+        settings_hold_any_json_and_are_replaced_as_a_whole,
+        a_password_hash_is_set_and_removed,
+        people_are_there_after_reopening,
+        a_merge_of_settings_leaves_the_others_alone,
+        settings_that_many_merge_at_once_are_all_there,
+        of_many_who_add_one_address_one_succeeds,
+        of_many_who_are_given_one_alias_at_most_one_has_it,
+        settings_stay_when_a_user_changes_the_domain,
     ]
 );

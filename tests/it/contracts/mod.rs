@@ -6,10 +6,15 @@
 mod cache;
 mod consume;
 mod directory;
-mod queue;
-mod search;
+mod nodes;
+pub mod queue;
+pub mod search;
+mod search_queries;
+mod search_words;
 mod store;
+mod store_engines;
 mod store_sync;
+mod tickets;
 mod transport;
 
 /// Makes one test of each case for an engine.
@@ -26,6 +31,22 @@ macro_rules! suite {
     };
 }
 pub(crate) use suite;
+
+/// The same for an engine whose server may not have been started.
+macro_rules! optional_suite {
+    ($engine:ident, $harness:expr, [$($case:ident),* $(,)?]) => {
+        mod $engine {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let Some(harness) = $harness else { return };
+                    super::$case(&harness).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use optional_suite;
 
 /// The engines that keep documents and queue, opened on data of their own.
 pub mod engines {

@@ -1,4 +1,8 @@
 //! The contract of `Queue`. The consumer loop over it is in `consume`.
+//!
+//! What it does not ask for, since nodes that share a broker cannot give it: the order of a key across nodes, and that all
+//! messages of a batch are there as soon as one of them is. A message whose `once` was published before may wait until
+//! somebody asks for messages, and is dropped then.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,14 +11,37 @@ use convoke::events::{Message, Topic};
 use convoke::queue::{ConsumerSpec, DeadLetter, Delivery, RetryPolicy, Settlement, SharedQueue};
 use tokio::sync::mpsc;
 
-use super::engines::{Harness, IMPATIENT, SqliteHarness};
+use super::engines::{IMPATIENT, PATIENT, SqliteHarness};
 use super::samples::message;
-use super::suite;
+use super::{optional_suite, suite};
+use crate::rabbitmq_support::Vhost;
 
 pub const ONE: &str = "test:one";
 const TWO: &str = "test:two";
 /// A wait that a test never sits out unless something is broken.
 pub const LONG: Duration = Duration::from_secs(20);
+
+/// Opens an engine of the queue on its data, which is fresh the first time and kept until the harness is dropped.
+#[async_trait::async_trait]
+pub trait QueueHarness: Send + Sync {
+    async fn open(&self) -> SharedQueue {
+        self.open_with_visibility(PATIENT).await
+    }
+    /// The same with a time after which unsettled deliveries come back.
+    async fn open_with_visibility(&self, visibility: Duration) -> SharedQueue;
+    /// Stops the engine that was opened last, so that it can be opened again.
+    async fn close(&self);
+}
+
+#[async_trait::async_trait]
+impl QueueHarness for SqliteHarness {
+    async fn open_with_visibility(&self, visibility: Duration) -> SharedQueue {
+        super::engines::Harness::open_with_visibility(self, visibility).await.queue
+    }
+    async fn close(&self) {
+        super::engines::Harness::close(self).await;
+    }
+}
 
 pub fn consumer(name: &'static str, topics: &[Topic]) -> ConsumerSpec {
     let retry = RetryPolicy { attempts: 3, first_ms: 1, most_ms: 2 };
@@ -40,6 +67,15 @@ pub async fn receive(queue: &SharedQueue, spec: &ConsumerSpec, most: usize) -> V
     tokio::time::timeout(LONG, queue.receive(spec, most)).await.expect("a delivery").unwrap()
 }
 
+/// Waits for this many deliveries, which need not come at once.
+pub async fn gather(queue: &SharedQueue, spec: &ConsumerSpec, count: usize) -> Vec<Delivery> {
+    let mut gathered = Vec::new();
+    while gathered.len() < count {
+        gathered.extend(receive(queue, spec, count - gathered.len()).await);
+    }
+    gathered
+}
+
 async fn settle(queue: &SharedQueue, spec: &ConsumerSpec, delivery: &Delivery, how: Settlement) {
     queue.settle(spec, delivery.id, how).await.unwrap();
 }
@@ -61,12 +97,12 @@ pub async fn depth(queue: &SharedQueue, name: &str) -> (u64, u64) {
     (depth.waiting, depth.dead)
 }
 
-async fn every_consumer_gets_every_message_of_its_topics(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn every_consumer_gets_every_message_of_its_topics(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated, Topic::EventDeleted]).await;
     let two = bound(&queue, TWO, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1), message(Topic::EventDeleted, "b", 2), message(Topic::EventReply, "c", 3)]).await;
-    let first = receive(&queue, &one, 10).await;
+    let first = gather(&queue, &one, 2).await;
     assert_eq!(numbers(&first), [1, 2]);
     assert_eq!(first[0].message, created("a", 1));
     assert_eq!(first[0].attempt, 1);
@@ -78,8 +114,8 @@ async fn every_consumer_gets_every_message_of_its_topics(engine: &dyn Harness) {
     assert_eq!(depth(&queue, TWO).await, (1, 0), "the other's delivery is its own");
 }
 
-async fn a_message_comes_back_as_it_went(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn a_message_comes_back_as_it_went(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &Topic::ALL).await;
     let payload =
         serde_json::json!({"text": "é🎉\u{0}\"\\", "nested": [null, 1.5, {"": []}], "big": "x".repeat(300_000)});
@@ -89,19 +125,19 @@ async fn a_message_comes_back_as_it_went(engine: &dyn Harness) {
     assert_eq!(received[0].message, sent);
 }
 
-async fn binding_again_changes_the_topics_and_keeps_what_waits(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn binding_again_changes_the_topics_and_keeps_what_waits(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1)]).await;
     bound(&queue, ONE, &[Topic::EventCreated]).await;
     bound(&queue, ONE, &[Topic::EventReply]).await;
     publish(&queue, &[created("b", 2), message(Topic::EventReply, "c", 3)]).await;
-    assert_eq!(numbers(&receive(&queue, &one, 10).await), [1, 3]);
+    assert_eq!(numbers(&gather(&queue, &one, 2).await), [1, 3]);
     assert!(queue.receive(&consumer("test:stranger", &[]), 1).await.is_err(), "never bound");
 }
 
-async fn a_message_published_once_before_is_dropped(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn a_message_published_once_before_is_dropped(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1).once("x"), created("a", 2).once("x"), created("a", 3).once("y")]).await;
     publish(&queue, &[created("b", 4).once("x"), created("b", 5)]).await;
@@ -115,14 +151,17 @@ async fn a_message_published_once_before_is_dropped(engine: &dyn Harness) {
     seen.sort_unstable();
     assert_eq!(seen, [1, 3, 5]);
     publish(&queue, &[created("c", 6).once("x")]).await;
-    assert_eq!(depth(&queue, ONE).await.0, 0, "remembered after it was handled, too");
+    assert!(due(&queue, &one, 10).await.is_empty(), "remembered after it was handled, too");
+    while depth(&queue, ONE).await.0 > 0 {
+        assert!(due(&queue, &one, 10).await.is_empty());
+    }
 }
 
-async fn messages_of_a_key_come_one_at_a_time_in_order(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn messages_of_a_key_come_one_at_a_time_in_order(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1), created("a", 2), created("b", 3), created("a", 4)]).await;
-    let first = receive(&queue, &one, 10).await;
+    let first = gather(&queue, &one, 2).await;
     assert_eq!(numbers(&first), [1, 3]);
     assert!(due(&queue, &one, 10).await.is_empty());
     settle(&queue, &one, &first[0], Settlement::Done).await;
@@ -135,18 +174,22 @@ async fn messages_of_a_key_come_one_at_a_time_in_order(engine: &dyn Harness) {
     assert_eq!(numbers(&receive(&queue, &one, 10).await), [5]);
 }
 
-async fn no_more_is_handed_out_than_was_asked_for(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn no_more_is_handed_out_than_was_asked_for(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &(0..10).map(|n| created(&n.to_string(), n)).collect::<Vec<_>>()).await;
     assert!(queue.receive(&one, 0).await.unwrap().is_empty());
-    assert_eq!(numbers(&receive(&queue, &one, 4).await), [0, 1, 2, 3]);
-    assert_eq!(numbers(&receive(&queue, &one, 4).await), [4, 5, 6, 7]);
-    assert_eq!(numbers(&receive(&queue, &one, 4).await), [8, 9]);
+    let mut seen = Vec::new();
+    while seen.len() < 10 {
+        let some = receive(&queue, &one, 4).await;
+        assert!(some.len() <= 4);
+        seen.extend(numbers(&some));
+    }
+    assert!(seen.into_iter().eq(0..10));
 }
 
-async fn a_failure_holds_up_its_own_key_only(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn a_failure_holds_up_its_own_key_only(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1), created("a", 2), created("b", 3)]).await;
     let first = receive(&queue, &one, 1).await;
@@ -161,8 +204,8 @@ async fn a_failure_holds_up_its_own_key_only(engine: &dyn Harness) {
     assert_eq!(numbers(&receive(&queue, &one, 10).await), [2]);
 }
 
-async fn what_is_not_settled_comes_back(engine: &dyn Harness) {
-    let queue = engine.open_with_visibility(IMPATIENT).await.queue;
+async fn what_is_not_settled_comes_back(engine: &dyn QueueHarness) {
+    let queue = engine.open_with_visibility(IMPATIENT).await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1), created("a", 2)]).await;
     let started = Instant::now();
@@ -179,8 +222,8 @@ async fn what_is_not_settled_comes_back(engine: &dyn Harness) {
     assert_eq!(numbers(&receive(&queue, &one, 10).await), [2]);
 }
 
-async fn settling_twice_does_nothing(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn settling_twice_does_nothing(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1)]).await;
     let first = receive(&queue, &one, 1).await.remove(0);
@@ -198,8 +241,8 @@ async fn settling_twice_does_nothing(engine: &dyn Harness) {
     assert_ne!(third.id, second.id);
 }
 
-async fn attempts_that_all_vanish_end_as_a_dead_letter(engine: &dyn Harness) {
-    let queue = engine.open_with_visibility(IMPATIENT).await.queue;
+async fn attempts_that_all_vanish_end_as_a_dead_letter(engine: &dyn QueueHarness) {
+    let queue = engine.open_with_visibility(IMPATIENT).await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1), created("a", 2)]).await;
     for attempt in 1..=one.retry.attempts {
@@ -210,13 +253,13 @@ async fn attempts_that_all_vanish_end_as_a_dead_letter(engine: &dyn Harness) {
     assert_eq!(depth(&queue, ONE).await, (1, 1));
 }
 
-async fn dead_letters_are_listed_redelivered_and_discarded(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn dead_letters_are_listed_redelivered_and_discarded(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     let two = bound(&queue, TWO, &[Topic::EventCreated]).await;
     publish(&queue, &(0..5).map(|n| created(&n.to_string(), n).once(n.to_string())).collect::<Vec<_>>()).await;
     for spec in [&one, &two] {
-        for delivery in receive(&queue, spec, 5).await {
+        for delivery in gather(&queue, spec, 5).await {
             settle(&queue, spec, &delivery, Settlement::Dead { error: format!("broken {}", delivery.id) }).await;
         }
     }
@@ -251,8 +294,8 @@ async fn dead_letters_are_listed_redelivered_and_discarded(engine: &dyn Harness)
     assert_eq!(depth(&queue, TWO).await, (0, 5));
 }
 
-async fn a_redelivered_letter_keeps_the_rule_of_its_key(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn a_redelivered_letter_keeps_the_rule_of_its_key(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("a", 1), created("a", 2)]).await;
     let first = receive(&queue, &one, 1).await.remove(0);
@@ -265,8 +308,8 @@ async fn a_redelivered_letter_keeps_the_rule_of_its_key(engine: &dyn Harness) {
     assert_eq!(numbers(&receive(&queue, &one, 10).await), [1]);
 }
 
-async fn a_waiting_receiver_hears_of_a_message_at_once(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn a_waiting_receiver_hears_of_a_message_at_once(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     for n in 0..20 {
         let waiting = tokio::spawn({
@@ -283,8 +326,8 @@ async fn a_waiting_receiver_hears_of_a_message_at_once(engine: &dyn Harness) {
     }
 }
 
-async fn several_receivers_share_the_work_without_overlap(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn several_receivers_share_the_work_without_overlap(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     let (seen, mut arrivals) = mpsc::unbounded_channel();
     let receivers: Vec<_> = (0..4)
@@ -321,8 +364,8 @@ async fn several_receivers_share_the_work_without_overlap(engine: &dyn Harness) 
     }
 }
 
-async fn a_receiver_that_is_dropped_loses_nothing(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn a_receiver_that_is_dropped_loses_nothing(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &(0..50).map(|n| created(&n.to_string(), n)).collect::<Vec<_>>()).await;
     // Dropped after every number of steps that a call may take.
@@ -351,16 +394,17 @@ async fn a_receiver_that_is_dropped_loses_nothing(engine: &dyn Harness) {
     }
 }
 
-async fn messages_wait_through_a_restart(engine: &dyn Harness) {
-    let ports = engine.open_with_visibility(IMPATIENT).await;
-    let one = bound(&ports.queue, ONE, &[Topic::EventCreated]).await;
-    publish(&ports.queue, &[created("a", 1).once("x"), created("b", 2), created("c", 3)]).await;
-    let taken = receive(&ports.queue, &one, 2).await;
-    settle(&ports.queue, &one, &taken[0], Settlement::Done).await;
+async fn messages_wait_through_a_restart(engine: &dyn QueueHarness) {
+    let queue = engine.open_with_visibility(IMPATIENT).await;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    publish(&queue, &[created("a", 1).once("x"), created("b", 2), created("c", 3)]).await;
+    let taken = gather(&queue, &one, 2).await;
+    settle(&queue, &one, &taken[0], Settlement::Done).await;
     engine.close().await;
-    drop(ports);
+    drop(queue);
 
-    let queue = engine.open().await.queue;
+    let queue = engine.open().await;
+    bound(&queue, ONE, &[Topic::EventCreated]).await;
     publish(&queue, &[created("d", 4).once("x")]).await;
     let mut seen = Vec::new();
     while seen.len() < 2 {
@@ -373,8 +417,8 @@ async fn messages_wait_through_a_restart(engine: &dyn Harness) {
     assert_eq!(seen, [2, 3], "the one under way came back, the settled one and the repeated one did not");
 }
 
-async fn depths_count_what_waits_and_what_died(engine: &dyn Harness) {
-    let queue = engine.open().await.queue;
+async fn depths_count_what_waits_and_what_died(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
     assert!(queue.depths().await.unwrap().is_empty());
     let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
     bound(&queue, TWO, &[Topic::EventReply]).await;
@@ -390,6 +434,30 @@ async fn depths_count_what_waits_and_what_died(engine: &dyn Harness) {
 suite!(
     sqlite,
     super::SqliteHarness::new(),
+    [
+        every_consumer_gets_every_message_of_its_topics,
+        a_message_comes_back_as_it_went,
+        binding_again_changes_the_topics_and_keeps_what_waits,
+        a_message_published_once_before_is_dropped,
+        messages_of_a_key_come_one_at_a_time_in_order,
+        no_more_is_handed_out_than_was_asked_for,
+        a_failure_holds_up_its_own_key_only,
+        what_is_not_settled_comes_back,
+        settling_twice_does_nothing,
+        attempts_that_all_vanish_end_as_a_dead_letter,
+        dead_letters_are_listed_redelivered_and_discarded,
+        a_redelivered_letter_keeps_the_rule_of_its_key,
+        a_waiting_receiver_hears_of_a_message_at_once,
+        several_receivers_share_the_work_without_overlap,
+        a_receiver_that_is_dropped_loses_nothing,
+        messages_wait_through_a_restart,
+        depths_count_what_waits_and_what_died,
+    ]
+);
+
+optional_suite!(
+    rabbitmq,
+    super::Vhost::of_a_test().await,
     [
         every_consumer_gets_every_message_of_its_topics,
         a_message_comes_back_as_it_went,

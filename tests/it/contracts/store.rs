@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 
 use convoke::events::Topic;
 use convoke::ids::Uid;
-use convoke::queue::ConsumerSpec;
 use convoke::store::{Batch, CollectionKind, Expect, Object, ObjectFilter, Op, StoreError, WriteError};
 use serde_json::json;
 
-use super::engines::{Harness, SqliteHarness};
 use super::samples::*;
-use super::suite;
+use super::store_engines::{MongoHarness, SqliteStore, StoreHarness};
+use super::{optional_suite, suite};
 
 const DAY: i64 = 86_400;
 /// 2026-06-01T00:00:00Z, a Monday.
 const MONDAY: i64 = 1_780_272_000;
 
-async fn a_collection_is_found_by_home_kind_and_uri(engine: &dyn Harness) {
+async fn a_collection_is_found_by_home_kind_and_uri(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let home = home();
     let mut work = calendar(home, "work");
@@ -33,7 +32,7 @@ async fn a_collection_is_found_by_home_kind_and_uri(engine: &dyn Harness) {
     assert_eq!(store.collection(super::samples::home(), CollectionKind::Calendar, "work").await.unwrap(), None);
 }
 
-async fn the_default_collection_is_listed_first_then_by_order_then_by_creation(engine: &dyn Harness) {
+async fn the_default_collection_is_listed_first_then_by_order_then_by_creation(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let home = home();
     let ordered = |uri: &str, order: Option<i64>| {
@@ -58,7 +57,7 @@ async fn the_default_collection_is_listed_first_then_by_order_then_by_creation(e
     assert!(store.collections(super::samples::home()).await.unwrap().is_empty());
 }
 
-async fn a_collection_cannot_be_created_twice(engine: &dyn Harness) {
+async fn a_collection_cannot_be_created_twice(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let same_path = calendar(work.home, "work");
@@ -71,7 +70,7 @@ async fn a_collection_cannot_be_created_twice(engine: &dyn Harness) {
     }
 }
 
-async fn properties_are_replaced_as_a_whole_and_count_as_a_change(engine: &dyn Harness) {
+async fn properties_are_replaced_as_a_whole_and_count_as_a_change(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let mut props = work.props.clone();
@@ -85,7 +84,7 @@ async fn properties_are_replaced_as_a_whole_and_count_as_a_change(engine: &dyn H
     assert!(matches!(write(&*store, vec![gone]).await, Err(WriteError::NoCollection(0))));
 }
 
-async fn an_object_comes_back_byte_for_byte(engine: &dyn Harness) {
+async fn an_object_comes_back_byte_for_byte(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let odd = [
@@ -112,7 +111,7 @@ async fn an_object_comes_back_byte_for_byte(engine: &dyn Harness) {
     assert_eq!(store.object(calendar(work.home, "x").id, "plain.ics").await.unwrap(), None);
 }
 
-async fn a_listing_pages_through_all_names_in_order(engine: &dyn Harness) {
+async fn a_listing_pages_through_all_names_in_order(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let names: BTreeSet<String> = (0..57).map(|n| format!("{:x}-é{n}.ics", n * 7919 % 101)).collect();
@@ -130,7 +129,7 @@ async fn a_listing_pages_through_all_names_in_order(engine: &dyn Harness) {
     assert_eq!(seen, names.into_iter().collect::<Vec<_>>());
 }
 
-async fn a_write_whose_precondition_fails_changes_nothing(engine: &dyn Harness) {
+async fn a_write_whose_precondition_fails_changes_nothing(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let first = event("a.ics", 0);
@@ -162,16 +161,9 @@ async fn a_write_whose_precondition_fails_changes_nothing(engine: &dyn Harness) 
     assert!(matches!(write(&*store, vec![put(&nowhere, first, Expect::Any)]).await, Err(WriteError::NoCollection(0))));
 }
 
-async fn a_batch_happens_as_a_whole_with_its_messages_or_not_at_all(engine: &dyn Harness) {
+async fn a_batch_happens_as_a_whole_with_its_messages_or_not_at_all(engine: &dyn StoreHarness) {
     let ports = engine.open().await;
     let work = stored_calendar(&*ports.dav, "work").await;
-    let listener = ConsumerSpec {
-        name: "test:batches",
-        topics: vec![Topic::EventCreated],
-        concurrency: 1,
-        retry: Default::default(),
-    };
-    ports.queue.bind(&listener).await.unwrap();
     write(&*ports.dav, vec![put(&work, event("taken.ics", 0), Expect::Absent)]).await.unwrap();
 
     let other = calendar(work.home, "other");
@@ -199,12 +191,12 @@ async fn a_batch_happens_as_a_whole_with_its_messages_or_not_at_all(engine: &dyn
     };
     let written = ports.dav.write(good).await.unwrap();
     assert_eq!(written.sync_tokens, [3, 4]);
-    let delivered = ports.queue.receive(&listener, 10).await.unwrap();
-    let numbers: Vec<_> = delivered.iter().map(|d| d.message.payload["n"].clone()).collect();
+    let published = ports.published.next(10).await;
+    let numbers: Vec<_> = published.iter().map(|message| message.payload["n"].clone()).collect();
     assert_eq!(numbers, [json!(2)]);
 }
 
-async fn a_uid_belongs_to_one_object_of_a_collection(engine: &dyn Harness) {
+async fn a_uid_belongs_to_one_object_of_a_collection(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let other = calendar(work.home, "other");
@@ -264,7 +256,7 @@ async fn names_in(
     }
 }
 
-async fn a_query_by_time_finds_everything_that_may_lie_in_the_range(engine: &dyn Harness) {
+async fn a_query_by_time_finds_everything_that_may_lie_in_the_range(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let week = (MONDAY, MONDAY + 7 * DAY);
@@ -328,7 +320,7 @@ async fn a_query_by_time_finds_everything_that_may_lie_in_the_range(engine: &dyn
 }
 
 /// Whatever way an engine finds them, few or most of many objects, the answer is the same.
-async fn few_and_many_matches_are_found_alike(engine: &dyn Harness) {
+async fn few_and_many_matches_are_found_alike(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let objects: Vec<Object> = (0..600_i64)
@@ -366,7 +358,7 @@ async fn few_and_many_matches_are_found_alike(engine: &dyn Harness) {
     }
 }
 
-async fn a_deleted_collection_takes_its_content_along(engine: &dyn Harness) {
+async fn a_deleted_collection_takes_its_content_along(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let kept = calendar(work.home, "kept");
@@ -387,7 +379,7 @@ async fn a_deleted_collection_takes_its_content_along(engine: &dyn Harness) {
     assert_eq!(places.iter().map(|(c, _)| c.uri.as_str()).collect::<Vec<_>>(), ["kept"]);
 }
 
-async fn of_a_hundred_writers_with_the_same_etag_one_wins(engine: &dyn Harness) {
+async fn of_a_hundred_writers_with_the_same_etag_one_wins(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let first = event("a.ics", 0);
@@ -411,7 +403,7 @@ async fn of_a_hundred_writers_with_the_same_etag_one_wins(engine: &dyn Harness) 
     assert_eq!(store.object(work.id, "a.ics").await.unwrap(), winners.pop());
 }
 
-async fn a_hundred_parallel_writers_all_arrive_and_each_gets_a_token_of_its_own(engine: &dyn Harness) {
+async fn a_hundred_parallel_writers_all_arrive_and_each_gets_a_token_of_its_own(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let writers: Vec<_> = (0..100)
@@ -429,7 +421,7 @@ async fn a_hundred_parallel_writers_all_arrive_and_each_gets_a_token_of_its_own(
     assert_eq!(store.list(work.id, None, 200).await.unwrap().len(), 100);
 }
 
-async fn what_was_written_is_there_after_reopening(engine: &dyn Harness) {
+async fn what_was_written_is_there_after_reopening(engine: &dyn StoreHarness) {
     let ports = engine.open().await;
     let work = stored_calendar(&*ports.dav, "work").await;
     let object = event("a.ics", MONDAY);
@@ -442,24 +434,32 @@ async fn what_was_written_is_there_after_reopening(engine: &dyn Harness) {
     assert_eq!(ports.dav.object(work.id, "a.ics").await.unwrap(), Some(object));
 }
 
-suite!(
-    sqlite,
-    super::SqliteHarness::new(),
-    [
-        a_collection_is_found_by_home_kind_and_uri,
-        the_default_collection_is_listed_first_then_by_order_then_by_creation,
-        a_collection_cannot_be_created_twice,
-        properties_are_replaced_as_a_whole_and_count_as_a_change,
-        an_object_comes_back_byte_for_byte,
-        a_listing_pages_through_all_names_in_order,
-        a_write_whose_precondition_fails_changes_nothing,
-        a_batch_happens_as_a_whole_with_its_messages_or_not_at_all,
-        a_uid_belongs_to_one_object_of_a_collection,
-        a_query_by_time_finds_everything_that_may_lie_in_the_range,
-        few_and_many_matches_are_found_alike,
-        a_deleted_collection_takes_its_content_along,
-        of_a_hundred_writers_with_the_same_etag_one_wins,
-        a_hundred_parallel_writers_all_arrive_and_each_gets_a_token_of_its_own,
-        what_was_written_is_there_after_reopening,
-    ]
-);
+/// Makes the tests of one engine.
+macro_rules! over {
+    ($suite:ident, $engine:ident, $harness:expr) => {
+        $suite!(
+            $engine,
+            $harness,
+            [
+                a_collection_is_found_by_home_kind_and_uri,
+                the_default_collection_is_listed_first_then_by_order_then_by_creation,
+                a_collection_cannot_be_created_twice,
+                properties_are_replaced_as_a_whole_and_count_as_a_change,
+                an_object_comes_back_byte_for_byte,
+                a_listing_pages_through_all_names_in_order,
+                a_write_whose_precondition_fails_changes_nothing,
+                a_batch_happens_as_a_whole_with_its_messages_or_not_at_all,
+                a_uid_belongs_to_one_object_of_a_collection,
+                a_query_by_time_finds_everything_that_may_lie_in_the_range,
+                few_and_many_matches_are_found_alike,
+                a_deleted_collection_takes_its_content_along,
+                of_a_hundred_writers_with_the_same_etag_one_wins,
+                a_hundred_parallel_writers_all_arrive_and_each_gets_a_token_of_its_own,
+                what_was_written_is_there_after_reopening,
+            ]
+        );
+    };
+}
+over!(suite, sqlite, super::SqliteStore::new());
+over!(optional_suite, mongodb, super::MongoHarness::replica_set());
+over!(optional_suite, mongodb_standalone, super::MongoHarness::standalone());

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use convoke::store::{Change, Collection, DavStore, Expect, Op};
 
-use super::engines::{Harness, SqliteHarness};
 use super::samples::*;
-use super::suite;
+use super::store_engines::{MongoHarness, SqliteStore, StoreHarness};
+use super::{optional_suite, suite};
 
 async fn changes(store: &dyn DavStore, c: &Collection, since: u64) -> (Vec<String>, u64) {
     let changes = store.changes(c.id, since, 1000).await.unwrap().unwrap();
@@ -24,7 +24,7 @@ async fn put_all(store: &dyn DavStore, c: &Collection, names: &[&str]) {
     }
 }
 
-async fn each_name_is_told_once_with_its_latest_state(engine: &dyn Harness) {
+async fn each_name_is_told_once_with_its_latest_state(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     assert_eq!(changes(&*store, &work, 1).await, (vec![], 1));
@@ -41,7 +41,7 @@ async fn each_name_is_told_once_with_its_latest_state(engine: &dyn Harness) {
     assert_eq!(changes(&*store, &work, 9).await, (vec![], 9));
 }
 
-async fn a_name_that_came_back_is_not_told_as_gone(engine: &dyn Harness) {
+async fn a_name_that_came_back_is_not_told_as_gone(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     put_all(&*store, &work, &["a.ics"]).await;
@@ -53,7 +53,7 @@ async fn a_name_that_came_back_is_not_told_as_gone(engine: &dyn Harness) {
     assert_eq!(changes(&*store, &work, 4).await, (vec!["-a.ics".to_owned()], 5));
 }
 
-async fn from_the_beginning_only_what_exists_is_told(engine: &dyn Harness) {
+async fn from_the_beginning_only_what_exists_is_told(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     put_all(&*store, &work, &["a.ics", "b.ics", "c.ics"]).await;
@@ -63,7 +63,7 @@ async fn from_the_beginning_only_what_exists_is_told(engine: &dyn Harness) {
 }
 
 /// A client that follows truncated answers ends where one that got everything at once does, whatever happens meanwhile.
-async fn following_truncated_answers_leads_to_the_same_state(engine: &dyn Harness) {
+async fn following_truncated_answers_leads_to_the_same_state(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     let names: Vec<String> = (0..40).map(|n| format!("{n}.ics")).collect();
@@ -98,7 +98,7 @@ async fn following_truncated_answers_leads_to_the_same_state(engine: &dyn Harnes
     assert!(pages > 4);
 }
 
-async fn a_token_that_was_never_issued_is_refused(engine: &dyn Harness) {
+async fn a_token_that_was_never_issued_is_refused(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
     put_all(&*store, &work, &["a.ics"]).await;
@@ -108,7 +108,7 @@ async fn a_token_that_was_never_issued_is_refused(engine: &dyn Harness) {
     assert!(store.changes(calendar(work.home, "x").id, 1, 9).await.unwrap().is_none(), "no such collection");
 }
 
-async fn tokens_of_a_deleted_collection_mean_nothing_to_one_of_the_same_path(engine: &dyn Harness) {
+async fn tokens_of_a_deleted_collection_mean_nothing_to_one_of_the_same_path(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let old = stored_calendar(&*store, "work").await;
     put_all(&*store, &old, &["a.ics", "b.ics"]).await;
@@ -130,7 +130,7 @@ async fn tokens_of_a_deleted_collection_mean_nothing_to_one_of_the_same_path(eng
     assert!(store.changes(newer.id, first + 1, 9).await.unwrap().is_none());
 }
 
-async fn a_collection_counts_from_the_token_it_is_given(engine: &dyn Harness) {
+async fn a_collection_counts_from_the_token_it_is_given(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let mut imported = calendar(home(), "imported");
     imported.sync_token = 500;
@@ -140,16 +140,24 @@ async fn a_collection_counts_from_the_token_it_is_given(engine: &dyn Harness) {
     assert!(store.changes(imported.id, 499, 9).await.unwrap().is_none());
 }
 
-suite!(
-    sqlite,
-    super::SqliteHarness::new(),
-    [
-        each_name_is_told_once_with_its_latest_state,
-        a_name_that_came_back_is_not_told_as_gone,
-        from_the_beginning_only_what_exists_is_told,
-        following_truncated_answers_leads_to_the_same_state,
-        a_token_that_was_never_issued_is_refused,
-        tokens_of_a_deleted_collection_mean_nothing_to_one_of_the_same_path,
-        a_collection_counts_from_the_token_it_is_given,
-    ]
-);
+/// Makes the tests of one engine.
+macro_rules! over {
+    ($suite:ident, $engine:ident, $harness:expr) => {
+        $suite!(
+            $engine,
+            $harness,
+            [
+                each_name_is_told_once_with_its_latest_state,
+                a_name_that_came_back_is_not_told_as_gone,
+                from_the_beginning_only_what_exists_is_told,
+                following_truncated_answers_leads_to_the_same_state,
+                a_token_that_was_never_issued_is_refused,
+                tokens_of_a_deleted_collection_mean_nothing_to_one_of_the_same_path,
+                a_collection_counts_from_the_token_it_is_given,
+            ]
+        );
+    };
+}
+over!(suite, sqlite, super::SqliteStore::new());
+over!(optional_suite, mongodb, super::MongoHarness::replica_set());
+over!(optional_suite, mongodb_standalone, super::MongoHarness::standalone());

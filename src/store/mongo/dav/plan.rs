@@ -1,0 +1,467 @@
+//! What a batch does to the rows, decided without touching them: (what is there, batch) -> (what to write, what to answer).
+//!
+//! The operations are gone through in order against a picture of the collections and objects they name; what is left at the
+//! end is written once, however often the batch changed its mind on the way.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, DateTime, Document, doc};
+
+use super::collections::{self, Found, New, OURS};
+use super::load::{Loaded, PATHS, Path, Stored, path_id, path_of};
+use super::objects;
+use super::place::{Place, Shelf};
+use super::value;
+use crate::ids::CollectionId;
+use crate::store::{Batch, Collection, CollectionProps, Expect, Object, Op, WriteError, Written};
+
+/// What happened to an object (dav §14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Added = 1,
+    Modified = 2,
+    Deleted = 3,
+}
+
+/// A row of changes; its number is given when it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Change {
+    pub(super) id: ObjectId,
+    /// Empty for a change of the collection's own properties.
+    pub(super) uri: String,
+    pub(super) operation: Operation,
+}
+
+impl Change {
+    /// The row; `before` is the token before the change.
+    pub(super) fn row(&self, place: &Place, before: u64) -> Document {
+        doc! {
+            "_id": self.id,
+            place.shelf.changed(): place.id,
+            "uri": &self.uri,
+            "synctoken": value::count(before),
+            "operation": self.operation as i32,
+            // Ours: numbered in one step with the token.
+            OURS: true,
+        }
+    }
+}
+
+/// Changes of a collection that is there, which move its token.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Count {
+    pub(super) place: Place,
+    /// The token they build on, as it is stored.
+    pub(super) stored_token: Bson,
+    pub(super) from: u64,
+    pub(super) changes: Vec<Change>,
+}
+
+/// A change of rows that are there. Each can be done again without harm, and does nothing to a row that somebody else has
+/// changed since.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    Update { collection: String, filter: Document, update: Document, upsert: bool },
+    Delete { collection: String, filter: Document },
+    Insert { collection: String, row: Document },
+}
+
+/// What there is to write.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// In this order, before the new rows.
+    pub(super) steps: Vec<Step>,
+    /// New rows: collection and row. Those that make a path are last.
+    pub(super) rows: Vec<(&'static str, Document)>,
+    /// Tokens to move, at last.
+    pub(super) counts: Vec<Count>,
+    /// What to answer, as long as nobody else moves a token meanwhile.
+    pub(super) written: Written,
+    /// For each operation, the collection whose token it tells.
+    pub(super) tokens_of: Vec<CollectionId>,
+    /// Collections that are gone.
+    pub(super) gone: Vec<CollectionId>,
+}
+
+/// Where new ids and the time come from.
+pub(super) struct Source<'s> {
+    pub(super) new_id: &'s (dyn Fn() -> ObjectId + Sync),
+    pub(super) now: DateTime,
+}
+
+/// Plans a batch.
+pub(super) fn plan(loaded: &Loaded, batch: &Batch, source: &Source<'_>) -> Result<Plan, WriteError> {
+    let mut picture = Picture::of(loaded, source);
+    let mut written = Written::default();
+    let mut tokens_of = Vec::new();
+    for (index, op) in batch.ops.iter().enumerate() {
+        let (collection, existed) = picture.apply(index, op)?;
+        written.sync_tokens.push(picture.sketches[&collection].token);
+        written.existed.push(existed);
+        tokens_of.push(collection);
+    }
+    Ok(Plan { written, tokens_of, ..picture.into_plan() })
+}
+
+/// Where a collection comes from.
+enum Origin<'b> {
+    /// It was there before.
+    Found(&'b Found),
+    /// It was made by the batch.
+    New(Box<New>),
+}
+
+/// A collection while the batch goes on.
+struct Sketch<'b> {
+    origin: Origin<'b>,
+    alive: bool,
+    token: u64,
+    props: Option<CollectionProps>,
+    changes: Vec<Change>,
+}
+
+/// An object while the batch goes on.
+#[derive(Default)]
+struct Item<'b> {
+    /// Rows that were there before, the one that counts last.
+    rows: &'b [Stored],
+    /// ETag and UID, where it is there now.
+    now: Option<(String, String)>,
+    /// What the batch wrote last.
+    object: Option<&'b Object>,
+    touched: bool,
+}
+
+struct Picture<'b> {
+    loaded: &'b Loaded,
+    source: &'b Source<'b>,
+    sketches: HashMap<CollectionId, Sketch<'b>>,
+    items: BTreeMap<(CollectionId, &'b str), Item<'b>>,
+    /// Names by UID.
+    uids: HashMap<(CollectionId, String), BTreeSet<&'b str>>,
+    ids: HashSet<CollectionId>,
+    paths: HashSet<Path>,
+    retired: HashMap<Path, u64>,
+}
+
+impl<'b> Picture<'b> {
+    fn of(loaded: &'b Loaded, source: &'b Source<'b>) -> Self {
+        let sketch = |found: &'b Found| Sketch {
+            alive: true,
+            token: found.collection.sync_token,
+            origin: Origin::Found(found),
+            props: None,
+            changes: Vec::new(),
+        };
+        let mut picture = Self {
+            loaded,
+            source,
+            sketches: loaded.collections.iter().map(|(id, found)| (*id, sketch(found))).collect(),
+            items: BTreeMap::new(),
+            uids: HashMap::new(),
+            ids: loaded.ids.clone(),
+            paths: loaded.paths.clone(),
+            retired: loaded.retired.clone(),
+        };
+        for ((collection, name), rows) in &loaded.objects {
+            let Some(current) = rows.last() else { continue };
+            let now = Some((current.etag.clone(), current.uid.clone()));
+            picture.uids.entry((*collection, current.uid.clone())).or_default().insert(name);
+            picture.items.insert((*collection, name), Item { rows, now, object: None, touched: false });
+        }
+        picture
+    }
+
+    /// The collection whose token the operation tells, and whether the object was there.
+    fn apply(&mut self, index: usize, op: &'b Op) -> Result<(CollectionId, bool), WriteError> {
+        match op {
+            Op::CreateCollection(collection) => self.create(index, collection),
+            Op::SetProps { collection, props } => self.set_props(index, *collection, props),
+            Op::DeleteCollection(collection) => self.delete_collection(index, *collection),
+            Op::PutObject { collection, object, expect } => self.put(index, *collection, object, expect),
+            Op::DeleteObject { collection, name, expect } => self.delete(index, *collection, name, expect),
+        }
+    }
+
+    fn create(&mut self, index: usize, wanted: &Collection) -> Result<(CollectionId, bool), WriteError> {
+        let path = path_of(wanted);
+        if !self.ids.insert(wanted.id) || !self.paths.insert(path.clone()) {
+            return Err(WriteError::CollectionExists(index));
+        }
+        // Tokens of a deleted collection of this path must mean nothing here: count on from the last of them.
+        let token = wanted.sync_token.max(1).max(self.retired.get(&path).map_or(1, |last| last + 1));
+        let new = New {
+            collection: wanted.clone(),
+            principal: self.loaded.principals.get(&wanted.home).cloned().unwrap_or_default(),
+            oldest: token,
+            made: (self.source.new_id)(),
+        };
+        let sketch =
+            Sketch { origin: Origin::New(Box::new(new)), alive: true, token, props: None, changes: Vec::new() };
+        self.sketches.insert(wanted.id, sketch);
+        Ok((wanted.id, false))
+    }
+
+    fn alive(&mut self, index: usize, id: CollectionId) -> Result<&mut Sketch<'b>, WriteError> {
+        self.sketches.get_mut(&id).filter(|sketch| sketch.alive).ok_or(WriteError::NoCollection(index))
+    }
+
+    fn set_props(
+        &mut self,
+        index: usize,
+        id: CollectionId,
+        props: &CollectionProps,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        self.alive(index, id)?.props = Some(props.clone());
+        self.count(id, "", Operation::Modified);
+        Ok((id, true))
+    }
+
+    fn delete_collection(&mut self, index: usize, id: CollectionId) -> Result<(CollectionId, bool), WriteError> {
+        let sketch = self.alive(index, id)?;
+        sketch.alive = false;
+        let (token, path) = (sketch.token, path_of(sketch.collection()));
+        self.paths.remove(&path);
+        self.retired.insert(path, token);
+        for ((collection, _), item) in &mut self.items {
+            if *collection == id {
+                item.now = None;
+                item.object = None;
+            }
+        }
+        self.uids.retain(|(collection, _), _| *collection != id);
+        Ok((id, true))
+    }
+
+    fn put(
+        &mut self,
+        index: usize,
+        id: CollectionId,
+        object: &'b Object,
+        expect: &Expect,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        let is_inbox = self.alive(index, id)?.shelf() == Shelf::Boxes;
+        let (name, uid) = (object.meta.name.as_str(), object.meta.uid.0.as_str());
+        let before = self.items.get(&(id, name)).and_then(|item| item.now.clone());
+        check(index, before.as_ref().map(|(etag, _)| etag.as_str()), expect)?;
+        let has_it = self.uids.entry((id, uid.to_owned())).or_default();
+        if let Some(other) = has_it.iter().find(|other| **other != name)
+            && !is_inbox
+        {
+            return Err(WriteError::UidConflict { op: index, name: (*other).to_owned() });
+        }
+        has_it.insert(name);
+        if let Some((_, old)) = &before
+            && old != uid
+            && let Some(names) = self.uids.get_mut(&(id, old.clone()))
+        {
+            names.remove(name);
+        }
+        let item = self.items.entry((id, name)).or_default();
+        item.now = Some((object.meta.etag.clone(), uid.to_owned()));
+        item.object = Some(object);
+        item.touched = true;
+        self.count(id, name, if before.is_some() { Operation::Modified } else { Operation::Added });
+        Ok((id, before.is_some()))
+    }
+
+    fn delete(
+        &mut self,
+        index: usize,
+        id: CollectionId,
+        name: &'b str,
+        expect: &Expect,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        self.alive(index, id)?;
+        // Without an object only `Any` holds: there is nothing that `Absent` would delete.
+        let Some(item) = self.items.get_mut(&(id, name)).filter(|item| item.now.is_some()) else {
+            return if *expect == Expect::Any { Ok((id, false)) } else { Err(WriteError::Precondition(index)) };
+        };
+        check(index, item.now.as_ref().map(|(etag, _)| etag.as_str()), expect)?;
+        item.object = None;
+        item.touched = true;
+        if let Some((_, uid)) = item.now.take()
+            && let Some(names) = self.uids.get_mut(&(id, uid))
+        {
+            names.remove(name);
+        }
+        self.count(id, name, Operation::Deleted);
+        Ok((id, true))
+    }
+
+    /// Counts a change.
+    fn count(&mut self, id: CollectionId, uri: &str, operation: Operation) {
+        let change = Change { id: (self.source.new_id)(), uri: uri.to_owned(), operation };
+        if let Some(sketch) = self.sketches.get_mut(&id) {
+            sketch.changes.push(change);
+            sketch.token += 1;
+        }
+    }
+
+    /// What is left to write.
+    fn into_plan(self) -> Plan {
+        let mut plan = Plan::default();
+        let mut new = Vec::new();
+        for (id, sketch) in &self.sketches {
+            match &sketch.origin {
+                Origin::Found(found) if sketch.alive => plan.change(found, sketch, self.source),
+                Origin::Found(found) => {
+                    let subscriptions = self.loaded.subscriptions.get(id).map_or(&[][..], Vec::as_slice);
+                    plan.delete(found, subscriptions);
+                }
+                Origin::New(made) if sketch.alive => new.push((&**made, sketch)),
+                Origin::New(_) => {}
+            }
+        }
+        for ((id, _), item) in &self.items {
+            let sketch = &self.sketches[id];
+            if sketch.alive && item.touched {
+                plan.write_object(&sketch.place(), item, self.source);
+            }
+        }
+        for (path, token) in &self.retired {
+            if self.loaded.retired.get(path) != Some(token) {
+                let update = doc! { "$max": { "token": value::count(*token) } };
+                plan.update(PATHS, doc! { "_id": path_id(path) }, update, true);
+            }
+        }
+        // In the order of the operations, which is that of creation.
+        new.sort_by_key(|(made, _)| made.made.bytes());
+        for (made, sketch) in new {
+            plan.create(made, sketch, self.source);
+        }
+        plan
+    }
+}
+
+fn check(index: usize, etag: Option<&str>, expect: &Expect) -> Result<(), WriteError> {
+    let holds = match expect {
+        Expect::Any => true,
+        Expect::Absent => etag.is_none(),
+        Expect::Present => etag.is_some(),
+        Expect::Etag(wanted) => etag == Some(wanted),
+    };
+    if holds { Ok(()) } else { Err(WriteError::Precondition(index)) }
+}
+
+impl Sketch<'_> {
+    fn collection(&self) -> &Collection {
+        match &self.origin {
+            Origin::Found(found) => &found.collection,
+            Origin::New(new) => &new.collection,
+        }
+    }
+
+    fn shelf(&self) -> Shelf {
+        Shelf::of(self.collection().kind)
+    }
+
+    fn place(&self) -> Place {
+        match &self.origin {
+            Origin::Found(found) => found.place.clone(),
+            Origin::New(new) => new.place(),
+        }
+    }
+}
+
+impl Plan {
+    fn update(&mut self, collection: &str, filter: Document, update: Document, upsert: bool) {
+        self.steps.push(Step::Update { collection: collection.to_owned(), filter, update, upsert });
+    }
+
+    /// A collection that stays.
+    fn change(&mut self, found: &Found, sketch: &Sketch<'_>, source: &Source<'_>) {
+        if sketch.changes.is_empty() {
+            return;
+        }
+        if !found.has_row {
+            let row = New {
+                collection: found.collection.clone(),
+                principal: found.principal.clone(),
+                oldest: 1,
+                made: found.made,
+            };
+            for (collection, mut row) in row.rows() {
+                let id = row.remove("_id");
+                self.update(collection, doc! { "_id": id }, doc! { "$setOnInsert": row }, true);
+            }
+        }
+        if let Some(props) = &sketch.props {
+            for (collection, filter, update) in collections::set_props(found, props, (source.new_id)()) {
+                self.update(collection, filter, update, false);
+            }
+        }
+        self.counts.push(Count {
+            place: found.place.clone(),
+            stored_token: if found.has_row { found.stored_token.clone() } else { Bson::Int32(1) },
+            from: found.collection.sync_token,
+            changes: sketch.changes.clone(),
+        });
+    }
+
+    /// A collection that goes, with all that hangs on it: the path first.
+    fn delete(&mut self, found: &Found, subscriptions: &[(&'static str, Bson)]) {
+        let Place { shelf, id, .. } = found.place;
+        let mut delete = |collection: &str, filter: Document| {
+            self.steps.push(Step::Delete { collection: collection.to_owned(), filter });
+        };
+        match shelf {
+            Shelf::Calendars => delete("calendarinstances", doc! { "calendarid": id }),
+            Shelf::Books => delete("sharedaddressbooks", doc! { "addressbookid": id }),
+            Shelf::Boxes => {}
+        }
+        for (collection, subscription) in subscriptions {
+            delete(collection, doc! { "_id": subscription.clone() });
+        }
+        delete(shelf.heads(), doc! { "_id": id });
+        delete(shelf.objects(), found.place.all());
+        delete(shelf.changes(), doc! { shelf.changed(): id });
+        self.gone.push(found.collection.id);
+    }
+
+    /// An object as it is in the end.
+    fn write_object(&mut self, place: &Place, item: &Item<'_>, source: &Source<'_>) {
+        let objects = place.shelf.objects();
+        let Some(object) = item.object else {
+            return self.delete_rows(objects, item.rows);
+        };
+        let Some((current, doubles)) = item.rows.split_last() else {
+            let row = objects::new_row(place, object, (source.new_id)(), source.now);
+            return self.rows.push((objects, row));
+        };
+        self.delete_rows(objects, doubles);
+        let filter = doc! {
+            "_id": current.id.clone(),
+            "etag": current.stored_etag.clone(),
+            "convoke.rev": current.rev.clone(),
+        };
+        let fields = objects::fields(place.shelf, object, (source.new_id)());
+        self.update(objects, filter, objects::as_update(fields), false);
+    }
+
+    fn delete_rows(&mut self, collection: &str, rows: &[Stored]) {
+        if !rows.is_empty() {
+            let ids: Vec<Bson> = rows.iter().map(|row| row.id.clone()).collect();
+            let filter = doc! { "_id": { "$in": ids } };
+            self.steps.push(Step::Delete { collection: collection.to_owned(), filter });
+        }
+    }
+
+    /// A new collection, with the changes it has seen already.
+    fn create(&mut self, new: &New, sketch: &Sketch<'_>, source: &Source<'_>) {
+        let place = new.place();
+        for (change, before) in sketch.changes.iter().zip(new.oldest..) {
+            self.rows.push((place.shelf.changes(), change.row(&place, before)));
+        }
+        let mut collection = new.collection.clone();
+        collection.sync_token = sketch.token;
+        if let Some(props) = &sketch.props {
+            collection.props = props.clone();
+        }
+        // Whoever makes the same path at the same time, in another collection of rows, changes this row, too.
+        let path = doc! { "_id": path_id(&path_of(&collection)) };
+        self.update(PATHS, path, doc! { "$set": { "made": (source.new_id)() } }, true);
+        self.rows.extend(New { collection, ..new.clone() }.rows());
+    }
+}
