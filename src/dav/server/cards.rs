@@ -8,6 +8,7 @@ use http::{Response, StatusCode};
 use super::accept::Accept;
 use super::access::write_failed;
 use super::call::Call;
+use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions, PRODID, stored, text_limits};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::precondition::etag_of;
@@ -183,20 +184,16 @@ impl Call {
             if current.as_ref().is_some_and(|o| o.meta.uid != uid) {
                 return Err(self.other_uid());
             }
-            let meta = ObjectMeta {
-                name: self.name().to_owned(),
-                etag: etag_of(&data),
-                size: data.len() as u64,
-                modified: self.inner().env.now(),
-                component: "VCARD".to_owned(),
-                uid,
-                first_occurrence: None,
-                last_occurrence: None,
-            };
-            let etag = (!draft.rewritten && data == draft.uploaded).then(|| meta.etag.clone());
+            let etag = (!draft.rewritten && data == draft.uploaded).then(|| etag_of(&data));
+            let book = Book::of(&collection, &self.who);
+            let publish = vec![match &current {
+                Some(_) => book.card_updated(self.name(), &data),
+                None => book.card_created(self.name(), &data),
+            }];
             let expect = current.as_ref().map_or(Expect::Absent, |o| Expect::Etag(o.meta.etag.clone()));
-            let ops = vec![Op::PutObject { collection: collection.id, object: Object { meta, data }, expect }];
-            match store.write(Batch { ops, publish: Vec::new() }).await {
+            let object = object_of(self.name(), data, uid, self.inner().env.now());
+            let ops = vec![Op::PutObject { collection: collection.id, object, expect }];
+            match store.write(Batch { ops, publish }).await {
                 Ok(_) => {
                     let status = if current.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
                     return Ok(stored(status, etag.as_deref(), "vCard", &draft.warnings));
@@ -215,6 +212,21 @@ impl Call {
         DavError::forbidden("The card that is there has another UID")
             .because(Condition::Href("card:no-uid-conflict", href))
     }
+}
+
+/// A card as the store keeps it.
+pub(super) fn object_of(name: &str, data: String, uid: Uid, now: chrono::DateTime<chrono::Utc>) -> Object {
+    let meta = ObjectMeta {
+        name: name.to_owned(),
+        etag: etag_of(&data),
+        size: data.len() as u64,
+        modified: now,
+        component: "VCARD".to_owned(),
+        uid,
+        first_occurrence: None,
+        last_occurrence: None,
+    };
+    Object { meta, data }
 }
 
 /// An uploaded card that was read and checked.
@@ -280,7 +292,10 @@ fn read_json(uploaded: &str) -> Result<Card, DavError> {
 
 fn refused(fault: &Fault) -> DavError {
     match fault {
-        Fault::OtherVersion(_) => not_a_card("card:supported-address-data", fault),
+        // RFC 6352 §6.3.2.1: a precondition by name, for the card itself may be fine.
+        Fault::OtherVersion(_) => {
+            DavError::forbidden(fault.to_string()).because(Condition::Empty("card:supported-address-data"))
+        }
         _ => DavError::bad_request(format!("Validation error in vCard: {fault}"))
             .because(Condition::Empty("card:valid-address-data")),
     }

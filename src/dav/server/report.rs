@@ -131,7 +131,8 @@ impl Members {
 
     /// Writes the member `name` of the collection at `base`.
     pub(super) fn write(&self, base: &str, resource: &Resource<'_>, name: &str, w: &mut Writer) {
-        let scene = Scene { server: &self.server.0, who: &self.who, is_owner: true, data: self.data.as_ref() };
+        let is_owner = !matches!(resource, Resource::Object(c, ..) if c.home == self.who.domain_home());
+        let scene = Scene { server: &self.server.0, who: &self.who, is_owner, data: self.data.as_ref() };
         let mut href = base.to_owned();
         push_segment(&mut href, name);
         let (book, meta, data) = match resource {

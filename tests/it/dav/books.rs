@@ -110,7 +110,8 @@ async fn everybody_has_two_books_that_cannot_go() {
         root("d:mkcol")
     );
     client.send("MKCOL", &home, &[], &book).await.expect(405);
-    client.send("MKCOL", &format!("{contacts}/nested/"), &[], &book).await.expect(403);
+    let nested = client.send("MKCOL", &format!("{contacts}/nested/"), &[], &book).await.expect(403);
+    assert!(nested.body.contains("<card:addressbook-collection-location-ok "), "{}", nested.body);
     client.send("MKCOL", &contacts, &[], &book).await.expect(405);
 }
 
