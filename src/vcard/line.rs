@@ -5,6 +5,11 @@ use crate::ical::{Property, split_value, unescape_text};
 /// Words that vCard 2.1 wrote as parameters without a name and that are no types.
 const ENCODINGS: [&str; 5] = ["BASE64", "B", "QUOTED-PRINTABLE", "8BIT", "7BIT"];
 
+/// Whether a parameter without a name tells how the value is written.
+pub(super) fn is_encoding(word: &str) -> bool {
+    ENCODINGS.iter().any(|encoding| word.eq_ignore_ascii_case(encoding))
+}
+
 /// A property of a card: its name may carry a group (`item1.TEL`), and its parameters may lack names (`TEL;HOME:`), as in
 /// version 2.1, whose habits live on.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +49,7 @@ impl<'a> Line<'a> {
     /// The types, in the order written: values of TYPE, and words without a name.
     pub fn types(self) -> impl Iterator<Item = &'a str> {
         self.0.params().iter().flat_map(|param| {
-            let unnamed = param.values.is_empty() && !ENCODINGS.iter().any(|word| param.is(word));
+            let unnamed = param.values.is_empty() && !is_encoding(&param.name);
             // `TYPE="home,work"` means both (RFC 6350 §5.6 shows it so).
             let values = if param.is("TYPE") { param.values.as_slice() } else { &[] };
             let values = values.iter().flat_map(|v| v.split(',')).map(str::trim).filter(|t| !t.is_empty());

@@ -39,7 +39,7 @@ pub(super) fn lines(
         "BDAY" | "ANNIVERSARY" | "DEATHDATE" => date(&mut draft),
         "REV" => draft.revision(Format::Extended),
         "GENDER" => draft.value = gender(&draft.value),
-        "TEL" => telephone(&mut draft),
+        "TEL" => draft.plain_number(),
         "GEO" => position(&mut draft),
         "TZ" => zone(&mut draft),
         _ => {}
@@ -160,14 +160,6 @@ fn date(draft: &mut Draft) {
             draft.set("VALUE", "text");
             draft.value = moment.write(Format::Basic);
         }
-    }
-}
-
-/// 3.0 shows the value as it is: a number without `tel:` is one to read and to dial.
-fn telephone(draft: &mut Draft) {
-    if let (true, Some(number)) = (draft.has_value_type("uri"), draft.value.strip_prefix("tel:")) {
-        draft.value = escape_text(number);
-        draft.take("VALUE");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::ical::{Param, Property, escape_text, unescape_text};
 use crate::vcard::date::{Format, Moment, Time};
-use crate::vcard::line::Line;
+use crate::vcard::line::{Line, is_encoding};
 use crate::vcard::media::plain_uri;
 
 /// Properties whose value is an address in either version, by their names in 4.0.
@@ -71,7 +71,7 @@ impl Draft {
     /// Gives parameters without a name the one they stand for, and drops what is settled: everything is UTF-8.
     pub(super) fn name_parameters(&mut self) {
         for param in self.params.iter_mut().filter(|p| p.values.is_empty()) {
-            let name = if param.is("BASE64") || param.is("QUOTED-PRINTABLE") { "ENCODING" } else { "TYPE" };
+            let name = if is_encoding(&param.name) { "ENCODING" } else { "TYPE" };
             param.values = vec![std::mem::replace(&mut param.name, name.to_owned())];
         }
         self.take("CHARSET");
@@ -95,6 +95,14 @@ impl Draft {
         if ADDRESSES.iter().any(|n| self.name.eq_ignore_ascii_case(n)) && !self.has_value_type("text") {
             self.drop_value_type(&["uri", "url"]);
             self.value = plain_uri(&self.value).into_owned();
+        }
+    }
+
+    /// A telephone number of 3.0 is text, which readers show as it is: one without `tel:` is one to read and to dial.
+    pub(super) fn plain_number(&mut self) {
+        if let (true, Some(number)) = (self.has_value_type("uri"), self.value.strip_prefix("tel:")) {
+            self.value = escape_text(number);
+            self.take("VALUE");
         }
     }
 

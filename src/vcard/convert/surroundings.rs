@@ -1,6 +1,7 @@
 //! What the other lines of a card mean for one of them, found out once: a card can have very many lines.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::ANNIVERSARY_LABEL;
 use crate::ical::{Component, Property};
@@ -28,26 +29,21 @@ impl<'a> Surroundings<'a> {
         let labels = Labels::of(card);
         let lines = || card.properties().map(Line::new).enumerate();
         let mut firsts = HashMap::new();
-        let mut waiting: HashMap<Setting, Vec<usize>> = HashMap::new();
+        let mut unlabelled = BTreeMap::new();
         let mut anniversary = None;
         for (place, line) in lines() {
             let name = line.name().to_ascii_uppercase();
             if name == "ADR" && line.property().get_param("LABEL").is_none() {
-                waiting.entry(setting(line)).or_default().push(place);
+                unlabelled.insert(place, setting(line));
             }
             if name == "X-ABDATE" && anniversary.is_none() && labels.get(line) == Some(ANNIVERSARY_LABEL) {
                 anniversary = Some(place);
             }
             firsts.entry(name).or_insert((place, line.property()));
         }
-        waiting.values_mut().for_each(|places| places.reverse());
-        let (mut label_of_address, mut taken) = (HashMap::new(), HashSet::new());
-        for (place, line) in lines().filter(|(_, line)| line.is("LABEL")) {
-            if let Some(address) = waiting.get_mut(&setting(line)).and_then(Vec::pop) {
-                label_of_address.insert(address, line.property());
-                taken.insert(place);
-            }
-        }
+        let label_of_address = pair(&unlabelled, lines().filter(|(_, line)| line.is("LABEL")));
+        let taken = label_of_address.values().map(|(place, _)| *place).collect();
+        let label_of_address = label_of_address.into_iter().map(|(address, (_, label))| (address, label)).collect();
         Self { labels, firsts, label_of_address, taken, anniversary }
     }
 
@@ -76,6 +72,38 @@ impl<'a> Surroundings<'a> {
         let others = ["ANNIVERSARY", "X-ANNIVERSARY"];
         self.anniversary == Some(place) && others.iter().all(|name| self.first(name).is_none())
     }
+}
+
+/// Which LABEL belongs to which ADR, by the place of the latter: one right after an ADR of its setting to that; any other to
+/// the first ADR of its setting that is left.
+fn pair<'a>(
+    addresses: &BTreeMap<usize, Setting>,
+    labels: impl Iterator<Item = (usize, Line<'a>)>,
+) -> HashMap<usize, (usize, &'a Property)> {
+    let mut pairs = HashMap::new();
+    let mut waiting: HashMap<&Setting, VecDeque<usize>> = HashMap::new();
+    for (place, setting) in addresses {
+        waiting.entry(setting).or_default().push_back(*place);
+    }
+    let mut left = Vec::new();
+    for (place, line) in labels {
+        match place.checked_sub(1).filter(|before| addresses.get(before) == Some(&setting(line))) {
+            Some(address) => {
+                pairs.insert(address, (place, line.property()));
+            }
+            None => left.push((place, line)),
+        }
+    }
+    for (place, line) in left {
+        let Some(places) = waiting.get_mut(&setting(line)) else { continue };
+        while let Some(address) = places.pop_front() {
+            if let Entry::Vacant(free) = pairs.entry(address) {
+                free.insert((place, line.property()));
+                break;
+            }
+        }
+    }
+    pairs
 }
 
 fn setting(line: Line<'_>) -> Setting {

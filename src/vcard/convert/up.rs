@@ -50,6 +50,7 @@ pub(super) fn line(around: &Surroundings<'_>, place: usize, property: &Property)
             // The type of every address of mail there is; 4.0 has no word for it.
             draft.take_type("internet");
         }
+        "TEL" => draft.plain_number(),
         "BDAY" | "ANNIVERSARY" | "DEATHDATE" => date(property, &mut draft),
         "REV" => draft.revision(Format::Basic),
         "GEO" => position(&mut draft),
@@ -174,12 +175,17 @@ fn position(draft: &mut Draft) {
     }
 }
 
-/// An offset is the usual form of TZ in 3.0, a name in 4.0.
+/// An offset is the usual form of TZ in 3.0, a name in 4.0; one that is called text is an offset all the same.
 fn zone(draft: &mut Draft) {
-    if draft.has_value_type("text") {
-        draft.take("VALUE");
-    } else if let (None, Some(offset)) = (draft.param("VALUE"), Offset::parse(&draft.value)) {
-        draft.set("VALUE", "utc-offset");
-        draft.value = offset.write(Format::Basic);
+    let is_text = draft.has_value_type("text");
+    match Offset::parse(&draft.value) {
+        Some(offset) if is_text || draft.param("VALUE").is_none() => {
+            draft.set("VALUE", "utc-offset");
+            draft.value = offset.write(Format::Basic);
+        }
+        None if is_text => {
+            draft.take("VALUE");
+        }
+        _ => {}
     }
 }

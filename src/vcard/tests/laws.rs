@@ -104,10 +104,14 @@ const FOUR: [&str; 38] = [
 ];
 
 /// Lines as programs write them that have read no RFC.
-const WILD: [&str; 34] = [
+const WILD: [&str; 38] = [
     "TEL;HOME;VOICE:1",
     "tel;type=\"home,Voice\",pref:2",
     "EMAIL;INTERNET;PREF:x@example.org",
+    "TEL;VALUE=uri:tel:+1-418-656-9254;ext=102",
+    "TZ;VALUE=text:-05:00",
+    "NOTE;8BIT;CHARSET=UTF-8:x",
+    "LABEL;PREF=7:before its address",
     "FN;CHARSET=UTF-8:Zoé",
     "N:;;;;",
     "N:",
