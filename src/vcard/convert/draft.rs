@@ -100,7 +100,7 @@ impl Draft {
 
     /// A telephone number of 3.0 is text, which readers show as it is: one without `tel:` is one to read and to dial.
     pub(super) fn plain_number(&mut self) {
-        if let (true, Some(number)) = (self.has_value_type("uri"), self.value.strip_prefix("tel:")) {
+        if let (true, Some(number)) = (self.has_value_type("uri"), plain_uri(&self.value).strip_prefix("tel:")) {
             self.value = escape_text(number);
             self.take("VALUE");
         }

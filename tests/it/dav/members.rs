@@ -6,10 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use convoke::clock::{Clock, CountingEntropy, Env, ManualClock};
 use convoke::dav::Actor;
 use convoke::dav::server::{Server, Settings};
-use convoke::store::{DirectoryStore as _, User};
+use convoke::store::mongo::MongoDav;
+use convoke::store::{DirectoryStore as _, Domain, User};
+use mongodb::bson::{Document, doc};
 use serde_json::json;
 
 use super::{ALICE, BOB, CAROL, Client, DOMAIN, EVE, OTHER_DOMAIN, World, payload, root};
+use crate::mongo_support::{REPLICA_SET, STANDALONE, TestMongo};
 
 /// A clock that a test moves.
 #[derive(Clone)]
@@ -55,9 +58,8 @@ fn person(id: &str, email: &str, first: &str, last: &str) -> User {
 
 /// What changed since a token, as names and statuses, and the new token.
 async fn changes(client: &Client<'_>, token: &str) -> (Vec<String>, String) {
-    let body = format!(
-        "<d:sync-token>{token}</d:sync-token><d:sync-level>1</d:sync-level><d:prop><d:getetag/></d:prop>"
-    );
+    let body =
+        format!("<d:sync-token>{token}</d:sync-token><d:sync-level>1</d:sync-level><d:prop><d:getetag/></d:prop>");
     let answer = client.report(&book(), "d:sync-collection", &body).await.responses();
     let (responses, token) = answer.split_once("<d:sync-token>").unwrap();
     let one = |response: &str| {
@@ -137,11 +139,8 @@ async fn reports_work_on_it_as_on_any_book() {
     let by_mail = "<d:prop><d:getetag/></d:prop><card:filter><card:prop-filter name=\"EMAIL\">\
                    <card:text-match match-type=\"starts-with\">BOB@</card:text-match></card:prop-filter></card:filter>";
     assert_eq!(alice.report(&book(), "card:addressbook-query", by_mail).await.hrefs(), [card(BOB)]);
-    let wanted = format!(
-        "<d:prop><card:address-data/></d:prop><d:href>{}</d:href><d:href>{}</d:href>",
-        card(BOB),
-        card(EVE)
-    );
+    let wanted =
+        format!("<d:prop><card:address-data/></d:prop><d:href>{}</d:href><d:href>{}</d:href>", card(BOB), card(EVE));
     let answer = alice.report(&book(), "card:addressbook-multiget", &wanted).await.responses();
     assert!(answer.contains("VERSION:3.0") && answer.contains("FN:Bob Durand"), "{answer}");
     assert!(answer.contains(&format!("<d:href>{}</d:href><d:status>HTTP/1.1 404 Not Found", card(EVE))), "{answer}");
@@ -275,4 +274,38 @@ async fn its_changes_are_published_once_in_the_name_of_the_domain() {
     let told = world.published().await;
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].topic.name(), payload(&told[0])), ("sabre:contact:deleted", &bob));
+}
+
+/// The book is in the row where esn-sabre looks for it, which may have put cards of its own there.
+#[tokio::test]
+async fn on_mongodb_it_is_the_domain_s_and_leaves_the_cards_of_others_alone() {
+    for variable in [REPLICA_SET, STANDALONE] {
+        let Some(databases) = TestMongo::on(variable) else { return };
+        let mongo = databases.connect().await;
+        let domain = Domain { id: DOMAIN.parse().unwrap(), name: "example.org".parse().unwrap() };
+        mongo.add_domain(&domain).await.unwrap();
+        mongo.add_user(&person(ALICE, "alice@example.org", "Alice", "Martin")).await.unwrap();
+        let store = Arc::new(MongoDav::open(mongo.clone()).await.unwrap());
+        let clock = Arc::new(ManualClock::at("2026-11-21T06:20:15Z".parse().unwrap()));
+        let env = Env::new(Moved(clock.clone()), CountingEntropy::default());
+        let mut world = World::new().await;
+        world.upstream = Server::new(store, Arc::new(mongo.clone()), env, Settings::default()).into_upstream();
+        let alice = world.alice();
+        assert_eq!(alice.propfind(&book(), "1", "<d:getetag/>").await.hrefs(), [book(), card(ALICE)]);
+        let books = mongo.dav().collection::<Document>("addressbooks");
+        let row = books.find_one(doc! { "uri": "domain-members" }).await.unwrap().unwrap();
+        assert_eq!(row.get_str("principaluri").unwrap(), format!("principals/domains/{DOMAIN}"));
+        let text = "BEGIN:VCARD\r\nVERSION:4.0\r\nUID:ldap-7\r\nFN:Grace\r\nEND:VCARD\r\n";
+        let theirs = doc! {
+            "addressbookid": row.get_object_id("_id").unwrap(), "uri": "ldap-7.vcf", "carddata": text,
+            "lastmodified": 1, "size": i32::try_from(text.len()).unwrap(), "etag": "\"0123456789abcdef0123456789abcdef\"",
+        };
+        mongo.dav().collection::<Document>("cards").insert_one(theirs).await.unwrap();
+        mongo.add_user(&person(BOB, "bob@example.org", "Bob", "Durand")).await.unwrap();
+        mongo.remove_user(ALICE.parse().unwrap()).await.unwrap();
+        clock.advance(TimeDelta::seconds(10));
+        let bob = world.bob();
+        let listed = bob.propfind(&book(), "1", "<d:getetag/>").await.hrefs();
+        assert_eq!(listed, [book(), card(BOB), format!("{}ldap-7.vcf", book())]);
+    }
 }
