@@ -7,11 +7,15 @@ convoke=${CONVOKE_BINARY:?}
 name=bench-$(basename "$(dirname "$folder")")-$(basename "$folder")
 name=${name//[^a-zA-Z0-9-]/-}
 name=${name,,}
-if [[ ! -e $folder/convoke.toml ]]; then
-  mkdir -p "$folder"
+begins=false
+[[ -e $folder ]] || begins=true
+mkdir -p "$folder"
+if $begins; then
   curl -sf -X PUT -u "$CONVOKE_TEST_RABBITMQ_USER:$CONVOKE_TEST_RABBITMQ_PASSWORD" -H 'content-type: application/json' -d '{}' \
     "${CONVOKE_TEST_RABBITMQ_MANAGEMENT_URL%/}/api/vhosts/$name"
-  cat >"$folder/convoke.toml" <<CONF
+fi
+# Each start has a port of its own.
+cat >"$folder/convoke.toml" <<CONF
 [engine]
 store = "mongodb"
 queue = "rabbitmq"
@@ -44,6 +48,7 @@ bus_name = "$name"
 [log]
 filter = "warn"
 CONF
+if $begins; then
   printf 'alice\n' | "$convoke" --config "$folder/convoke.toml" user add alice@example.org --id 6650c0ffee0123456789a11c --password-stdin >/dev/null
 fi
 exec "$convoke" --config "$folder/convoke.toml" serve

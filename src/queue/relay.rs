@@ -91,13 +91,28 @@ async fn send(store: &dyn OutgoingStore, queue: &SharedQueue, taken: Vec<Outgoin
     }
     let (ids, messages): (Vec<String>, Vec<Message>) = taken.into_iter().map(|o| (o.id, o.message)).unzip();
     let mut outage = Outage::default();
-    while let Err(error) = queue.publish(&messages).await {
-        outage.wait("outgoing messages wait for the queue", &error).await;
+    match queue.publish(&messages).await {
+        Ok(()) => sent(store, &ids).await,
+        // Part of it may have arrived. One at a time from here, so that none goes out again and again for the sake of
+        // another that is refused.
+        Err(error) => {
+            outage.wait("outgoing messages wait for the queue", &error).await;
+            for (id, message) in ids.iter().zip(&messages) {
+                while let Err(error) = queue.publish(std::slice::from_ref(message)).await {
+                    outage.wait("outgoing messages wait for the queue", &error).await;
+                }
+                outage.over();
+                sent(store, std::slice::from_ref(id)).await;
+            }
+        }
     }
-    outage.over();
-    metrics::counter!("convoke_relay_sent_total").increment(messages.len() as u64);
+}
+
+/// Forgets what was sent.
+async fn sent(store: &dyn OutgoingStore, ids: &[String]) {
+    metrics::counter!("convoke_relay_sent_total").increment(ids.len() as u64);
     let mut outage = Outage::default();
-    while let Err(error) = store.sent(&ids).await {
+    while let Err(error) = store.sent(ids).await {
         outage.wait("messages that were sent are not forgotten yet", &error).await;
     }
     outage.over();

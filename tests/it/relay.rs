@@ -70,6 +70,13 @@ async fn until_nothing_waits(store: &dyn OutgoingStore) {
     tokio::time::timeout(LONG, emptied).await.expect("everything is sent and forgotten");
 }
 
+/// How a queue publishes that is another one else.
+#[async_trait]
+trait Publish: Send + Sync + 'static {
+    fn queue(&self) -> &SharedQueue;
+    async fn publish(&self, messages: &[Message]) -> Result<(), QueueError>;
+}
+
 /// A queue that is away for the first calls.
 struct Away {
     queue: SharedQueue,
@@ -77,27 +84,39 @@ struct Away {
 }
 
 #[async_trait]
-impl Queue for Away {
+impl Publish for Away {
+    fn queue(&self) -> &SharedQueue {
+        &self.queue
+    }
     async fn publish(&self, messages: &[Message]) -> Result<(), QueueError> {
         if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             return Err(QueueError("away".into()));
         }
         self.queue.publish(messages).await
     }
+}
+
+struct Through<P>(P);
+
+#[async_trait]
+impl<P: Publish> Queue for Through<P> {
+    async fn publish(&self, messages: &[Message]) -> Result<(), QueueError> {
+        Publish::publish(&self.0, messages).await
+    }
     async fn bind(&self, consumer: &ConsumerSpec) -> Result<(), QueueError> {
-        self.queue.bind(consumer).await
+        self.0.queue().bind(consumer).await
     }
     async fn receive(&self, consumer: &ConsumerSpec, most: usize) -> Result<Vec<Delivery>, QueueError> {
-        self.queue.receive(consumer, most).await
+        self.0.queue().receive(consumer, most).await
     }
     async fn extend(&self, consumer: &ConsumerSpec, id: u64) -> Result<(), QueueError> {
-        self.queue.extend(consumer, id).await
+        self.0.queue().extend(consumer, id).await
     }
     fn visibility(&self) -> Duration {
-        self.queue.visibility()
+        self.0.queue().visibility()
     }
     async fn settle(&self, consumer: &ConsumerSpec, id: u64, how: Settlement) -> Result<(), QueueError> {
-        self.queue.settle(consumer, id, how).await
+        self.0.queue().settle(consumer, id, how).await
     }
     async fn dead_letters(
         &self,
@@ -105,16 +124,16 @@ impl Queue for Away {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, QueueError> {
-        self.queue.dead_letters(consumer, before, limit).await
+        self.0.queue().dead_letters(consumer, before, limit).await
     }
     async fn redeliver(&self, dead: u64) -> Result<bool, QueueError> {
-        self.queue.redeliver(dead).await
+        self.0.queue().redeliver(dead).await
     }
     async fn discard(&self, dead: u64) -> Result<bool, QueueError> {
-        self.queue.discard(dead).await
+        self.0.queue().discard(dead).await
     }
     async fn depths(&self) -> Result<Vec<QueueDepth>, QueueError> {
-        self.queue.depths().await
+        self.0.queue().depths().await
     }
 }
 
@@ -151,7 +170,7 @@ async fn what_was_written_arrives_in_order_and_is_forgotten() {
     from.sqlite.publish(&messages[..50]).await.unwrap();
     assert_eq!(store.waiting().await.unwrap().0, 50);
     // Away at first.
-    let away: SharedQueue = Arc::new(Away { queue: target.clone(), left: AtomicUsize::new(3) });
+    let away: SharedQueue = Arc::new(Through(Away { queue: target.clone(), left: AtomicUsize::new(3) }));
     let (stop, running) = start(store.clone(), away);
     from.sqlite.publish(&messages[50..]).await.unwrap();
     let seen = drain(&target, &one, 100).await;
@@ -160,6 +179,52 @@ async fn what_was_written_arrives_in_order_and_is_forgotten() {
         assert!(of_key.is_sorted() && of_key.len() >= 14, "{key}: {of_key:?}");
     }
     until_nothing_waits(&*store).await;
+    drop(stop);
+    running.await.unwrap();
+}
+
+/// A queue that takes what comes before a message, and refuses that one for the first times.
+struct Picky {
+    queue: SharedQueue,
+    refused: u64,
+    left: AtomicUsize,
+    published: AtomicUsize,
+}
+
+#[async_trait]
+impl Publish for Picky {
+    fn queue(&self) -> &SharedQueue {
+        &self.queue
+    }
+    async fn publish(&self, messages: &[Message]) -> Result<(), QueueError> {
+        let at = messages.iter().position(|m| m.payload["n"] == self.refused).unwrap_or(messages.len());
+        self.published.fetch_add(at, Ordering::SeqCst);
+        self.queue.publish(&messages[..at]).await?;
+        if at == messages.len() {
+            return Ok(());
+        }
+        if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            return Err(QueueError("refused".into()));
+        }
+        self.published.fetch_add(messages.len() - at, Ordering::SeqCst);
+        self.queue.publish(&messages[at..]).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_message_that_is_refused_does_not_repeat_the_others() {
+    let (from, to) = (database(), database());
+    let store = Arc::new(SqliteOutgoing::enter(from.sqlite.clone()).await.unwrap());
+    let target: SharedQueue = Arc::new(to.sqlite.clone());
+    target.bind(&spec("test:one")).await.unwrap();
+    from.sqlite.publish(&(0..20).map(|n| created(&n.to_string(), n)).collect::<Vec<_>>()).await.unwrap();
+    let picky = Picky { queue: target.clone(), refused: 10, left: AtomicUsize::new(5), published: AtomicUsize::new(0) };
+    let picky = Arc::new(Through(picky));
+    let (stop, running) = start(store.clone(), picky.clone());
+    until_nothing_waits(&*store).await;
+    let seen: BTreeSet<u64> = drain(&target, &spec("test:one"), 20).await.into_iter().map(|(_, n)| n).collect();
+    assert!(seen.into_iter().eq(0..20));
+    assert_eq!(picky.0.published.load(Ordering::SeqCst), 30, "the ten before it twice, and each other one once");
     drop(stop);
     running.await.unwrap();
 }

@@ -2,7 +2,7 @@
 //!
 //! A row tells the token before the change, so a client at `n` is told of the rows from `n` on. esn-sabre writes the row and
 //! moves the token in two steps: a row of its may appear when a client is past its number already. Rows that are not ours
-//! and a moment old are therefore told again to clients that are a little ahead of them.
+//! are therefore told again to a client that is a little ahead of them, where they may be younger than what it has seen.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::store::{Change, Changes};
 
 /// How far behind a client's token a late row may be.
 const LATE: u64 = 64;
-/// How long after a row was made it may be told once more.
+/// How long a row counts as new whatever the clocks of those who write say.
 const MOMENT: Duration = Duration::from_secs(30);
 /// Names that may share a number, where several programs counted at the same time.
 const SHARED: usize = 64;
@@ -54,17 +54,15 @@ impl MongoDav {
         if since > token || since < found.oldest || !self.reaches_back(&found, since).await? {
             return Ok(None);
         }
-        let most = limit.saturating_add(SHARED);
-        let (mut last, truncated) = cut(self.last_changes(&found.place, since, token, most).await?, limit);
-        if !truncated {
-            for late in self.late_changes(&found.place, since).await? {
-                if last.len() < limit && !last.iter().any(|l| l.uri == late.uri) {
-                    last.insert(0, late);
-                }
-            }
-        }
+        // These first, whatever the limit: on the next page the client is farther from them.
+        let mut told = self.late_changes(&found.place, since).await?;
+        let room = limit.saturating_sub(told.len()).max(1);
+        let most = room.saturating_add(SHARED);
+        let (last, truncated) = cut(self.last_changes(&found.place, since, token, most).await?, room);
         let token = if truncated { last.last().map_or(since, |l| l.token) } else { token };
-        let changes = self.as_they_are(&found.place, last).await?;
+        told.retain(|late| !last.iter().any(|l| l.uri == late.uri));
+        told.extend(last);
+        let changes = self.as_they_are(&found.place, told).await?;
         Ok(Some(Changes { changes, token, truncated }))
     }
 
@@ -97,24 +95,29 @@ impl MongoDav {
         Ok(rows.iter().filter_map(last).collect())
     }
 
-    /// Names in rows of others that are a moment old and numbered before a token.
+    /// Names in rows of others that are numbered before a token, and may have appeared when it had been told.
     async fn late_changes(&self, place: &Place, since: u64) -> Result<Vec<Last>, Failure> {
+        let before = doc! { "$lt": value::count(since) };
+        let changes = self.mongo.dav().collection::<Document>(place.shelf.changes());
+        // Whoever holds the token has seen this row, and was told nothing before it was there.
+        let counted = doc! { place.shelf.changed(): place.id, "synctoken": before };
+        let counted = changes.find_one(counted).sort(doc! { "synctoken": -1, "_id": 1 }).projection(doc! { "_id": 1 });
+        let Some(counted) = self.mongo.timed(counted).await? else { return Ok(Vec::new()) };
+        let counted = counted.get_object_id("_id").map_or(0, |id| id.timestamp().timestamp_millis() / 1000);
         let moment = (self.mongo.env().now() - MOMENT).timestamp();
-        let mut newer = [0; 12];
-        newer[..4].copy_from_slice(&u32::try_from(moment).unwrap_or(0).to_be_bytes());
         let range = doc! { "$gte": value::count(since.saturating_sub(LATE)), "$lt": value::count(since) };
         let filter = doc! {
             place.shelf.changed(): place.id,
             "synctoken": range,
             "uri": { "$nin": ["", null] },
             OURS: { "$exists": false },
-            "_id": { "$gt": ObjectId::from_bytes(newer) },
+            "_id": { "$gt": begin_of(counted.min(moment)) },
         };
-        let changes = self.mongo.dav().collection::<Document>(place.shelf.changes());
-        let find = changes.find(filter).sort(doc! { "synctoken": -1 });
+        let find = changes.find(filter).sort(doc! { "synctoken": 1 });
         let rows: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
-        let late = |row: &Document| Some(Last { uri: value::words(row.get("uri"))?, token: since });
-        Ok(rows.iter().filter_map(late).collect())
+        let mut seen = HashSet::new();
+        let names = rows.iter().filter_map(|row| value::words(row.get("uri"))).filter(|uri| seen.insert(uri.clone()));
+        Ok(names.map(|uri| Last { uri, token: since }).collect())
     }
 
     /// The changes, with the objects as they are now.
@@ -184,6 +187,13 @@ impl MongoDav {
         tracing::info!(collection = %crate::mongo::id(place.id), objects = names.len(), "objects without a change row have one now");
         Ok(())
     }
+}
+
+/// The least id that is made in a second, a unix timestamp.
+fn begin_of(second: i64) -> ObjectId {
+    let mut id = [0; 12];
+    id[..4].copy_from_slice(&u32::try_from(second).unwrap_or(0).to_be_bytes());
+    ObjectId::from_bytes(id)
 }
 
 /// The first changes up to the limit. Names that share a number stay together: a client could not ask for the second of them

@@ -32,25 +32,25 @@ use tokio::time::Instant;
 
 use super::collections;
 use super::load::load;
-use super::place::{Shelf, collection_id};
+use super::place::collection_id;
 use super::plan::{Count, Plan, Source, Step, plan};
 use super::steps::{self, Recorded};
 use super::value;
 use super::via::Via;
 use crate::ids::CollectionId;
 use crate::mongo::{Failure, Mongo, Timed};
-use crate::store::{Batch, StoreError, WriteError};
+use crate::store::{Batch, WriteError};
 
 /// Says whose turn it is.
 const JOURNAL: &str = "convoke_journal";
 /// What a batch has still to do.
-const STEPS: &str = "convoke_journal_steps";
+pub(super) const STEPS: &str = "convoke_journal_steps";
 /// The one row of [`JOURNAL`].
-const WRITER: &str = "writer";
+pub(super) const WRITER: &str = "writer";
 /// A batch is being prepared.
 const OPEN: &str = "open";
 /// It happens, whatever happens.
-const DECIDED: &str = "decided";
+pub(super) const DECIDED: &str = "decided";
 /// It does not happen any more.
 const DROPPED: &str = "dropped";
 
@@ -60,12 +60,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const HELP: Duration = Duration::from_millis(100);
 /// How often one who waits looks whether it is its turn, at most.
 const POLL: Duration = Duration::from_millis(20);
-/// How often a node looks for work that others left behind.
-const SWEEP: Duration = Duration::from_secs(5);
 /// Turns taken for one batch: more than one only where this process slept.
 const TURNS: usize = 3;
-/// Age after which pending rows belong to nobody.
-const ABANDONED_S: i64 = 3600;
 
 /// Applies a batch.
 pub(super) async fn apply(mongo: &Mongo, lock: &Mutex<()>, batch: &Batch) -> Result<Plan, WriteError> {
@@ -108,12 +104,12 @@ fn with_tokens(mut planned: Plan, bases: &HashMap<CollectionId, u64>) -> Plan {
 /// New rows of a batch that is not decided: collection and id.
 type Intent = Vec<(&'static str, ObjectId)>;
 
-struct Journal<'m> {
-    mongo: &'m Mongo,
+pub(super) struct Journal<'m> {
+    pub(super) mongo: &'m Mongo,
 }
 
 impl Journal<'_> {
-    fn writer(&self) -> Collection<Document> {
+    pub(super) fn writer(&self) -> Collection<Document> {
         self.rows(JOURNAL)
     }
 
@@ -123,7 +119,7 @@ impl Journal<'_> {
 
     /// A collection whose every write waits for the disk. The server may die between two steps and be back before anybody
     /// notices: what it acknowledged must be there, or the steps that follow would build on nothing.
-    fn rows(&self, collection: &str) -> Collection<Document> {
+    pub(super) fn rows(&self, collection: &str) -> Collection<Document> {
         let mut durable = WriteConcern::default();
         durable.w = Some(Acknowledgment::Nodes(1));
         durable.journal = Some(true);
@@ -189,7 +185,7 @@ impl Journal<'_> {
     }
 
     /// Looks whose turn it is, and ends one that has stood still for too long.
-    async fn attend(&self, watch: &mut Watch) -> Result<Option<ObjectId>, Failure> {
+    pub(super) async fn attend(&self, watch: &mut Watch) -> Result<Option<ObjectId>, Failure> {
         let writer = self.mongo.timed(self.writer().find_one(doc! { "_id": WRITER })).await?;
         let Some((id, state)) = writer.as_ref().and_then(turn) else { return Ok(None) };
         let still = watch.stands_still(id, &state);
@@ -298,7 +294,7 @@ impl Journal<'_> {
 
     /// Does what a decided batch has still to do, and ends its turn. For each collection, the token that its changes were
     /// counted from.
-    async fn finish(&self, id: ObjectId) -> Result<HashMap<CollectionId, u64>, Failure> {
+    pub(super) async fn finish(&self, id: ObjectId) -> Result<HashMap<CollectionId, u64>, Failure> {
         let mut bases = HashMap::new();
         let steps = self.steps();
         let find = steps.find(doc! { "batch": id }).sort(doc! { "step": 1 });
@@ -405,21 +401,6 @@ impl Journal<'_> {
         let intent = intent.as_ref().map(steps::read_intent).unwrap_or_default();
         self.forget(id, &intent).await
     }
-
-    /// What writers left behind that slept for longer than any writer lives: it would keep paths taken.
-    async fn clear_away(&self) -> Result<(), Failure> {
-        let before = (self.mongo.env().now().timestamp() - ABANDONED_S).clamp(0, i64::from(u32::MAX));
-        let mut old = [0; 12];
-        old[..4].copy_from_slice(&u32::try_from(before).unwrap_or(0).to_be_bytes());
-        for shelf in Shelf::ALL {
-            for collection in [shelf.heads(), shelf.faces()] {
-                let abandoned = doc! { "convoke.pending": { "$lt": ObjectId::from_bytes(old) } };
-                self.mongo.timed(self.rows(collection).delete_many(abandoned)).await?;
-            }
-        }
-        let abandoned = doc! { "batch": { "$lt": ObjectId::from_bytes(old) } };
-        Ok(self.mongo.timed(self.steps().delete_many(abandoned)).await.map(drop)?)
-    }
 }
 
 /// Done already is as good as done.
@@ -431,13 +412,13 @@ fn unless_there(done: Result<(), Timed>) -> Result<(), Failure> {
 }
 
 /// Whose turn it is and how far that batch is.
-fn turn(writer: &Document) -> Option<(ObjectId, String)> {
+pub(super) fn turn(writer: &Document) -> Option<(ObjectId, String)> {
     Some((writer.get_object_id("batch").ok()?, writer.get_str("state").ok()?.to_owned()))
 }
 
 /// For how long the same turn was seen.
 #[derive(Debug, Default)]
-struct Watch(Option<(ObjectId, String, Instant)>);
+pub(super) struct Watch(Option<(ObjectId, String, Instant)>);
 
 impl Watch {
     fn stands_still(&mut self, id: ObjectId, state: &str) -> Duration {
@@ -447,48 +428,6 @@ impl Watch {
                 self.0 = Some((id, state.to_owned(), Instant::now()));
                 Duration::ZERO
             }
-        }
-    }
-}
-
-/// Finishes what processes that died left in the journal, for as long as the store is open.
-#[derive(Debug, Default)]
-pub(super) struct Sweeper(Option<tokio::task::JoinHandle<()>>);
-
-impl Sweeper {
-    /// Finishes what is decided at once, and looks again from time to time.
-    pub(super) async fn start(mongo: &Mongo) -> Result<Self, StoreError> {
-        let journal = Journal { mongo };
-        let writer = mongo.timed(journal.writer().find_one(doc! { "_id": WRITER })).await?;
-        // Also on a server that has transactions now and had none.
-        if let Some((id, state)) = writer.as_ref().and_then(turn)
-            && state == DECIDED
-        {
-            tracing::info!("finishing a write that was decided before the start");
-            journal.finish(id).await?;
-        }
-        if mongo.has_transactions() {
-            return Ok(Self(None));
-        }
-        journal.clear_away().await?;
-        let mongo = mongo.clone();
-        let sweeping = tokio::spawn(async move {
-            let mut watch = Watch::default();
-            loop {
-                tokio::time::sleep(SWEEP).await;
-                if let Err(error) = (Journal { mongo: &mongo }).attend(&mut watch).await {
-                    tracing::debug!(%error, "the journal cannot be looked at");
-                }
-            }
-        });
-        Ok(Self(Some(sweeping)))
-    }
-}
-
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        if let Some(sweeping) = &self.0 {
-            sweeping.abort();
         }
     }
 }

@@ -30,6 +30,7 @@ mod place;
 mod plan;
 mod read;
 mod steps;
+mod sweep;
 mod transact;
 mod value;
 mod via;
@@ -61,7 +62,7 @@ pub struct MongoDav {
     places: Cache<CollectionId, Place>,
     locks: Locks,
     /// Ends with the last clone.
-    _sweeper: Arc<journal::Sweeper>,
+    _sweeper: Arc<sweep::Sweeper>,
 }
 
 impl MongoDav {
@@ -72,7 +73,7 @@ impl MongoDav {
     /// [`StoreError`] when the server is away. An index that cannot be made is a warning.
     pub async fn open(mongo: Mongo) -> Result<Self, StoreError> {
         schema::ensure(&mongo).await?;
-        let sweeper = Arc::new(journal::Sweeper::start(&mongo).await?);
+        let sweeper = Arc::new(sweep::Sweeper::start(&mongo).await?);
         Ok(Self { mongo, places: Cache::new(PLACES), locks: Locks::default(), _sweeper: sweeper })
     }
 

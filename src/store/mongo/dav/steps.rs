@@ -62,7 +62,7 @@ pub(super) fn record(plan: &mut Plan, messages: Vec<Document>, batch: ObjectId) 
 impl Recorded {
     /// An object waits outside of every collection.
     fn object_waits(&mut self, shelf: Shelf, mut row: Document, batch: ObjectId) -> Step {
-        let waiting = Bson::String(format!("convoke:{batch}"));
+        let waiting = Bson::String(waiting_place(batch));
         let parent = row.insert(shelf.parent(), waiting).unwrap_or(Bson::Null);
         let step = appear(shelf.objects(), &row, batch, doc! { shelf.parent(): parent });
         self.rows.push((shelf.objects(), pending(row, batch)));
@@ -75,6 +75,11 @@ impl Recorded {
         self.rows.push((collection, pending(row, batch)));
         step
     }
+}
+
+/// Where the objects of a batch wait, in the order of the batches.
+pub(super) fn waiting_place(batch: ObjectId) -> String {
+    format!("convoke:{batch}")
 }
 
 fn pending(mut row: Document, batch: ObjectId) -> Document {
