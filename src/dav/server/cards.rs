@@ -248,7 +248,7 @@ impl Draft {
         let faults = card.faults();
         let strict = call.prefers("handling=strict");
         if let Some(fault) = faults.iter().find(|f| strict || f.severity() == Severity::Refused) {
-            return Err(refused(fault));
+            return Err(refused(fault, strict));
         }
         let broken = faults.iter().any(|f| f.severity() == Severity::Mended);
         let folded = mended.then(|| "A line was folded within a character".to_owned());
@@ -290,13 +290,12 @@ fn read_json(uploaded: &str) -> Result<Card, DavError> {
     jcard::from_jcard(&value).map_err(|e| wrong(e.to_string()))
 }
 
-fn refused(fault: &Fault) -> DavError {
+/// RFC 6352 §6.3.2.1. Who asks for strictness hears of it as the reference says it (dav §6.4).
+fn refused(fault: &Fault, strict: bool) -> DavError {
+    let message = format!("Validation error in vCard: {fault}");
     match fault {
-        // RFC 6352 §6.3.2.1: a precondition by name, for the card itself may be fine.
-        Fault::OtherVersion(_) => {
-            DavError::forbidden(fault.to_string()).because(Condition::Empty("card:supported-address-data"))
-        }
-        _ => DavError::bad_request(format!("Validation error in vCard: {fault}"))
-            .because(Condition::Empty("card:valid-address-data")),
+        Fault::OtherVersion(_) => DavError::forbidden(message).because(Condition::Empty("card:supported-address-data")),
+        _ if strict => DavError::bad_request(message).because(Condition::Empty("card:valid-address-data")),
+        _ => DavError::forbidden(message).because(Condition::Empty("card:valid-address-data")),
     }
 }
