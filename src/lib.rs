@@ -33,4 +33,5 @@ pub mod search;
 pub mod sqlite;
 pub mod store;
 pub mod transfer;
+pub mod vcard;
 pub mod webadmin;

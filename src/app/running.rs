@@ -370,6 +370,7 @@ fn server_settings(base: String, config: &Config) -> Settings {
         guard_attendee_changes: config.dav.guard_attendee_changes,
         principal_privacy: config.dav.principal_privacy,
         reply_propagation: config.dav.reply_propagation,
+        members_book: config.dav.members_book,
     }
 }
 

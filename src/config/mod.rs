@@ -238,11 +238,13 @@ pub struct Dav {
     /// A reply is passed on to the other attendees of events with fewer attendees than this; 0 for always
     /// (`TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
     pub reply_propagation: usize,
+    /// Everybody finds the people of their domain in an address book that nobody can write to.
+    pub members_book: bool,
 }
 
 impl Default for Dav {
     fn default() -> Self {
-        Self { guard_attendee_changes: true, principal_privacy: true, reply_propagation: 200 }
+        Self { guard_attendee_changes: true, principal_privacy: true, reply_propagation: 200, members_book: true }
     }
 }
 

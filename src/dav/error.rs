@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 
 use super::precondition::ConditionError;
 use super::upstream::Body;
-use super::xml::{ReadError, Writer};
+use super::xml::{CARDDAV, ReadError, Writer};
 use crate::store::StoreError;
 
 /// Type of every XML body.
@@ -212,7 +212,12 @@ impl From<ReadError> for DavError {
         let message = error.to_string();
         match error {
             ReadError::TooLarge(_) => Self::too_large(message),
-            ReadError::Collation(_) => Self::forbidden(message).because(Condition::Empty("cal:supported-collation")),
+            ReadError::Collation { ns: CARDDAV, .. } => {
+                Self::forbidden(message).because(Condition::Empty("card:supported-collation"))
+            }
+            ReadError::Collation { .. } => {
+                Self::forbidden(message).because(Condition::Empty("cal:supported-collation"))
+            }
             // RFC 4918 §17: the condition that stands for "no external entities here".
             ReadError::Doctype => Self::bad_request(message).because(Condition::Empty("d:no-external-entities")),
             _ => Self::bad_request(message),

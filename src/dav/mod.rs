@@ -2,6 +2,7 @@
 //! built-in server are.
 
 pub mod client;
+pub mod collation;
 pub mod error;
 mod examine;
 pub mod options;

@@ -19,12 +19,12 @@ pub mod zone;
 
 pub use event::{Attendee, CalendarUser, Event};
 pub use object::{CalendarObject, ObjectError};
-pub use parse::{Limits, ParseError, ParseErrorKind, decode};
+pub use parse::{Limits, ParseError, ParseErrorKind, decode, is_name};
 pub use recur::{Bounds, Occurrence, RecurError};
 pub use tree::{Component, Item, Param, Property};
 pub use when::{Duration, Period, TimeError, When, parse_duration};
 pub use words::{Class, CuType, Method, PartStat, Role, ScheduleAgent, ScheduleForceSend, Status, Transp};
-pub use write::fold_into;
+pub use write::{escape_text, fold_into, split_value, unescape_text};
 pub use zone::{Zone, Zones};
 
 #[cfg(test)]

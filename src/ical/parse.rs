@@ -63,7 +63,7 @@ pub enum ParseErrorKind {
     #[error("BEGIN:{0} is never closed")]
     Unclosed(String),
     /// Something follows the outermost component.
-    #[error("text after the end of the calendar: {0:?}")]
+    #[error("text after the end of the object: {0:?}")]
     Trailing(String),
     /// A control character (RFC 5545 §3.1 allows only TAB).
     #[error("control character U+{0:04X}")]
@@ -254,7 +254,8 @@ fn excerpt(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-pub(super) fn is_name(name: &str) -> bool {
+/// Whether this can be the name of a component, property or parameter.
+pub fn is_name(name: &str) -> bool {
     // `.` is the group separator of vCard; `_` and `/` occur in the wild.
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
 }

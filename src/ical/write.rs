@@ -138,7 +138,7 @@ pub fn fold_into(line: &str, newline: &str, out: &mut String) {
 }
 
 /// Escapes a TEXT value (RFC 5545 §3.3.11); CRLF and CR become one newline.
-pub(super) fn escape_text(text: &str) -> String {
+pub fn escape_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -161,8 +161,18 @@ pub(super) fn escape_text(text: &str) -> String {
     out
 }
 
+/// Splits a value at separators that are not escaped; what comes out is still escaped.
+pub fn split_value(value: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut escaped = false;
+    value.split(move |c| {
+        let cut = c == separator && !escaped;
+        escaped = c == '\\' && !escaped;
+        cut
+    })
+}
+
 /// Decodes a TEXT value (RFC 5545 §3.3.11). A backslash before any other character stands for that character.
-pub(super) fn unescape_text(value: &str) -> String {
+pub fn unescape_text(value: &str) -> String {
     if !value.contains('\\') {
         return value.to_owned();
     }

@@ -13,6 +13,9 @@ pub const CONTACTS: &str = "contacts";
 /// Segment of the address book that clients fill with people one has written to. Cannot be deleted.
 pub const COLLECTED: &str = "collected";
 
+/// Segment of the address book of all people of a domain, in the domain's home. It is made of the directory.
+pub const DOMAIN_MEMBERS: &str = "domain-members";
+
 /// Component types of the default calendar (dav §2).
 const DEFAULT_COMPONENTS: [&str; 2] = ["VEVENT", "VTODO"];
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, u32)] = &[
     ("ids", 0),
     ("ical", 1),
+    ("vcard", 2),
     ("clock", 1),
     ("events", 1),
     ("health", 1),

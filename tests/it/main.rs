@@ -58,6 +58,7 @@ mod relay;
 mod serve;
 mod services;
 mod transfer;
+mod vcard;
 mod webadmin;
 mod whole_program;
 mod world;

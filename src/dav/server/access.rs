@@ -7,7 +7,7 @@ use super::{Inner, Server};
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::ids::{HomeId, UserId};
-use crate::store::home::{INBOX, OUTBOX, home_collections};
+use crate::store::home::{COLLECTED, CONTACTS, DOMAIN_MEMBERS, INBOX, OUTBOX, home_collections};
 use crate::store::{Batch, Collection, CollectionKind, Object, Op, WriteError};
 
 /// What an actor is to a home.
@@ -15,6 +15,8 @@ use crate::store::{Batch, Collection, CollectionKind, Object, Op, WriteError};
 pub(super) enum Relation {
     /// It is the actor's own, or the actor is the program on behalf of the home's domain.
     Owner,
+    /// It is that of the actor's domain: all may read it.
+    Member,
     /// It belongs to somebody else of the same domain.
     Colleague,
 }
@@ -28,6 +30,9 @@ impl Server {
         if who.home() == Some(home) {
             return Ok(Relation::Owner);
         }
+        if space == Space::AddressBooks && who.domain_home() == home && self.0.settings.members_book {
+            return Ok(Relation::Member);
+        }
         let user = self.0.directory.user(UserId(home.0)).await?;
         let owner = user.ok_or_else(|| DavError::not_found(format!("Principal with name {home} not found")))?;
         if owner.domain != who.domain() {
@@ -37,22 +42,25 @@ impl Server {
         Ok(if matches!(who, Tenant::Technical(_)) { Relation::Owner } else { Relation::Colleague })
     }
 
-    /// Refuses whoever is not the owner of a home.
+    /// Refuses whoever is not the owner of a home; of the home of a domain, whoever wants to do more than to read the address
+    /// book of its people.
     pub(super) async fn require_owner(
         &self,
         who: &Tenant,
         location: &Location,
         privilege: &'static str,
     ) -> Result<(), DavError> {
-        let (space, home) = match location {
-            Location::Home(space, home)
-            | Location::Collection { space, home, .. }
-            | Location::Member { space, home, .. } => (*space, *home),
+        let (space, home, uri) = match location {
+            Location::Home(space, home) => (*space, *home, None),
+            Location::Collection { space, home, uri } | Location::Member { space, home, uri, .. } => {
+                (*space, *home, Some(uri.as_str()))
+            }
             _ => return Err(DavError::no_node(&location.href())),
         };
         match self.relation(who, space, home).await? {
             Relation::Owner => Ok(()),
-            Relation::Colleague => Err(self.needs(location, privilege)),
+            Relation::Member if privilege == "d:read" && uri.is_none_or(|uri| uri == DOMAIN_MEMBERS) => Ok(()),
+            Relation::Member | Relation::Colleague => Err(self.needs(location, privilege)),
         }
     }
 
@@ -66,6 +74,9 @@ impl Server {
     /// # Errors
     /// 404 when there is none.
     pub(super) async fn collection(&self, space: Space, home: HomeId, uri: &str) -> Result<Collection, DavError> {
+        if space == Space::AddressBooks && uri == DOMAIN_MEMBERS {
+            self.keep_members_in_step(home).await?;
+        }
         if let Some(found) = self.find_collection(space, home, uri).await? {
             return Ok(found);
         }
@@ -98,7 +109,13 @@ impl Server {
     /// The collections of a home in one tree: calendars in the order of the store, then the scheduling collections.
     pub(super) async fn collections(&self, space: Space, home: HomeId) -> Result<Vec<Collection>, DavError> {
         let mut all = self.0.store.collections(home).await?;
-        if !all.iter().any(Collection::is_default) {
+        let is_furnished = match space {
+            Space::Calendars => all.iter().any(Collection::is_default),
+            Space::AddressBooks => [CONTACTS, COLLECTED]
+                .iter()
+                .all(|uri| all.iter().any(|c| c.kind == CollectionKind::AddressBook && c.uri == *uri)),
+        };
+        if !is_furnished {
             self.furnish(home).await?;
             all = self.0.store.collections(home).await?;
         }

@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 
 use super::access::{no_object, space_of, write_failed};
 use super::call::Call;
+use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
 use super::{answer, publish};
 use crate::dav::error::{Condition, DavError};
@@ -123,6 +124,13 @@ impl Call {
     }
 
     fn told_of(&self, collection: &Collection, object: &Object, what: Told) -> Vec<Message> {
+        if collection.kind == CollectionKind::AddressBook {
+            let book = Book::of(collection, &self.who);
+            return vec![match what {
+                Told::Created => book.card_created(&object.meta.name, &object.data),
+                Told::Deleted => book.card_deleted(&object.meta.name, &object.data),
+            }];
+        }
         if collection.kind != CollectionKind::Calendar {
             return Vec::new();
         }

@@ -5,6 +5,7 @@ use http::{Response, StatusCode};
 use super::access::{no_object, write_failed};
 use super::call::Call;
 use super::propfind::Target;
+use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
 use super::{answer, publish, schedule};
 use crate::dav::error::DavError;
@@ -14,7 +15,7 @@ use crate::ical::Component;
 use crate::store::home::{COLLECTED, CONTACTS};
 use crate::store::{Batch, Collection, CollectionKind, Expect, ObjectFilter, Op, WriteError};
 
-/// Objects of a deleted calendar that are told of in one batch.
+/// Objects of a deleted collection that are told of in one batch.
 const PAGE: usize = 200;
 
 impl Call {
@@ -49,7 +50,9 @@ impl Call {
             let mut batch = Batch::default();
             let expect = Expect::Etag(object.meta.etag.clone());
             batch.ops.push(Op::DeleteObject { collection: collection.id, name: name.clone(), expect });
-            if collection.kind == CollectionKind::Calendar
+            if collection.kind == CollectionKind::AddressBook {
+                batch.publish.push(Book::of(&collection, &self.who).card_deleted(name, &object.data));
+            } else if collection.kind == CollectionKind::Calendar
                 && let Ok(calendar) = Component::parse(&object.data)
             {
                 let by = self.who.principal();
@@ -76,18 +79,21 @@ impl Call {
         };
         refuse_protected(&collection)?;
         let mut batch = Batch::default();
-        if collection.kind == CollectionKind::Calendar {
-            self.tell_of_contents(&collection).await?;
-            batch.publish.push(publish::calendar_deleted(&collection, &self.who.principal()));
-        }
+        self.tell_of_contents(&collection).await?;
+        batch.publish.push(match collection.kind {
+            CollectionKind::AddressBook => Book::of(&collection, &self.who).deleted(),
+            CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => {
+                publish::calendar_deleted(&collection, &self.who.principal())
+            }
+        });
         batch.ops.push(Op::DeleteCollection(collection.id));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }
 
-    /// Deletes the objects of a calendar page by page, each page with its messages, so that search and alarms forget
-    /// them (observed §1.2) and memory does not grow with the calendar. A break-off in the middle leaves a calendar that
-    /// can be deleted again.
+    /// Deletes the objects of a collection page by page, each page with its messages, so that search and alarms forget
+    /// them (observed §1.2) and memory does not grow with the collection. A break-off in the middle leaves one that can be
+    /// deleted again.
     async fn tell_of_contents(&self, collection: &Collection) -> Result<(), DavError> {
         let by = self.who.principal();
         loop {
@@ -97,7 +103,10 @@ impl Call {
             for object in &objects {
                 let name = object.meta.name.clone();
                 batch.ops.push(Op::DeleteObject { collection: collection.id, name, expect: Expect::Any });
-                if let Ok(calendar) = Component::parse(&object.data) {
+                if collection.kind == CollectionKind::AddressBook {
+                    let book = Book::of(collection, &self.who);
+                    batch.publish.push(book.card_deleted(&object.meta.name, &object.data));
+                } else if let Ok(calendar) = Component::parse(&object.data) {
                     let subject = publish::Subject::stored(collection, object, &calendar, &by);
                     batch.publish.extend(subject.deleted(Some(false)));
                 }

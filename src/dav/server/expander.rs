@@ -9,14 +9,11 @@ use super::Inner;
 use super::properties::Scene;
 use crate::dav::xml::{CompSelection, DataRequest, Occurrences, TimeRange, Writer};
 use crate::ical::recur::{self, Bounds};
-use crate::ical::{CalendarObject, Component, Item, Property, jcal};
+use crate::ical::{CalendarObject, Component, Item, jcal};
 use crate::store::Collection;
 
 /// Media type of jCal (RFC 7265).
 pub(super) const JCAL: &str = "application/calendar+json";
-
-/// Properties of a card that no selection leaves out (dav §6.5).
-const ALWAYS_IN_CARD: [&str; 3] = ["VERSION", "FN", "UID"];
 
 impl Inner {
     /// How far recurrences are followed.
@@ -104,8 +101,14 @@ fn limited(object: &CalendarObject, range: Range<DateTime<Utc>>, zone: Tz, bound
 
 /// Leaves of a component only what was asked for.
 fn select(component: &mut Component, selection: &CompSelection) {
-    component.items.retain(|item| match item {
-        Item::Property(p) => selection.props.as_ref().is_none_or(|names| names.iter().any(|n| p.is(n))),
+    component.items.retain_mut(|item| match item {
+        Item::Property(p) => {
+            let chosen = selection.props.as_ref().map(|props| props.iter().find(|s| p.is(&s.name)));
+            if chosen.flatten().is_some_and(|s| s.without_value) {
+                p.set_value("");
+            }
+            chosen.is_none_or(|s| s.is_some())
+        }
         Item::Component(c) => selection.comps.as_ref().is_none_or(|comps| comps.iter().any(|s| c.is(&s.name))),
         Item::Blank(_) => false,
     });
@@ -114,19 +117,4 @@ fn select(component: &mut Component, selection: &CompSelection) {
             select(inner, selection);
         }
     }
-}
-
-/// A card with only these properties, and those that make it a card.
-pub(super) fn card_with(data: &str, names: &[String]) -> String {
-    let Ok(mut card) = Component::parse(data) else { return data.to_owned() };
-    // `item1.EMAIL` is an EMAIL with a group (RFC 6350 §3.3).
-    let bare = |p: &Property| p.name().rsplit('.').next().unwrap_or_default().to_ascii_uppercase();
-    card.items.retain(|item| match item {
-        Item::Property(p) => {
-            let name = bare(p);
-            ALWAYS_IN_CARD.contains(&name.as_str()) || names.iter().any(|n| n.eq_ignore_ascii_case(&name))
-        }
-        _ => true,
-    });
-    card.to_wire()
 }

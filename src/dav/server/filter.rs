@@ -14,6 +14,7 @@ use crate::dav::xml::{
 use crate::ical::recur::{self, Bounds};
 use crate::ical::{CalendarObject, Component, Event, Property, When, Zones};
 use crate::store::{ObjectFilter, ObjectMeta};
+use crate::vcard;
 
 /// How far apart the index, which takes floating times for UTC, and the zone of a calendar can be.
 const ZONES_APART: i64 = 15 * 3600;
@@ -230,13 +231,7 @@ impl Scope<'_> {
     }
 
     fn property(&self, component: &Component, filter: &PropFilter) -> bool {
-        // `item1.EMAIL` is an EMAIL with a group (RFC 6350 §3.3).
-        let is_named = |p: &&Property| {
-            let name = p.name();
-            name.eq_ignore_ascii_case(&filter.name)
-                || name.split_once('.').is_some_and(|(_, bare)| bare.eq_ignore_ascii_case(&filter.name))
-        };
-        let mut named = component.properties().filter(is_named);
+        let mut named = component.properties().filter(|p| vcard::names(&filter.name, p));
         match &filter.test {
             PropTest::IsNotDefined => named.next().is_none(),
             PropTest::Defined { range, texts, params, quantifier } => named.any(|p| {
@@ -260,10 +255,16 @@ impl Scope<'_> {
 }
 
 fn parameter(property: &Property, filter: &ParamFilter) -> bool {
-    let mut values = property.params().iter().filter(|p| p.is(&filter.name));
+    // Types have more than one spelling in cards: `TYPE=home,work`, `TYPE=home;TYPE=work`, `HOME;WORK`.
+    let is_type = filter.name.eq_ignore_ascii_case("TYPE");
+    let types = is_type.then(|| vcard::Line::new(property).types()).into_iter().flatten();
+    let others = property.params().iter().filter(|p| !is_type && p.is(&filter.name));
     match &filter.test {
-        ParamTest::IsNotDefined => values.next().is_none(),
-        ParamTest::Defined(None) => values.next().is_some(),
-        ParamTest::Defined(Some(text)) => values.flat_map(|p| &p.values).any(|value| text.matches(value)),
+        ParamTest::IsNotDefined => types.count() == 0 && others.count() == 0,
+        ParamTest::Defined(None) => types.count() + others.count() > 0,
+        ParamTest::Defined(Some(text)) => {
+            let values = types.chain(others.flat_map(|p| &p.values).map(String::as_str));
+            values.into_iter().any(|value| text.matches(value))
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! GET and HEAD.
 
-use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY};
 use http::{Response, StatusCode};
 
 use super::answer;
 use super::call::Call;
+use super::cards::{self, Shown};
 use super::expander::JCAL;
 use super::properties::{http_date, media_type};
 use crate::dav::error::DavError;
@@ -12,7 +13,7 @@ use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, quoted};
 use crate::dav::upstream::Body;
 use crate::ical::{Component, jcal};
-use crate::store::{Collection, Object};
+use crate::store::{Collection, CollectionKind, Object};
 
 impl Call {
     /// Answers with an object, or exports a collection.
@@ -56,25 +57,30 @@ impl Call {
         {
             return Ok(self.validators(answer::empty(StatusCode::NOT_MODIFIED), &object));
         }
-        let wants_json = collection.kind != crate::store::CollectionKind::AddressBook && self.accepts(JCAL);
-        let json = wants_json.then(|| Component::parse(&object.data).ok()).flatten();
-        let content_type = match json {
-            Some(_) => HeaderValue::from_static(JCAL),
-            None => HeaderValue::from_str(&media_type(collection, meta))
-                .unwrap_or(HeaderValue::from_static("application/octet-stream")),
+        let is_card = collection.kind == CollectionKind::AddressBook;
+        let shown = if is_card { cards::negotiate(self, &object.data)? } else { self.as_json(&object) };
+        let (text, media_type) = match shown {
+            Some(shown) => (shown.text, shown.media_type),
+            None => (object.data.clone(), media_type(collection, meta)),
         };
-        let body = match json {
-            Some(calendar) => Body::from(jcal::to_jcal(&calendar).to_string()),
-            None => Body::from(object.data.clone()),
-        };
+        let media_type =
+            HeaderValue::from_str(&media_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let body = Body::from(text);
         let mut response = Response::new(body);
-        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
         Ok(self.validators(response, &object))
+    }
+
+    /// A calendar object as jCal, where the client asks for that.
+    fn as_json(&self, object: &Object) -> Option<Shown> {
+        let calendar = self.accepts(JCAL).then(|| Component::parse(&object.data).ok()).flatten()?;
+        Some(Shown { text: jcal::to_jcal(&calendar).to_string(), media_type: JCAL.to_owned() })
     }
 
     /// Adds what a client compares later.
     fn validators(&self, mut response: Response<Body>, object: &Object) -> Response<Body> {
         let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
         for (name, value) in [(ETAG, quoted(&object.meta.etag)), (LAST_MODIFIED, http_date(object.meta.modified))] {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(name, value);

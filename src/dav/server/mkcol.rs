@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 
 use super::access::write_failed;
 use super::call::Call;
+use super::publish_books::Book;
 use super::store_props::{Moment, apply};
 use super::{answer, publish};
 use crate::dav::error::{Condition, DavError};
@@ -39,9 +40,12 @@ impl Call {
             })?;
         }
         let mut batch = Batch::default();
-        if kind == CollectionKind::Calendar {
-            batch.publish.push(publish::calendar_created(&collection, &self.who.principal()));
-        }
+        batch.publish.push(match kind {
+            CollectionKind::AddressBook => Book::of(&collection, &self.who).created(),
+            CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => {
+                publish::calendar_created(&collection, &self.who.principal())
+            }
+        });
         batch.ops.push(Op::CreateCollection(collection));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::CREATED))
@@ -71,11 +75,16 @@ impl Call {
 
     /// Why there can be no collection at this place.
     async fn no_place_for_a_collection(&self) -> DavError {
-        if let Location::Member { .. } = self.location {
+        if let Location::Member { space, .. } = self.location {
+            let condition = match space {
+                Space::Calendars => "cal:calendar-collection-location-ok",
+                Space::AddressBooks => "card:addressbook-collection-location-ok",
+            };
             return match self.server.require_owner(&self.who, &self.location, "d:bind").await {
                 Err(error) => error,
-                Ok(()) => DavError::forbidden("Collections cannot hold collections")
-                    .because(Condition::Empty("cal:calendar-collection-location-ok")),
+                Ok(()) => {
+                    DavError::forbidden("Collections cannot hold collections").because(Condition::Empty(condition))
+                }
             };
         }
         match self.target().await {

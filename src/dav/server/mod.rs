@@ -6,12 +6,15 @@
 //!
 //! A request is read into a `Call`, which knows who acts and where; one file per method answers it. Resources are loaded
 //! and checked against the actor in `access`; their properties are one table in `properties`; objects are written by
-//! the steps of `put`; messages are built in `publish`.
+//! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. The address book of a
+//! domain's people is kept in step with the directory in `members`.
 
+mod accept;
 mod access;
 mod answer;
 mod call;
 pub mod check;
+mod cards;
 mod chunked;
 mod copy_move;
 mod delete;
@@ -21,6 +24,7 @@ mod filter;
 mod free_busy;
 mod get;
 mod itip;
+mod members;
 mod mkcol;
 mod occurrences;
 mod outbox;
@@ -32,6 +36,7 @@ mod properties;
 mod propfind;
 mod proppatch;
 mod publish;
+mod publish_books;
 mod put;
 mod report;
 mod schedule;
@@ -47,6 +52,7 @@ use http::{Method, Request, Response};
 use tower::util::BoxCloneSyncService;
 
 use self::call::Call;
+use self::members::MembersBooks;
 use self::occurrences::OccurrenceCache;
 use self::tenant::Tenants;
 use super::error::DavError;
@@ -70,6 +76,8 @@ pub struct Settings {
     /// A reply is passed on to the other attendees of an event with fewer attendees than this; 0 for always (dav §11.1.6,
     /// `TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
     pub reply_propagation: usize,
+    /// Everybody finds the people of their domain in an address book that nobody can write to (dav §13.3).
+    pub members_book: bool,
 }
 
 impl Default for Settings {
@@ -80,6 +88,7 @@ impl Default for Settings {
             guard_attendee_changes: true,
             principal_privacy: true,
             reply_propagation: 200,
+            members_book: true,
         }
     }
 }
@@ -95,6 +104,7 @@ struct Inner {
     settings: Settings,
     tenants: Tenants,
     occurrences: OccurrenceCache,
+    members: MembersBooks,
 }
 
 impl std::fmt::Debug for Server {
@@ -108,7 +118,8 @@ impl Server {
     pub fn new(store: SharedDavStore, directory: SharedDirectory, env: Env, settings: Settings) -> Self {
         let tenants = Tenants::new(directory.clone());
         let occurrences = OccurrenceCache::new();
-        Self(Arc::new(Inner { store, directory, env, settings, tenants, occurrences }))
+        let members = MembersBooks::default();
+        Self(Arc::new(Inner { store, directory, env, settings, tenants, occurrences, members }))
     }
 
     /// The server as what stands behind the proxy.

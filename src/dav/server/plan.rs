@@ -146,6 +146,16 @@ pub(super) fn write_status(href: &str, status: StatusCode, w: &mut Writer) {
     w.raw("</d:response>");
 }
 
+/// Writes a `d:response` that says which condition did not hold for this address (RFC 4918 §14.24).
+pub(super) fn write_failure(href: &str, status: StatusCode, condition: &str, description: &str, w: &mut Writer) {
+    w.raw("<d:response>");
+    w.href(href);
+    w.status(status);
+    w.within("d:error", |w| w.empty(condition));
+    w.element("d:responsedescription", description);
+    w.raw("</d:response>");
+}
+
 fn dead<'a>(resource: &'a Resource<'_>, name: &Name) -> Option<&'a str> {
     match resource {
         Resource::Collection(c) => c.props.dead.get(&name.to_string()).map(String::as_str),

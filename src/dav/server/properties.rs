@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::tenant::{Tenant, principal_of};
-use super::{Inner, expander, privileges};
+use super::{Inner, expander, members, privileges};
 use crate::dav::precondition::quoted;
 use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Name, SABRE, Writer};
 use crate::ids::{HomeId, UserId};
@@ -115,7 +115,7 @@ const fn of_data(ns: &'static str, local: &'static str, value: Value) -> Row {
     Row { name: Name::new(ns, local), in_allprop: false, needs_data: true, value }
 }
 
-static TABLE: [Row; 43] = [
+static TABLE: [Row; 45] = [
     usual(DAV, "getlastmodified", last_modified),
     usual(DAV, "getcontentlength", content_length),
     usual(DAV, "resourcetype", resource_type),
@@ -139,6 +139,7 @@ static TABLE: [Row; 43] = [
     row(DAV, "supported-privilege-set", |_, _, w| raw(w, privileges::SUPPORTED)),
     row(DAV, "owner", owner),
     row(DAV, "acl", acl),
+    row(DAV, "group", group),
     row(DAV, "principal-collection-set", |scene, _, w| scene.href(w, "/principals/users/")),
     row(DAV, "principal-URL", principal_url),
     row(DAV, "alternate-URI-set", |_, r, w| user(r).is_some_and(|u| addresses(u, w))),
@@ -149,7 +150,8 @@ static TABLE: [Row; 43] = [
     row(DAV, "supported-report-set", reports),
     row(SABRE, "email-address", |_, r, w| text(user(r).map(|u| u.email().as_str()), w)),
     row(CALDAV, "calendar-home-set", |scene, r, w| of_user(scene, r, w, |id| format!("/calendars/{id}/"))),
-    row(CARDDAV, "addressbook-home-set", |scene, r, w| of_user(scene, r, w, |id| format!("/addressbooks/{id}/"))),
+    row(CARDDAV, "addressbook-home-set", book_homes),
+    row(CARDDAV, "principal-address", own_card),
     row(CALDAV, "schedule-inbox-URL", |scene, r, w| of_user(scene, r, w, |id| format!("/calendars/{id}/{INBOX}/"))),
     row(CALDAV, "schedule-outbox-URL", |scene, r, w| of_user(scene, r, w, |id| format!("/calendars/{id}/{OUTBOX}/"))),
     row(CALDAV, "calendar-user-address-set", |scene, r, w| {
@@ -173,7 +175,8 @@ static TABLE: [Row; 43] = [
 const CALENDAR_DATA_TYPES: &str = "<cal:calendar-data content-type=\"text/calendar\" version=\"2.0\"/>\
     <cal:calendar-data content-type=\"application/calendar+json\"/>";
 const ADDRESS_DATA_TYPES: &str = "<card:address-data-type content-type=\"text/vcard\" version=\"3.0\"/>\
-    <card:address-data-type content-type=\"text/vcard\" version=\"4.0\"/>";
+    <card:address-data-type content-type=\"text/vcard\" version=\"4.0\"/>\
+    <card:address-data-type content-type=\"application/vcard+json\" version=\"4.0\"/>";
 const CALENDAR_COLLATIONS: &str = "<cal:supported-collation>i;ascii-casemap</cal:supported-collation>\
     <cal:supported-collation>i;octet</cal:supported-collation>\
     <cal:supported-collation>i;unicode-casemap</cal:supported-collation>";
@@ -336,7 +339,17 @@ fn owner(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
         Resource::Collection(c) | Resource::Object(c, ..) => c.home,
         _ => return false,
     };
-    scene.href(w, &principal_of(UserId(home.0)))
+    owner_href(scene, home, w)
+}
+
+/// The principal whose a home is.
+fn owner_href(scene: &Scene<'_>, home: HomeId, w: &mut Writer) -> bool {
+    scene.href(w, &format!("/{}/", scene.who.owner_of(home)))
+}
+
+/// The group whose book it is (dav §6.1).
+fn group(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+    book(r).is_some_and(|c| c.home == scene.who.domain_home() && owner_href(scene, c.home, w))
 }
 
 fn privilege_set(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
@@ -358,9 +371,10 @@ fn acl(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     };
     w.within("d:ace", |w| {
         w.within("d:principal", |w| {
-            scene.href(w, &principal_of(UserId(home.0)));
+            owner_href(scene, home, w);
         });
-        grant(w, "d:all");
+        // The people of a domain read what is theirs together.
+        grant(w, if home == scene.who.domain_home() { "d:read" } else { "d:all" });
     });
     if calendar(r).is_some() {
         w.within("d:ace", |w| {
@@ -386,6 +400,21 @@ fn of_user(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer, href: fn(UserId)
     user(r).is_some_and(|u| scene.href(w, &href(u.id)))
 }
 
+/// The user's own home, and the one where the people of the domain are.
+fn book_homes(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+    let is_there = of_user(scene, r, w, |id| format!("/addressbooks/{id}/"));
+    if is_there && scene.server.settings.members_book {
+        scene.href(w, &format!("/addressbooks/{}/", scene.who.domain_home()));
+    }
+    is_there
+}
+
+/// The card of the user in the address book of the domain (RFC 6352 §7.1.2).
+fn own_card(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+    let Some(user) = user(r).filter(|_| scene.server.settings.members_book) else { return false };
+    scene.href(w, &members::href_of(user))
+}
+
 fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     let home = match r {
         Resource::User(user) => HomeId::from(user.id),
@@ -399,15 +428,23 @@ fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool
 fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     const EVERYWHERE: [&str; 3] =
         ["d:expand-property", "d:principal-property-search", "d:principal-search-property-set"];
-    let more: &[&str] = match collection(r).map(|c| c.kind) {
-        Some(CollectionKind::Calendar) => {
-            &["cal:calendar-multiget", "cal:calendar-query", "cal:free-busy-query", "d:sync-collection"]
+    let more: &[&str] = match r {
+        Resource::Collection(c) => match c.kind {
+            CollectionKind::Calendar => {
+                &["cal:calendar-multiget", "cal:calendar-query", "cal:free-busy-query", "d:sync-collection"]
+            }
+            CollectionKind::AddressBook => {
+                &["card:addressbook-multiget", "card:addressbook-query", "d:sync-collection"]
+            }
+            CollectionKind::Inbox => &["cal:calendar-multiget", "cal:calendar-query"],
+            CollectionKind::Outbox => &[],
+        },
+        // RFC 4791 §7, RFC 6352 §8: told by objects, too.
+        Resource::Object(c, ..) if c.kind == CollectionKind::AddressBook => {
+            &["card:addressbook-multiget", "card:addressbook-query"]
         }
-        Some(CollectionKind::AddressBook) => {
-            &["card:addressbook-multiget", "card:addressbook-query", "d:sync-collection"]
-        }
-        Some(CollectionKind::Inbox) => &["cal:calendar-multiget", "cal:calendar-query"],
-        Some(CollectionKind::Outbox) | None => &[],
+        Resource::Object(..) => &["cal:calendar-multiget", "cal:calendar-query"],
+        _ => &[],
     };
     for report in EVERYWHERE.iter().chain(more) {
         w.within("d:supported-report", |w| w.within("d:report", |w| w.empty(report)));
@@ -437,14 +474,9 @@ fn calendar_data(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     }
 }
 
-fn address_data(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+fn address_data(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
-        Resource::Object(c, _, Some(data)) if c.kind == CollectionKind::AddressBook => {
-            match scene.data.and_then(|d| d.card_props.as_deref()) {
-                None => say(w, data),
-                Some(names) => say(w, &expander::card_with(data, names)),
-            }
-        }
+        Resource::Object(c, _, Some(data)) if c.kind == CollectionKind::AddressBook => say(w, data),
         _ => false,
     }
 }

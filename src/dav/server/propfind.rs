@@ -15,6 +15,7 @@ use crate::dav::path::{Location, PrincipalKind, Space, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DataRequest, PropRequest, Writer};
 use crate::ids::{HomeId, UserId};
+use crate::store::home::DOMAIN_MEMBERS;
 use crate::store::{Collection, Object, User};
 
 /// Objects or users that are read at once.
@@ -31,9 +32,16 @@ impl Call {
         let plan = Plan::for_request(&request, minimal);
         let with_children = self.depth() != Some(Depth::Zero);
         let (target, is_owner) = self.target().await?;
-        let steps = steps(target, with_children, self.who.home());
+        let steps = steps(target, with_children, &self.homes_shown());
         let listing = Listing { server: self.server, who: self.who, is_owner, plan, data: request.data, steps };
         chunked::multistatus(listing, minimal).await
+    }
+
+    /// The homes that the actor is told of, last first: their own, and that of the domain.
+    fn homes_shown(&self) -> Vec<(Space, HomeId)> {
+        let of_domain = self.inner().settings.members_book.then(|| (Space::AddressBooks, self.who.domain_home()));
+        let own = self.who.home().map(|home| [Space::AddressBooks, Space::Calendars].map(|space| (space, home)));
+        of_domain.into_iter().chain(own.into_iter().flatten()).collect()
     }
 
     /// What is at the location of the request, and whether the actor owns it.
@@ -65,11 +73,12 @@ impl Call {
             }
             Location::Collection { space, home, uri } => {
                 server.require_owner(&self.who, location, "d:read").await?;
-                (Target::Collection(server.collection(*space, *home, uri).await?), true)
+                let collection = server.collection(*space, *home, uri).await?;
+                (Target::Collection(collection), *home != self.who.domain_home())
             }
-            Location::Member { .. } => {
+            Location::Member { home, .. } => {
                 let (collection, object) = server.object(&self.who, location, "d:read").await?;
-                (Target::Object(collection, object), true)
+                (Target::Object(collection, object), *home != self.who.domain_home())
             }
             Location::Itip | Location::WellKnown(_) => return Err(DavError::no_node(&location.href())),
         })
@@ -119,7 +128,7 @@ enum Step {
     Objects(Collection, Option<String>),
 }
 
-fn steps(target: Target, with_children: bool, own_home: Option<HomeId>) -> Vec<Step> {
+fn steps(target: Target, with_children: bool, homes: &[(Space, HomeId)]) -> Vec<Step> {
     let mut steps = Vec::new();
     if with_children {
         match &target {
@@ -133,7 +142,10 @@ fn steps(target: Target, with_children: bool, own_home: Option<HomeId>) -> Vec<S
             }
             Target::PrincipalSet(PrincipalKind::User) => steps.push(Step::Users(None)),
             // Nobody is told who else has a home here.
-            Target::Homes(space) => steps.extend(own_home.map(|home| Step::One(Target::Home(*space, home)))),
+            Target::Homes(space) => {
+                let homes = homes.iter().filter(|(s, _)| s == space);
+                steps.extend(homes.map(|(space, home)| Step::One(Target::Home(*space, *home))));
+            }
             Target::Home(space, home) => steps.push(Step::Collections(*space, *home)),
             Target::Collection(collection) => steps.push(Step::Objects(collection.clone(), None)),
             Target::PrincipalSet(_) | Target::User(_) | Target::Object(..) => {}
@@ -199,10 +211,14 @@ impl Listing {
     }
 
     async fn write_collections(&mut self, space: Space, home: HomeId, out: &mut Writer) -> Result<(), DavError> {
-        if !self.is_owner {
-            return Ok(());
-        }
-        for collection in self.server.collections(space, home).await? {
+        let collections = if self.is_owner {
+            self.server.collections(space, home).await?
+        } else if home == self.who.domain_home() {
+            vec![self.server.collection(space, home, DOMAIN_MEMBERS).await?]
+        } else {
+            Vec::new()
+        };
+        for collection in collections {
             self.write(&Target::Collection(collection), out);
         }
         Ok(())

@@ -7,6 +7,7 @@ use super::call::Call;
 use super::chunked::{self, Written};
 use super::propfind::Target;
 use super::publish;
+use super::publish_books::Book;
 use super::store_props::{Moment, Refused, apply};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::upstream::Body;
@@ -40,8 +41,12 @@ impl Call {
             return Ok(results);
         }
         let mut batch = Batch { ops: vec![Op::SetProps { collection: collection.id, props }], publish: Vec::new() };
-        if collection.kind == CollectionKind::Calendar {
-            batch.publish.push(publish::calendar_updated(&collection, &self.who.principal()));
+        match collection.kind {
+            CollectionKind::Calendar => {
+                batch.publish.push(publish::calendar_updated(&collection, &self.who.principal()));
+            }
+            CollectionKind::AddressBook => batch.publish.push(Book::of(&collection, &self.who).updated()),
+            CollectionKind::Inbox | CollectionKind::Outbox => {}
         }
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(results)

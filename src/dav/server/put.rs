@@ -12,7 +12,7 @@ use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{Preconditions, ResourceState, etag_of, quoted};
 use crate::dav::upstream::Body;
 use crate::ical::object::Repair;
-use crate::ical::{self, CalendarObject, Component, Limits, ObjectError, ParseErrorKind, Property, jcal, recur};
+use crate::ical::{self, CalendarObject, Component, Limits, ObjectError, ParseErrorKind, jcal, recur};
 use crate::ids::Uid;
 use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectMeta, Op, WriteError};
 
@@ -135,7 +135,7 @@ impl Call {
         match self.inner().store.write(batch).await {
             Ok(_) => {
                 let status = if existing.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
-                Ok(Some(stored(status, unchanged.then_some(etag.as_str()), &draft.warnings)))
+                Ok(Some(stored(status, unchanged.then_some(etag.as_str()), "iCalendar", &draft.warnings)))
             }
             Err(WriteError::Precondition(_)) => Ok(None),
             Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
@@ -177,66 +177,6 @@ impl Call {
         }
     }
 
-    /// Stores a card.
-    async fn put_card(
-        self,
-        collection: Collection,
-        uploaded: String,
-        mended: bool,
-    ) -> Result<Response<Body>, DavError> {
-        let conditions = Conditions::read(&self)?;
-        let not_a_card = |reason: String| {
-            DavError::unsupported_media_type(format!("This resource only supports valid vCard data. {reason}"))
-                .because(Condition::Empty("card:valid-address-data"))
-        };
-        let limits = text_limits(&self);
-        let mut card =
-            Component::parse_within(&uploaded, limits).map_err(|e| not_a_card(format!("Parse error: {e}")))?;
-        if !card.is("VCARD") {
-            return Err(not_a_card(format!("Expected a VCARD, found {}", card.name())));
-        }
-        let mut warnings = Vec::new();
-        if mended {
-            warnings.push("A line was folded within a character".to_owned());
-        }
-        let mut data = uploaded;
-        if card.value("UID").is_none_or(|uid| uid.trim().is_empty()) {
-            card.set(Property::new("UID", self.inner().env.uuid().to_string()));
-            warnings.push("Adding a UID to a vCard property is required".to_owned());
-            data = card.to_text();
-        }
-        let uid = Uid(card.value("UID").unwrap_or_default().trim().to_owned());
-        for _ in 0..ATTEMPTS {
-            let store = &self.inner().store;
-            let current = store.object(collection.id, self.name()).await?;
-            conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str()))?;
-            let meta = ObjectMeta {
-                name: self.name().to_owned(),
-                etag: etag_of(&data),
-                size: data.len() as u64,
-                modified: self.inner().env.now(),
-                component: "VCARD".to_owned(),
-                uid: uid.clone(),
-                first_occurrence: None,
-                last_occurrence: None,
-            };
-            let etag = meta.etag.clone();
-            let object = Object { meta, data: data.clone() };
-            let expect = current.as_ref().map_or(Expect::Absent, |o| Expect::Etag(o.meta.etag.clone()));
-            let ops = vec![Op::PutObject { collection: collection.id, object, expect }];
-            match store.write(Batch { ops, publish: Vec::new() }).await {
-                Ok(_) => {
-                    let status = if current.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
-                    return Ok(stored(status, warnings.is_empty().then_some(etag.as_str()), &warnings));
-                }
-                Err(WriteError::Precondition(_)) => {}
-                Err(WriteError::UidConflict { name, .. }) => return Err(self.uid_conflict(&collection, &name)),
-                Err(error) => return Err(write_failed(error)),
-            }
-        }
-        Err(DavError::conflict("The card keeps being changed by somebody else"))
-    }
-
     /// 403: another object of the collection has the UID (RFC 4791 §5.3.2.1).
     pub(super) fn uid_conflict(&self, collection: &Collection, name: &str) -> DavError {
         let space = super::access::space_of(collection.kind);
@@ -248,7 +188,7 @@ impl Call {
     }
 
     /// The segment of the object that the request is about.
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         match &self.location {
             Location::Member { name, .. } => name,
             _ => "",
@@ -256,19 +196,19 @@ impl Call {
     }
 }
 
-fn text_limits(call: &Call) -> Limits {
+pub(super) fn text_limits(call: &Call) -> Limits {
     let limits = &call.server.0.settings.limits;
     Limits { bytes: limits.object_bytes, depth: limits.object_depth, lines: limits.object_lines }
 }
 
 /// The answer to a stored object. The ETag is told only where the client knows the octets that have it.
-fn stored(status: StatusCode, etag: Option<&str>, warnings: &[String]) -> Response<Body> {
+pub(super) fn stored(status: StatusCode, etag: Option<&str>, format: &str, warnings: &[String]) -> Response<Body> {
     let mut response = answer::empty(status);
     if let Some(value) = etag.and_then(|etag| HeaderValue::from_str(&quoted(etag)).ok()) {
         response.headers_mut().insert(ETAG, value);
     }
     if !warnings.is_empty()
-        && let Ok(value) = HeaderValue::from_str(&format!("iCalendar validation warning: {}", warnings.join(", ")))
+        && let Ok(value) = HeaderValue::from_str(&format!("{format} validation warning: {}", warnings.join(", ")))
     {
         response.headers_mut().insert(X_SABRE_EW_GROSS, value);
     }

@@ -7,9 +7,10 @@ use http::{Response, StatusCode};
 
 use super::access::location_of;
 use super::call::{Call, Depth};
+use super::cards::{self, Form};
 use super::chunked::{self, Pages, Progress};
 use super::filter::Matcher;
-use super::plan::{Plan, write_status};
+use super::plan::{Plan, write_failure, write_status};
 use super::properties::{Resource, Scene};
 use super::propfind::Target;
 use super::tenant::Tenant;
@@ -63,12 +64,12 @@ impl Call {
             return Err(unsupported(name));
         }
         if only.is_none() && self.depth() == Some(Depth::Zero) {
-            return Err(DavError::bad_request("A calendar-query on a collection needs Depth 1"));
+            return Err(DavError::bad_request("A query of a collection needs Depth 1"));
         }
         let zone = self.zone_for(root, &collection);
         let matcher = Matcher::new(filter, zone, self.inner());
         let prefilter = matcher.prefilter();
-        let members = Members { server: self.server, who: self.who, plan, data: request.data };
+        let members = Members::new(self.server, self.who, plan, request.data)?;
         let is_last = only.is_some();
         let read = Vec::from_iter(only).into_iter();
         let query = Query { members, collection, matcher, prefilter, read, is_last, limit, after: None };
@@ -100,7 +101,7 @@ impl Call {
             |(href, location): &(String, Option<Location>)| seen.insert(location.clone().ok_or_else(|| href.clone()));
         let mut hrefs: Vec<_> = hrefs.filter(is_new).collect();
         hrefs.reverse();
-        let members = Members { server: self.server, who: self.who, plan, data: request.data };
+        let members = Members::new(self.server, self.who, plan, request.data)?;
         chunked::multistatus(Multiget { members, hrefs, collections: HashMap::new() }, minimal).await
     }
 }
@@ -117,16 +118,41 @@ pub(super) struct Members {
     pub(super) server: Server,
     pub(super) who: Tenant,
     pub(super) plan: Plan,
-    pub(super) data: Option<DataRequest>,
+    data: Option<DataRequest>,
+    /// How cards shall look.
+    form: Form,
 }
 
 impl Members {
+    pub(super) fn new(server: Server, who: Tenant, plan: Plan, data: Option<DataRequest>) -> Result<Self, DavError> {
+        let form = Form::requested(data.as_ref().filter(|d| d.is_of_cards))?;
+        Ok(Self { server, who, plan, data, form })
+    }
+
     /// Writes the member `name` of the collection at `base`.
     pub(super) fn write(&self, base: &str, resource: &Resource<'_>, name: &str, w: &mut Writer) {
-        let scene = Scene { server: &self.server.0, who: &self.who, is_owner: true, data: self.data.as_ref() };
+        let is_owner = !matches!(resource, Resource::Object(c, ..) if c.home == self.who.domain_home());
+        let scene = Scene { server: &self.server.0, who: &self.who, is_owner, data: self.data.as_ref() };
         let mut href = base.to_owned();
         push_segment(&mut href, name);
-        self.plan.write(&scene, resource, &href, w);
+        let (book, meta, data) = match resource {
+            Resource::Object(book, meta, Some(data))
+                if book.kind == CollectionKind::AddressBook && self.plan.needs_data() =>
+            {
+                (book, meta, data)
+            }
+            _ => return self.plan.write(&scene, resource, &href, w),
+        };
+        let selection = self.data.as_ref().and_then(|d| d.card_props.as_deref());
+        match cards::render(data, self.form, selection) {
+            Ok(text) => self.plan.write(&scene, &Resource::Object(book, meta, Some(&text)), &href, w),
+            Err(cards::NotConvertible) => {
+                let href = format!("{}{href}", self.server.0.settings.base);
+                let condition = "card:supported-address-data-conversion";
+                let description = "The card cannot be converted to the media type asked for";
+                write_failure(&href, StatusCode::UNSUPPORTED_MEDIA_TYPE, condition, description, w);
+            }
+        }
     }
 
     fn write_object(&self, collection: &Collection, base: &str, object: &Object, w: &mut Writer) {
@@ -168,7 +194,9 @@ impl Pages for Query {
             if self.limit == Some(0) {
                 // RFC 6352 §8.6.2: a truncated answer says so about the collection itself.
                 let href = format!("{}{base}", self.members.server.0.settings.base);
-                write_status(&href, StatusCode::INSUFFICIENT_STORAGE, out);
+                let description = "There are more matches than were asked for";
+                let condition = "d:number-of-matches-within-limits";
+                write_failure(&href, StatusCode::INSUFFICIENT_STORAGE, condition, description, out);
                 return Ok(Progress::Done);
             }
             self.limit = self.limit.map(|left| left - 1);

@@ -57,7 +57,7 @@ impl Call {
                 Position::Since { token, left: limit, first: Some(first) }
             }
         };
-        let members = Members { server: self.server, who: self.who, plan, data: request.data };
+        let members = Members::new(self.server, self.who, plan, request.data)?;
         chunked::multistatus(Sync { members, collection, position }, minimal).await
     }
 }

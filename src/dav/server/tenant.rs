@@ -42,6 +42,18 @@ impl Tenant {
         }
     }
 
+    /// The home of the actor's domain, which holds the address book of its people. Everybody may read it, nobody writes to
+    /// it.
+    pub(super) fn domain_home(&self) -> HomeId {
+        self.domain().into()
+    }
+
+    /// Whose a home is, as messages name principals, without slashes around.
+    pub(super) fn owner_of(&self, home: HomeId) -> String {
+        let kind = if home == self.domain_home() { PrincipalKind::Domain } else { PrincipalKind::User };
+        Location::Principal(kind, home.0).href().trim_matches('/').to_owned()
+    }
+
     /// The addresses of the actor, the main one first.
     pub(super) fn emails(&self) -> &[Email] {
         match self {

@@ -16,13 +16,29 @@ pub enum Occurrences {
     Limit(TimeRange),
 }
 
+/// A property that shall be answered (RFC 4791 §9.6.4, RFC 6352 §10.4.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropSelection {
+    /// Its name; that of a card may begin with a group.
+    pub name: String,
+    /// Its value shall be left out.
+    pub without_value: bool,
+}
+
+impl PropSelection {
+    fn read(element: &Element) -> Option<Self> {
+        let without_value = element.attribute("novalue") == Some("yes");
+        element.attribute("name").map(|name| Self { name: name.to_owned(), without_value })
+    }
+}
+
 /// Which parts of a component (RFC 4791 §9.6.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompSelection {
     /// Name of the component.
     pub name: String,
-    /// Names of its properties; `None` for all.
-    pub props: Option<Vec<String>>,
+    /// Its properties; `None` for all.
+    pub props: Option<Vec<PropSelection>>,
     /// Its components; `None` for all.
     pub comps: Option<Vec<CompSelection>>,
 }
@@ -30,6 +46,8 @@ pub struct CompSelection {
 /// What the data of an object shall look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataRequest {
+    /// It is `address-data`, not `calendar-data`.
+    pub is_of_cards: bool,
     /// Media type; `text/calendar` or `text/vcard` where none was given.
     pub content_type: Option<String>,
     /// Version, where one was given.
@@ -41,7 +59,7 @@ pub struct DataRequest {
     /// Parts of a calendar object; `None` for all.
     pub comp: Option<CompSelection>,
     /// Properties of a card; `None` for all.
-    pub card_props: Option<Vec<String>>,
+    pub card_props: Option<Vec<PropSelection>>,
 }
 
 impl DataRequest {
@@ -63,10 +81,10 @@ impl DataRequest {
                 return Err(ReadError::unexpected("expand and limit-recurrence-set exclude each other"));
             }
         };
-        let card_props: Vec<_> =
-            element.children(CARDDAV, "prop").filter_map(|p| p.attribute("name").map(str::to_owned)).collect();
+        let card_props: Vec<_> = element.children(CARDDAV, "prop").filter_map(PropSelection::read).collect();
         let all_card = card_props.is_empty() || element.child(CARDDAV, "allprop").is_some();
         Ok(Self {
+            is_of_cards: element.name.is(CARDDAV, "address-data"),
             content_type: element.attribute("content-type").map(str::to_owned),
             version: element.attribute("version").map(str::to_owned),
             occurrences,
@@ -81,7 +99,7 @@ impl CompSelection {
     fn read(element: &Element) -> Result<Self, ReadError> {
         let name = element.attribute("name").ok_or_else(|| ReadError::unexpected("comp needs a name"))?;
         let all = |local| element.child(CALDAV, local).is_some();
-        let props = element.children(CALDAV, "prop").filter_map(|p| p.attribute("name").map(str::to_owned));
+        let props = element.children(CALDAV, "prop").filter_map(PropSelection::read);
         let comps = element.children(CALDAV, "comp").map(Self::read);
         Ok(Self {
             name: name.to_owned(),

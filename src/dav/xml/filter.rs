@@ -4,6 +4,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 
 use super::name::{CALDAV, CARDDAV, DAV};
 use super::read::{Element, ReadError};
+use crate::dav::collation::Collation;
 
 /// A span of time in unix seconds, start included, end excluded. At least one side is bounded, and it is never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,18 +86,20 @@ pub enum MatchType {
 /// A text to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextMatch {
-    /// The text.
-    pub text: String,
-    /// Where it must be.
-    pub kind: MatchType,
-    /// Case counts (`i;octet`); else letters are compared without regard to case.
-    pub octets: bool,
-    /// It must not match.
-    pub negate: bool,
+    /// The text, as the collation compares it.
+    key: String,
+    kind: MatchType,
+    collation: Collation,
+    negate: bool,
 }
 
 impl TextMatch {
-    fn read(element: &Element) -> Result<Self, ReadError> {
+    /// A test that passes where `text` is in the value as `kind` says; with `negate`, where it is not.
+    pub fn new(text: &str, kind: MatchType, collation: Collation, negate: bool) -> Self {
+        Self { key: collation.key(text).into_owned(), kind, collation, negate }
+    }
+
+    fn read(element: &Element, ns: &'static str) -> Result<Self, ReadError> {
         let kind = match element.attribute("match-type") {
             None | Some("contains") => MatchType::Contains,
             Some("equals") => MatchType::Equals,
@@ -104,32 +107,26 @@ impl TextMatch {
             Some("ends-with") => MatchType::EndsWith,
             Some(other) => return Err(ReadError::unexpected(format!("unknown match-type {other:?}"))),
         };
-        let octets = match element.attribute("collation") {
-            Some("i;octet") => true,
-            None | Some("i;ascii-casemap" | "i;unicode-casemap" | "default") => false,
-            Some(other) => return Err(ReadError::Collation(other.to_owned())),
+        let collation = match element.attribute("collation") {
+            // RFC 6352 §8.3, RFC 4791 §7.5.
+            None | Some("default") if ns == CARDDAV => Collation::UnicodeCasemap,
+            None | Some("default") => Collation::AsciiCasemap,
+            Some(name) => Collation::named(name).ok_or_else(|| ReadError::Collation { name: name.to_owned(), ns })?,
         };
         let negate = element.attribute("negate-condition") == Some("yes");
-        Ok(Self { text: element.text(), kind, octets, negate })
+        Ok(Self::new(&element.text(), kind, collation, negate))
     }
 
     /// Whether the value passes.
     pub fn matches(&self, value: &str) -> bool {
-        let found = if self.octets {
-            self.compare(value, &self.text)
-        } else {
-            self.compare(&value.to_lowercase(), &self.text.to_lowercase())
-        };
-        found != self.negate
-    }
-
-    fn compare(&self, value: &str, text: &str) -> bool {
-        match self.kind {
+        let (value, text) = (self.collation.key(value), self.key.as_str());
+        let found = match self.kind {
             MatchType::Equals => value == text,
             MatchType::Contains => value.contains(text),
             MatchType::StartsWith => value.starts_with(text),
             MatchType::EndsWith => value.ends_with(text),
-        }
+        };
+        found != self.negate
     }
 }
 
@@ -280,13 +277,13 @@ impl CompFilter {
 }
 
 impl PropFilter {
-    fn read(element: &Element, ns: &str, default: Quantifier) -> Result<Self, ReadError> {
+    fn read(element: &Element, ns: &'static str, default: Quantifier) -> Result<Self, ReadError> {
         let name = name_of(element)?;
         if element.child(ns, "is-not-defined").is_some() {
             return Ok(Self { name, test: PropTest::IsNotDefined });
         }
         let range = element.child(CALDAV, "time-range").map(TimeRange::read).transpose()?;
-        let texts = element.children(ns, "text-match").map(TextMatch::read).collect::<Result<_, _>>()?;
+        let texts = element.children(ns, "text-match").map(|t| TextMatch::read(t, ns)).collect::<Result<_, _>>()?;
         let params = element.children(ns, "param-filter").map(|p| ParamFilter::read(p, ns));
         let params = params.collect::<Result<_, _>>()?;
         let quantifier = quantifier(element, default)?;
@@ -295,12 +292,12 @@ impl PropFilter {
 }
 
 impl ParamFilter {
-    fn read(element: &Element, ns: &str) -> Result<Self, ReadError> {
+    fn read(element: &Element, ns: &'static str) -> Result<Self, ReadError> {
         let name = name_of(element)?;
         if element.child(ns, "is-not-defined").is_some() {
             return Ok(Self { name, test: ParamTest::IsNotDefined });
         }
-        let text = element.child(ns, "text-match").map(TextMatch::read).transpose()?;
+        let text = element.child(ns, "text-match").map(|t| TextMatch::read(t, ns)).transpose()?;
         Ok(Self { name, test: ParamTest::Defined(text) })
     }
 }
@@ -357,12 +354,14 @@ mod tests {
 
     #[test]
     fn texts_match_as_their_collation_says() {
-        let text = |kind, octets, negate| TextMatch { text: "Café".into(), kind, octets, negate };
-        assert!(text(MatchType::Contains, false, false).matches("the CAFÉ upstairs"));
-        assert!(!text(MatchType::Contains, true, false).matches("the CAFÉ upstairs"));
-        assert!(text(MatchType::Contains, true, true).matches("the CAFÉ upstairs"));
-        assert!(text(MatchType::StartsWith, false, false).matches("café upstairs"));
-        assert!(!text(MatchType::Equals, false, false).matches("café upstairs"));
-        assert!(text(MatchType::EndsWith, false, false).matches("the café"));
+        let text = |kind, collation, negate| TextMatch::new("Café", kind, collation, negate);
+        assert!(text(MatchType::Contains, Collation::UnicodeCasemap, false).matches("the CAFÉ upstairs"));
+        assert!(!text(MatchType::Contains, Collation::AsciiCasemap, false).matches("the CAFÉ upstairs"));
+        assert!(text(MatchType::Contains, Collation::AsciiCasemap, false).matches("the CAFé upstairs"));
+        assert!(!text(MatchType::Contains, Collation::Octet, false).matches("the CAFÉ upstairs"));
+        assert!(text(MatchType::Contains, Collation::Octet, true).matches("the CAFÉ upstairs"));
+        assert!(text(MatchType::StartsWith, Collation::UnicodeCasemap, false).matches("café upstairs"));
+        assert!(!text(MatchType::Equals, Collation::UnicodeCasemap, false).matches("café upstairs"));
+        assert!(text(MatchType::EndsWith, Collation::UnicodeCasemap, false).matches("the café"));
     }
 }

@@ -13,7 +13,7 @@ mod read;
 mod update;
 mod write;
 
-pub use data::{CompSelection, DataRequest, Occurrences};
+pub use data::{CompSelection, DataRequest, Occurrences, PropSelection};
 pub use filter::{CompFilter, CompTest, Filter, MatchType, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier};
 pub use filter::{TextMatch, TimeRange, read_limit};
 pub use members::Members;

@@ -39,9 +39,14 @@ pub enum ReadError {
     /// Not well-formed.
     #[error("the XML body is not well-formed: {0}")]
     Malformed(String),
-    /// A text is to be compared in a way that we do not know (RFC 4791 §7.5).
-    #[error("unsupported collation {0:?}")]
-    Collation(String),
+    /// A text is to be compared in a way that we do not know (RFC 4791 §7.5, RFC 6352 §8.3).
+    #[error("unsupported collation {name:?}")]
+    Collation {
+        /// Its name.
+        name: String,
+        /// Namespace of the query.
+        ns: &'static str,
+    },
     /// Well-formed, but not what the method takes.
     #[error("{0}")]
     Unexpected(String),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{default_type, is_list, is_structured};
 use crate::ical::tree::{Component, Property};
 use crate::ical::when::{parse_date, parse_date_time};
-use crate::ical::write::unescape_text;
+use crate::ical::write::{split_value, unescape_text};
 
 /// A component as a jCal array: name, properties, components.
 pub fn to_jcal(component: &Component) -> Value {
@@ -36,10 +36,10 @@ fn property(p: &Property) -> Value {
     }
     let mut out = vec![json!(name), Value::Object(params), json!(kind)];
     if is_structured(&name) {
-        let parts: Vec<Value> = split(p.value(), ';').map(|part| value(&kind, part)).collect();
+        let parts: Vec<Value> = split_value(p.value(), ';').map(|part| value(&kind, part)).collect();
         out.push(if parts.len() == 1 { parts.into_iter().next().unwrap_or_default() } else { Value::Array(parts) });
     } else if is_list(&name) && kind != "unknown" {
-        out.extend(split(p.value(), ',').map(|item| value(&kind, item)));
+        out.extend(split_value(p.value(), ',').map(|item| value(&kind, item)));
     } else {
         out.push(value(&kind, p.value()));
     }
@@ -48,16 +48,6 @@ fn property(p: &Property) -> Value {
 
 fn is_dates(value: &str) -> bool {
     !value.is_empty() && value.split(',').all(|v| parse_date(v.trim()).is_ok())
-}
-
-/// Splits at separators that are not escaped.
-fn split(value: &str, separator: char) -> impl Iterator<Item = &str> {
-    let mut escaped = false;
-    value.split(move |c| {
-        let cut = c == separator && !escaped;
-        escaped = c == '\\' && !escaped;
-        cut
-    })
 }
 
 /// One value in the JSON form of its type; as written where it is not of that type.

@@ -79,16 +79,59 @@ async fn a_book_is_made_and_described() {
     client.delete(&path).await.expect(204);
 }
 
+/// Default books are there from the start and stay (dav §5, §18.20).
 #[tokio::test]
-async fn what_is_no_card_is_refused() {
+async fn everybody_has_two_books_that_cannot_go() {
     let world = World::new().await;
     let client = world.alice();
-    for text in ["garbage", "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "BEGIN:VCARD\r\nFN:x\r\n"] {
-        let refused = client.put(&book("x.vcf"), text).await.expect(415);
-        assert!(refused.body.contains("<card:valid-address-data "), "{}", refused.body);
+    let home = format!("/addressbooks/{ALICE}/");
+    let answer = client.propfind(&home, "1", "<d:displayname/><d:resourcetype/>").await;
+    let body = answer.responses();
+    let mut hrefs: Vec<&str> =
+        body.split("<d:response><d:href>").skip(1).map(|r| r.split('<').next().unwrap()).collect();
+    hrefs.sort_unstable();
+    assert_eq!(hrefs, [home.clone(), format!("{home}collected/"), format!("{home}contacts/")]);
+    assert_eq!(body.matches("<d:displayname></d:displayname>").count(), 2, "{body}");
+    for name in ["contacts", "collected"] {
+        client.delete(&format!("{home}{name}/")).await.expect(403);
     }
-    client.get(&book("x.vcf")).await.expect(404);
-    let without_uid = CARD.replace("UID:c1\r\n", "");
-    assert_eq!(client.put(&book("x.vcf"), &without_uid).await.expect(201).header("etag"), None);
-    assert!(client.get(&book("x.vcf")).await.body.contains("\r\nUID:"));
+    // As the client wrote the path, so the answer repeats it.
+    let rename = format!(
+        "{}<d:set><d:prop><d:displayname>Mine</d:displayname></d:prop></d:set></d:propertyupdate>",
+        root("d:propertyupdate")
+    );
+    let contacts = format!("{home}contacts");
+    let answer = client.send("PROPPATCH", &contacts, &[], &rename).await.responses();
+    assert!(answer.starts_with(&format!("<d:response><d:href>{contacts}</d:href>")), "{answer}");
+    let shown = client.propfind(&contacts, "0", "<d:displayname/>").await.responses();
+    assert!(shown.contains("<d:displayname>Mine</d:displayname>"), "{shown}");
+    let book = format!(
+        "{}<d:set><d:prop><d:resourcetype><d:collection/><card:addressbook/></d:resourcetype></d:prop></d:set></d:mkcol>",
+        root("d:mkcol")
+    );
+    client.send("MKCOL", &home, &[], &book).await.expect(405);
+    let nested = client.send("MKCOL", &format!("{contacts}/nested/"), &[], &book).await.expect(403);
+    assert!(nested.body.contains("<card:addressbook-collection-location-ok "), "{}", nested.body);
+    client.send("MKCOL", &contacts, &[], &book).await.expect(405);
+}
+
+#[tokio::test]
+async fn a_card_moves_and_is_copied_between_books() {
+    let world = World::new().await;
+    let client = world.alice();
+    client.put(&book("c1.vcf"), CARD).await.expect(201);
+    let collected = |name: &str| format!("/addressbooks/{ALICE}/collected/{name}");
+    client.send("COPY", &book("c1.vcf"), &[("destination", &collected("c1.vcf"))], "").await.expect(201);
+    client.send("MOVE", &book("c1.vcf"), &[("destination", &collected("c1.vcf"))], "").await.expect(204);
+    client.get(&book("c1.vcf")).await.expect(404);
+    assert_eq!(client.get(&collected("c1.vcf")).await.body, CARD);
+    let other = CARD.replace("UID:c1", "UID:c2");
+    client.put(&book("c2.vcf"), &other).await.expect(201);
+    client.send("COPY", &collected("c1.vcf"), &[("destination", &book("c3.vcf"))], "").await.expect(201);
+    let taken = client.send("COPY", &book("c3.vcf"), &[("destination", &collected("c9.vcf"))], "").await.expect(403);
+    assert!(
+        taken.body.contains(&format!("<d:href>{}</d:href></card:no-uid-conflict>", collected("c1.vcf"))),
+        "{}",
+        taken.body
+    );
 }

@@ -70,7 +70,8 @@ async fn the_principal_says_all_that_scheduling_clients_ask() {
         answer.responses(),
         "<d:response><d:href>/principals/users/65aa00000000000000000001/</d:href><d:propstat><d:prop>\
          <d:displayname>Alice Martin</d:displayname><s:email-address>alice@example.org</s:email-address>\
-         <card:addressbook-home-set><d:href>/addressbooks/65aa00000000000000000001/</d:href></card:addressbook-home-set>\
+         <card:addressbook-home-set><d:href>/addressbooks/65aa00000000000000000001/</d:href>\
+         <d:href>/addressbooks/65dd00000000000000000001/</d:href></card:addressbook-home-set>\
          <cal:schedule-inbox-URL><d:href>/calendars/65aa00000000000000000001/inbox/</d:href></cal:schedule-inbox-URL>\
          <cal:schedule-outbox-URL><d:href>/calendars/65aa00000000000000000001/outbox/</d:href>\
          </cal:schedule-outbox-URL><cal:calendar-user-address-set><d:href>mailto:alice@example.org</d:href>\

@@ -1,9 +1,14 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
 mod bad_input;
+mod book_messages;
+mod book_queries;
 mod books;
+mod cards;
 mod collections;
 mod discovery;
+mod groups_and_photos;
+mod members;
 mod objects;
 mod preconditions;
 mod queries;

@@ -123,7 +123,12 @@ async fn properties_and_parameters_are_looked_into() {
     let text_match = |name: &str, text: &str| {
         prop(&format!("<cal:prop-filter name=\"{name}\"><cal:text-match>{text}</cal:text-match></cal:prop-filter>"))
     };
-    assert_eq!(found(&world, &text_match("SUMMARY", "ünïCODE, WITH")).await, ["p1.ics"]);
+    // What a client gets that names no collation is i;ascii-casemap (RFC 4791 §7.5).
+    assert_eq!(found(&world, &text_match("SUMMARY", "ÜNïCODE, WITH")).await, ["p1.ics"]);
+    assert_eq!(found(&world, &text_match("SUMMARY", "ünïCODE, WITH")).await, Vec::<String>::new());
+    let unicode =
+        text_match("SUMMARY", "ünïCODE, WITH").replace("text-match>ü", "text-match collation=\"i;unicode-casemap\">ü");
+    assert_eq!(found(&world, &unicode).await, ["p1.ics"]);
     assert_eq!(found(&world, &text_match("UID", "s1")).await, ["s1.ics"]);
     assert_eq!(found(&world, &text_match("DESCRIPTION", "x")).await, Vec::<String>::new());
     let negated = "<cal:prop-filter name=\"SUMMARY\"><cal:text-match negate-condition=\"yes\">a</cal:text-match></cal:prop-filter>";
