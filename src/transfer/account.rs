@@ -4,23 +4,18 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use percent_encoding::percent_decode_str;
 use tower::ServiceExt as _;
 
-use super::{Collection, Item, Kind, Looks, TransferError};
+use super::answers::{
+    ANSWER, DEPTH, decoded, found, href, kind_of, last_segment, path_of, property, refusal, said, uid_is_taken_by,
+};
+use super::{Collection, Item, Kind, TransferError};
 use crate::dav::path::{MOUNT, push_segment};
-use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, Element, Members, Node, XmlLimits, escape_into};
+use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, Members, XmlLimits, escape_into};
 use crate::dav::{Actor, Body, Upstream};
 use crate::ids::Email;
-
-/// Octets of an answer that is held whole.
-const ANSWER: usize = 256 << 20;
-/// Nested elements of an answer.
-const DEPTH: usize = 64;
-/// Characters of what a server says about a refusal.
-const REASON: usize = 300;
 
 const DEPTH_HEADER: HeaderName = HeaderName::from_static("depth");
 /// Keeps a write from sending invitations, also on servers derived from sabre (RFC 6638 §8.1).
@@ -32,7 +27,7 @@ const DISCOVERY: &str = concat!(
 );
 const LISTING: &str = concat!(
     r#"<d:propfind xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav" xmlns:a="urn:ietf:params:xml:ns:carddav" "#,
-    r#"xmlns:i="http://apple.com/ns/ical/"><d:prop><d:resourcetype/><d:displayname/><i:calendar-color/><i:calendar-order/>"#,
+    r#"xmlns:i="http://apple.com/ns/ical/"><d:prop><d:resourcetype/><d:owner/><d:displayname/><i:calendar-color/><i:calendar-order/>"#,
     "<c:calendar-description/><a:addressbook-description/><c:calendar-timezone/>",
     "<c:supported-calendar-component-set/></d:prop></d:propfind>"
 );
@@ -70,6 +65,8 @@ pub struct Account {
 
 #[derive(Debug, Clone, Default)]
 struct Places {
+    /// The principal, where the server tells.
+    principal: Option<String>,
     homes: Vec<(Kind, String)>,
     /// The URL was that of one collection.
     only: Option<String>,
@@ -151,7 +148,9 @@ impl Account {
                 }
             }
             let principal = property(response, DAV, "current-user-principal").and_then(|p| p.child(DAV, "href"));
-            match principal.map(|href| path_of(&href.text())) {
+            let principal = principal.map(|href| path_of(&href.text()));
+            self.places.principal = principal.clone().or(self.places.principal.take());
+            match principal {
                 Some(principal) if self.places.homes.is_empty() && principal != place => place = principal,
                 _ => return Ok(()),
             }
@@ -171,7 +170,8 @@ impl Account {
         let mut all: Vec<Found> = Vec::new();
         for (kind, home) in &self.places.homes {
             let responses = self.multistatus("PROPFIND", home, "1", LISTING.to_owned()).await?;
-            for found in responses.iter().filter_map(found).filter(|found| found.collection.kind == *kind) {
+            let own = responses.iter().filter(|response| self.is_own(response)).filter_map(found);
+            for found in own.filter(|found| found.collection.kind == *kind) {
                 // Some servers have one home for both.
                 if !all.iter().any(|other| other.href == found.href) {
                     all.push(found);
@@ -179,6 +179,15 @@ impl Account {
             }
         }
         Ok(all)
+    }
+
+    /// Whether a collection is the person's own, as far as the server tells.
+    fn is_own(&self, response: &Element) -> bool {
+        let (Some(principal), Some(owner)) = (&self.places.principal, property(response, DAV, "owner")) else {
+            return true;
+        };
+        let owner = owner.child(DAV, "href").map(|href| path_of(&href.text()));
+        owner.is_some_and(|owner| decoded(owner.trim_end_matches('/')) == decoded(principal.trim_end_matches('/')))
     }
 
     /// The paths of the objects in a collection.
@@ -384,118 +393,4 @@ fn creation(wanted: &Collection) -> (Method, String) {
     }
     body.push_str(&format!("</d:prop></d:set></{root}>"));
     (Method::from_bytes(method.as_bytes()).unwrap_or_default(), body)
-}
-
-/// The collection that a response tells of, where it is one of the account's own.
-fn found(response: &Element) -> Option<Found> {
-    let kind = kind_of(response)?;
-    let types = property(response, DAV, "resourcetype")?;
-    if types.child(CALENDARSERVER, "subscribed").is_some() || types.child(CALENDARSERVER, "shared").is_some() {
-        return None;
-    }
-    let text = |ns, local| {
-        let text = property(response, ns, local).map(Element::text);
-        text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-    };
-    let components = property(response, CALDAV, "supported-calendar-component-set");
-    let components = components.into_iter().flat_map(|set| set.children(CALDAV, "comp"));
-    let looks = Looks {
-        name: text(DAV, "displayname"),
-        description: text(CALDAV, "calendar-description").or_else(|| text(CARDDAV, "addressbook-description")),
-        color: text(APPLE, "calendar-color"),
-        order: text(APPLE, "calendar-order"),
-        timezone: text(CALDAV, "calendar-timezone"),
-        components: components.filter_map(|comp| comp.attribute("name").map(str::to_owned)).collect(),
-    };
-    let href = href(response)?;
-    let uri = last_segment(&href);
-    Some(Found { href: format!("{}/", href.trim_end_matches('/')), collection: Collection { kind, uri, looks } })
-}
-
-fn kind_of(response: &Element) -> Option<Kind> {
-    let types = property(response, DAV, "resourcetype")?;
-    let is = |ns: &str, local: &str| types.child(ns, local).is_some();
-    match () {
-        () if is(CALDAV, "calendar") => Some(Kind::Calendar),
-        () if is(CARDDAV, "addressbook") => Some(Kind::AddressBook),
-        () => None,
-    }
-}
-
-fn href(response: &Element) -> Option<String> {
-    response.child(DAV, "href").map(|href| path_of(href.text().trim()))
-}
-
-/// A property of a response that the server found.
-fn property<'e>(response: &'e Element, ns: &str, local: &str) -> Option<&'e Element> {
-    let found = response.children(DAV, "propstat").filter(|propstat| {
-        propstat.child(DAV, "status").is_none_or(|status| status.text().split(' ').nth(1) == Some("200"))
-    });
-    found.filter_map(|propstat| propstat.child(DAV, "prop")).find_map(|prop| prop.child(ns, local))
-}
-
-/// The path of an href, which may be a whole URL.
-fn path_of(href: &str) -> String {
-    let href = href.trim();
-    match href.parse::<Uri>() {
-        Ok(uri) if uri.authority().is_some() => uri.path().to_owned(),
-        _ => href.to_owned(),
-    }
-}
-
-fn decoded(href: &str) -> String {
-    percent_decode_str(href).decode_utf8_lossy().into_owned()
-}
-
-fn last_segment(href: &str) -> String {
-    decoded(href.trim_end_matches('/').rsplit('/').next().unwrap_or_default())
-}
-
-/// The object that has the UID already (RFC 4791 §5.3.2.1, RFC 6352 §6.3.2.1).
-fn uid_is_taken_by(answer: &Response<Bytes>) -> Option<String> {
-    if answer.status().is_success() {
-        return None;
-    }
-    let limits = XmlLimits { bytes: ANSWER, depth: DEPTH };
-    let error = crate::dav::xml::parse(answer.body(), limits).ok().flatten()?;
-    let conflict = [CALDAV, CARDDAV].into_iter().find_map(|ns| error.child(ns, "no-uid-conflict"))?;
-    conflict.child(DAV, "href").map(Element::text)
-}
-
-fn refusal(method: &str, path: &str, answer: &Response<Bytes>) -> TransferError {
-    let reason = match reason(answer) {
-        reason if reason.is_empty() => reason,
-        reason => format!(": {reason}"),
-    };
-    TransferError::Status { method: method.to_owned(), path: path.to_owned(), status: answer.status(), reason }
-}
-
-fn said(answer: &Response<Bytes>) -> String {
-    match reason(answer) {
-        reason if reason.is_empty() => answer.status().to_string(),
-        reason => format!("{}: {reason}", answer.status()),
-    }
-}
-
-/// What a server says about a refusal, on one line.
-fn reason(answer: &Response<Bytes>) -> String {
-    let limits = XmlLimits { bytes: ANSWER, depth: DEPTH };
-    let text = match crate::dav::xml::parse(answer.body(), limits) {
-        Ok(Some(error)) => texts(&error),
-        _ => String::new(),
-    };
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(REASON).collect()
-}
-
-fn texts(element: &Element) -> String {
-    let mut all = String::new();
-    for node in &element.content {
-        match node {
-            Node::Text(text) => all.push_str(text),
-            Node::Element(inner) if inner.content.is_empty() => all.push_str(&inner.name.local),
-            Node::Element(inner) => all.push_str(&texts(inner)),
-        }
-        all.push(' ');
-    }
-    all
 }

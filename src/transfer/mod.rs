@@ -6,6 +6,7 @@
 //! anything without being told to.
 
 mod account;
+mod answers;
 mod copy;
 mod folder;
 mod remote;
