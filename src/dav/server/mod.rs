@@ -9,11 +9,16 @@
 //! the steps of `put`; messages are built in `publish`.
 
 mod access;
+mod acl;
 mod answer;
+mod browse;
 mod call;
 mod chunked;
+mod collection_props;
 mod copy_move;
+mod default_calendar;
 mod delete;
+mod expand;
 mod expander;
 mod export;
 mod filter;
@@ -24,6 +29,7 @@ mod mkcol;
 mod occurrences;
 mod outbox;
 mod plan;
+mod principal_props;
 mod principals;
 mod privileges;
 mod propagate;
@@ -34,6 +40,7 @@ mod publish;
 mod put;
 mod report;
 mod schedule;
+mod search;
 mod store_props;
 mod sync;
 mod tenant;
@@ -119,7 +126,7 @@ impl Server {
         let is_head = request.method() == Method::HEAD;
         let actor = request.extensions_mut().remove::<Actor>();
         let response = match Location::parse(request.uri().path()) {
-            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(),
+            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(request.uri().path()),
             // Public by nature: clients ask before they know how to log in (RFC 6764 §5).
             Some(Location::WellKnown(space)) => answer::moved(&self.0.settings.base, space),
             _ => match Call::read(&self, actor, request).await {

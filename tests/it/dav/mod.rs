@@ -2,10 +2,14 @@
 
 mod bad_input;
 mod books;
+mod clients;
 mod collections;
+mod creation;
 mod discovery;
 mod objects;
 mod preconditions;
+mod preferences;
+mod principals;
 mod queries;
 mod scheduling;
 mod sync;
