@@ -37,10 +37,10 @@ impl Call {
     /// Makes a collection in the actor's home.
     pub(super) async fn make_collection(mut self) -> Result<Response<Body>, DavError> {
         let root = self.xml().await?;
-        let update = read_creation(root.as_ref()).map_err(|error| match root {
+        let update = read_creation(root.as_ref()).map_err(|error| match self.method.as_str() {
             // RFC 4918 §9.3: a body that the method knows nothing of.
-            Some(_) => DavError::unsupported_media_type(error.to_string()),
-            None => error.into(),
+            "MKCOL" => DavError::unsupported_media_type(error.to_string()),
+            _ => error.into(),
         })?;
         let Location::Collection { space, home, ref uri } = self.location else {
             return Err(self.no_place_for_a_collection().await);

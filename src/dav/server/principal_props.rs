@@ -4,7 +4,7 @@
 use super::principals::{Person, Principal};
 use super::properties::{Resource, Row, Scene, raw, row, text};
 use super::tenant::principal_of;
-use crate::dav::path::{Location, PrincipalKind, PrincipalPart};
+use crate::dav::path::{Location, PrincipalKind, PrincipalPart, Space};
 use crate::dav::xml::{CALDAV, CALENDARSERVER, CARDDAV, DAV, SABRE, Writer};
 use crate::ids::{HomeId, UserId};
 use crate::store::home::{INBOX, OUTBOX};
@@ -99,13 +99,15 @@ fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool
         // RFC 6638 §9.2 puts it on the inbox.
         Resource::Collection(c) if c.kind == CollectionKind::Inbox => (c.home, c.props.default_calendar.as_deref()),
         _ => match person(r) {
-            Some(person) => (HomeId::from(person.user.id), person.default_calendar.as_deref()),
-            None => return false,
+            // What somebody calls their calendars is for nobody else to know.
+            Some(person) if scene.who.acts_for(person.user.id.into()) => {
+                (HomeId::from(person.user.id), person.default_calendar.as_deref())
+            }
+            _ => return false,
         },
     };
     let uri = chosen.map_or_else(|| home.to_string(), str::to_owned);
-    let space = crate::dav::path::Space::Calendars;
-    scene.href(w, &Location::Collection { space, home, uri }.href())
+    scene.href(w, &Location::Collection { space: Space::Calendars, home, uri }.href())
 }
 
 /// The name a principal is shown by.

@@ -42,6 +42,11 @@ impl Tenant {
         }
     }
 
+    /// Whether a home of the actor's domain is the actor's own, or the actor is the program.
+    pub(super) fn acts_for(&self, home: HomeId) -> bool {
+        self.home().is_none_or(|own| own == home)
+    }
+
     /// The addresses of the actor, the main one first.
     pub(super) fn emails(&self) -> &[Email] {
         match self {

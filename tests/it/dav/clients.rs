@@ -144,7 +144,7 @@ impl Answer {
         let words: Vec<&str> = expected.split_whitespace().collect();
         let rest = |from: usize| words[from..].join(" ");
         let held = match words[..] {
-            [status] => self.response.status().as_str() == status,
+            [status] if status.parse::<u16>().is_ok() => self.response.status().as_str() == status,
             ["header", name, ..] => {
                 let mut values = self.response.headers().get_all(name).iter();
                 values.any(|value| value.to_str().unwrap().contains(&rest(2)))
@@ -244,6 +244,7 @@ clients! {
     apple_calendar_sets_up_an_account_and_synchronises: "apple-calendar.http",
     apple_contacts_sets_up_an_account_and_synchronises: "apple-contacts.http",
     davx5_sets_up_an_account_and_synchronises: "davx5.http",
+    anybody_finds_the_way_from_the_host_name: "discovery.http",
     evolution_sets_up_an_account_and_synchronises: "evolution.http",
     thunderbird_sets_up_calendars_and_synchronises: "thunderbird-calendar.http",
     thunderbird_sets_up_address_books_and_synchronises: "thunderbird-contacts.http",

@@ -113,7 +113,7 @@ async fn everybody_of_a_domain_has_a_home_before_the_first_request() {
         assert_eq!(hrefs, ["", "contacts/", "collected/"].map(|name| format!("{books}{name}")));
     }
     // Each default calendar was told of once, with nobody as its maker.
-    let published = world.published().await;
+    let published = world.published_with_homes().await;
     let made: Vec<_> = published.iter().filter(|m| m.topic.name() == "calendar:calendar:created").collect();
     let paths: Vec<_> = made.iter().map(|m| payload(m)["calendarPath"].as_str().unwrap().to_owned()).collect();
     assert_eq!(paths, [ALICE, BOB, CAROL].map(|id| format!("/calendars/{id}/{id}")));
@@ -147,6 +147,10 @@ async fn invitations_go_where_the_person_wants_them() {
         let answer = client.propfind(&path, "0", "<cal:schedule-default-calendar-URL/>").await.responses();
         assert!(answer.contains(&at(&home("work/"))), "{path}: {answer}");
     }
+
+    let props = "<cal:schedule-default-calendar-URL/><d:displayname/>";
+    let answer = world.bob().propfind(&format!("/principals/users/{ALICE}/"), "0", props).await.responses();
+    assert!(answer.contains("Alice Martin") && !answer.contains("work"), "a colleague reads: {answer}");
 
     // An invitation arrives there, and as long as they do the calendar stays.
     let message = format!(

@@ -107,8 +107,15 @@ impl World {
         self.as_user("bob@example.org")
     }
 
-    /// What was published since the last call, in order.
+    /// What was published since the last call, in order, but for the homes that were made by the way.
     pub async fn published(&self) -> Vec<Message> {
+        let mut messages = self.published_with_homes().await;
+        messages.retain(|m| m.topic != Topic::CalendarCreated || !m.payload["connectedUser"].is_null());
+        messages
+    }
+
+    /// What was published since the last call, in order.
+    pub async fn published_with_homes(&self) -> Vec<Message> {
         let mut messages = Vec::new();
         loop {
             let wait = Duration::from_millis(50);
