@@ -16,6 +16,7 @@ mod exchange;
 mod gate;
 mod headers;
 mod path;
+mod unread;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -107,7 +108,7 @@ pub fn router(upstream: Upstream, require_user: RequireUser, config: &Config) ->
         let root = root.clone();
         router = router.route(path, any(async move || moved_permanently(root)));
     }
-    router
+    router.layer(axum::middleware::from_fn(unread::finish))
 }
 
 /// Where the hrefs of the server's answers start, so that a program which discovers us stays where they lead.

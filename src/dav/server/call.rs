@@ -139,7 +139,8 @@ impl Call {
     /// Whether `Prefer` holds this preference (RFC 7240). `Brief: t`, and `return-minimal` of the drafts, are what older
     /// clients of Apple and Microsoft write for `return=minimal`.
     pub(super) fn prefers(&self, preference: &str) -> bool {
-        let is_brief = || self.headers.get("brief").is_some_and(|v| v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"t"));
+        let is_brief =
+            || self.headers.get("brief").is_some_and(|v| v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"t"));
         if preference == "return=minimal" && (is_brief() || self.prefers("return-minimal")) {
             return true;
         }

@@ -4,10 +4,10 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::access::write_failed;
+use super::answer;
 use super::call::Call;
 use super::proppatch::{write_propstats, write_results};
 use super::store_props::{Moment, Refused, apply};
-use super::answer;
 use crate::dav::announce::calendar_created;
 use crate::dav::error::{Condition, DavError, XML_TYPE};
 use crate::dav::path::{Location, Space};

@@ -17,7 +17,7 @@ use crate::dav::error::{DavError, XML_TYPE};
 use crate::dav::path::{Location, PrincipalKind, Space};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CALENDARSERVER, CARDDAV, DAV, Element, MatchType, Name};
-use crate::dav::xml::{PropRequest, SABRE, Writer, read_limit};
+use crate::dav::xml::{PropRequest, SABRE, Wanted, Writer, read_limit};
 use crate::ids::UserId;
 use crate::store::User;
 
@@ -221,8 +221,7 @@ impl Call {
         most: Option<usize>,
         everywhere: bool,
     ) -> Result<Response<Body>, DavError> {
-        let request = PropRequest::read_report(root)?;
-        let plan = Plan::for_request(&request, self.prefers("return=minimal"));
+        let plan = Plan::for_request(&wanted(root)?, self.prefers("return=minimal"));
         let minimal = plan.is_minimal();
         self.target().await?;
         let holds_users = matches!(
@@ -240,8 +239,7 @@ impl Call {
 
     /// Answers with the actor's own domain, if it has that name: no other is ever shown.
     async fn domain_search(self, root: &Element, criteria: &[Criterion]) -> Result<Response<Body>, DavError> {
-        let request = PropRequest::read_report(root)?;
-        let plan = Plan::for_request(&request, self.prefers("return=minimal"));
+        let plan = Plan::for_request(&wanted(root)?, self.prefers("return=minimal"));
         let mut w = Writer::default();
         let mut principal = self.server.principal(&self.who, PrincipalKind::Domain, self.who.domain().0).await?;
         let matches = match &principal {
@@ -258,6 +256,21 @@ impl Call {
         }
         chunked::multistatus(Written(w.take()), plan.is_minimal()).await
     }
+}
+
+/// The properties that the client wants to know of each match. The Python caldav library writes them beside the `prop`
+/// that they belong into, and leaves that empty.
+fn wanted(root: &Element) -> Result<PropRequest, DavError> {
+    let mut request = PropRequest::read_report(root)?;
+    let of_search = |name: &Name| {
+        name.ns == DAV
+            && ["property-search", "prop", "limit", "apply-to-principal-collection-set"].contains(&name.local.as_ref())
+    };
+    if request.wanted == Wanted::These(Vec::new()) {
+        let beside = root.elements().map(|e| &e.name).filter(|name| name.ns != CALENDARSERVER && !of_search(name));
+        request.wanted = Wanted::These(beside.cloned().collect());
+    }
+    Ok(request)
 }
 
 /// The properties people can be searched by (RFC 3744 §9.5).

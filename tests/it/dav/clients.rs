@@ -28,6 +28,7 @@ use bytes::Bytes;
 use convoke::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, Element, SABRE, XmlLimits, parse};
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::world::{ALICE, World};
 
@@ -248,6 +249,39 @@ clients! {
     evolution_sets_up_an_account_and_synchronises: "evolution.http",
     thunderbird_sets_up_calendars_and_synchronises: "thunderbird-calendar.http",
     thunderbird_sets_up_address_books_and_synchronises: "thunderbird-contacts.http",
+}
+
+/// Programs that send the body after the head get an answer before they have sent it, and ask on.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_answer_leaves_the_connection_usable() {
+    let world = World::start().await;
+    let address = world.public().strip_prefix("http://").unwrap().to_owned();
+    let body = "<d:propfind xmlns:d=\"DAV:\"><d:prop><d:current-user-principal/></d:prop></d:propfind>";
+    for (path, status) in [("/.well-known/caldav", "301"), ("/", "401"), ("/dav/", "401")] {
+        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+        for attempt in 0..3 {
+            let head = format!("PROPFIND {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+            connection.write_all(head.as_bytes()).await.unwrap();
+            connection.flush().await.unwrap();
+            // The head is on its way by itself: what matters is that the body comes in a piece of its own.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            connection.write_all(body.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            while !answer.contains("\r\n\r\n") {
+                let mut piece = [0; 4096];
+                let read = connection.read(&mut piece).await.unwrap();
+                assert!(read > 0, "{path}: closed at request {attempt}");
+                answer.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+            }
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+            let (head, start) = answer.split_once("\r\n\r\n").unwrap();
+            let length =
+                head.lines().find_map(|l| l.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+            let mut rest = vec![0; length - start.len()];
+            connection.read_exact(&mut rest).await.unwrap();
+        }
+    }
+    world.demo.stop().await;
 }
 
 #[test]

@@ -51,13 +51,15 @@ async fn properties_are_set_all_or_nothing_is_made() {
                   </d:propstat>";
     let answer = client.send("MKCALENDAR", &home("work/"), &[], &mkcalendar(props)).await.responses();
     assert_eq!(answer, format!("<d:response><d:href>{}</d:href>{failed}</d:response>", home("work/")));
-    let answer = client.send("MKCOL", &home("work/"), &[], &mkcol(&format!("{CALENDAR_TYPE}{props}"))).await.expect(403);
+    let answer =
+        client.send("MKCOL", &home("work/"), &[], &mkcol(&format!("{CALENDAR_TYPE}{props}"))).await.expect(403);
     assert!(answer.body.contains("<d:mkcol-response ") && answer.body.contains("<d:getetag/>"), "{}", answer.body);
     assert!(answer.body.contains("424 Failed Dependency"), "{}", answer.body);
     let zone = "<cal:calendar-timezone>BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n</cal:calendar-timezone>";
     let answer = client.send("MKCALENDAR", &home("work/"), &[], &mkcalendar(zone)).await.responses();
     assert!(answer.contains("<cal:valid-calendar-data/>"), "{answer}");
-    let comps = "<cal:supported-calendar-component-set><cal:comp name=\"VPARTY\"/></cal:supported-calendar-component-set>";
+    let comps =
+        "<cal:supported-calendar-component-set><cal:comp name=\"VPARTY\"/></cal:supported-calendar-component-set>";
     let answer = client.send("MKCALENDAR", &home("work/"), &[], &mkcalendar(comps)).await.responses();
     assert!(answer.contains("<cal:supported-calendar-component/>"), "{answer}");
     client.propfind(&home("work/"), "0", "").await.expect(404);
@@ -83,10 +85,20 @@ async fn there_is_a_reason_for_every_place_where_no_calendar_can_be() {
         ("MKCOL", "/addressbooks/ffffffffffffffffffffffff/".to_owned(), String::new(), 405, ""),
         ("MKCALENDAR", format!("{books}cal/"), String::new(), 403, "<cal:calendar-collection-location-ok "),
         ("MKCOL", format!("{books}plain/"), String::new(), 403, "<d:valid-resourcetype/>"),
-        ("MKCOL", home("x/"), mkcol("<d:resourcetype><d:collection/><x xmlns=\"urn:x\"/></d:resourcetype>"), 403,
-         "<d:valid-resourcetype/>"),
-        ("MKCOL", home("x/"), mkcol("<d:resourcetype><d:collection/><card:addressbook/></d:resourcetype>"), 403,
-         "<d:valid-resourcetype/>"),
+        (
+            "MKCOL",
+            home("x/"),
+            mkcol("<d:resourcetype><d:collection/><x xmlns=\"urn:x\"/></d:resourcetype>"),
+            403,
+            "<d:valid-resourcetype/>",
+        ),
+        (
+            "MKCOL",
+            home("x/"),
+            mkcol("<d:resourcetype><d:collection/><card:addressbook/></d:resourcetype>"),
+            403,
+            "<d:valid-resourcetype/>",
+        ),
         ("MKCOL", home("x/"), "<d:propfind xmlns:d=\"DAV:\"/>".to_owned(), 415, ""),
         ("MKCALENDAR", home("x/"), "<cal:mkcalendar".to_owned(), 400, ""),
         ("MKCALENDAR", format!("/calendars/{BOB}/x/"), String::new(), 403, "need-privileges"),
@@ -135,7 +147,8 @@ async fn invitations_go_where_the_person_wants_them() {
     };
     let at = |path: &str| format!("<d:href>{path}</d:href>");
     client.send("MKCALENDAR", &home("work/"), &[], "").await.expect(201);
-    let todos = "<cal:supported-calendar-component-set><cal:comp name=\"VTODO\"/></cal:supported-calendar-component-set>";
+    let todos =
+        "<cal:supported-calendar-component-set><cal:comp name=\"VTODO\"/></cal:supported-calendar-component-set>";
     client.send("MKCALENDAR", &home("todos/"), &[], &mkcalendar(todos)).await.expect(201);
     for wrong in [home("nowhere/"), home("todos/"), inbox.clone(), format!("/calendars/{BOB}/{BOB}/"), "x".to_owned()] {
         let answer = client.send("PROPPATCH", &inbox, &[], &update(&at(&wrong))).await.responses();

@@ -132,11 +132,9 @@ async fn options_name_what_each_place_can_take() {
     let world = World::new().await;
     let mut anybody = world.alice();
     anybody.actor = None;
-    for (path, takes, refuses) in [
-        ("/", "PROPFIND", "PUT"),
-        ("/principals/users/", "REPORT", "MKCALENDAR"),
-        ("/calendars/", "GET", "DELETE"),
-    ] {
+    for (path, takes, refuses) in
+        [("/", "PROPFIND", "PUT"), ("/principals/users/", "REPORT", "MKCALENDAR"), ("/calendars/", "GET", "DELETE")]
+    {
         let answer = anybody.send("OPTIONS", path, &[], "").await.expect(200);
         let allow: Vec<_> = answer.header("allow").unwrap().split(", ").collect();
         assert!(allow.contains(&takes) && !allow.contains(&refuses), "{path}: {allow:?}");
@@ -164,7 +162,9 @@ async fn collections_tell_their_limits_and_their_state() {
         assert!(answer.contains(expected), "{expected} in {answer}");
     }
     // The ETag changes with the content, the id does not change, and no two resources share one.
-    let part = |text: &str, name: &str| text.split(&format!("<d:{name}>")).nth(1).unwrap().split("</d:").next().unwrap().to_owned();
+    let part = |text: &str, name: &str| {
+        text.split(&format!("<d:{name}>")).nth(1).unwrap().split("</d:").next().unwrap().to_owned()
+    };
     client.put(&format!("{CALENDAR}a.ics"), &event("a", "20300102T110000Z")).await.expect(201);
     let later = client.propfind(CALENDAR, "0", props).await.responses();
     assert_ne!(part(&answer, "getetag"), part(&later, "getetag"));
@@ -181,7 +181,8 @@ async fn collections_tell_their_limits_and_their_state() {
     let headers = [("depth", "1")];
     let body = client.send("PROPFIND", CALENDAR, &headers, &allprop("")).await.responses();
     assert_eq!(body.matches("<d:getetag>").count(), 1, "only of the object: {body}");
-    let body = client.send("PROPFIND", CALENDAR, &headers, &allprop("<d:include><d:getetag/></d:include>")).await.responses();
+    let body =
+        client.send("PROPFIND", CALENDAR, &headers, &allprop("<d:include><d:getetag/></d:include>")).await.responses();
     assert_eq!(body.matches("<d:getetag>").count(), 2, "{body}");
     let answer = client.propfind(&home, "0", "<cal:supported-calendar-component-sets/>").await.responses();
     assert!(answer.contains("<cal:supported-calendar-component-sets/></d:prop><d:status>HTTP/1.1 200 OK"), "{answer}");
