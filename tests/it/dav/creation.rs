@@ -166,12 +166,10 @@ async fn invitations_go_where_the_person_wants_them() {
     assert!(answer.contains("Alice Martin") && !answer.contains("work"), "a colleague reads: {answer}");
 
     // An invitation arrives there, and as long as they do the calendar stays.
-    let message = format!(
-        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example Corp//Client 1.0//EN\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\n\
+    let message = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example Corp//Client 1.0//EN\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\n\
          UID:lunch\r\nDTSTAMP:20300101T080000Z\r\nDTSTART:20300102T110000Z\r\nDURATION:PT1H\r\n\
          ORGANIZER:mailto:bob@example.org\r\nATTENDEE:mailto:bob@example.org\r\n\
-         ATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:alice@example.org\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
-    );
+         ATTENDEE;PARTSTAT=NEEDS-ACTION:mailto:alice@example.org\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
     let envelope = serde_json::json!({
         "uid": "lunch", "sender": "bob@example.org", "recipient": "alice@example.org", "method": "REQUEST",
         "ical": message,

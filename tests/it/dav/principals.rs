@@ -88,7 +88,7 @@ async fn a_person_has_two_groups_of_proxies_and_notifications_of_their_own() {
     let notifications = format!("{own}notifications/");
     let answer = world.alice().propfind(&notifications, "1", "<d:resourcetype/>").await;
     assert!(answer.body.contains("<d:collection/><cs:notification/>"), "{}", answer.body);
-    assert_eq!(answer.hrefs(), [notifications.clone()]);
+    assert_eq!(answer.hrefs(), [format!("{own}notifications/")]);
     // A colleague sees the groups, as every principal, but not what alice is notified of.
     let hrefs = world.bob().propfind(&own, "1", "<d:resourcetype/>").await.hrefs();
     assert_eq!(hrefs[1..], children[..2].iter().map(|child| format!("{own}{child}")).collect::<Vec<_>>());
@@ -104,18 +104,17 @@ async fn people_are_found_by_each_of_their_properties() {
         let client = client.clone();
         async move { client.report("/principals/users/", "d:principal-property-search", &body).await.hrefs() }
     };
-    let (alice, bob, carol) = (principal(ALICE), principal(BOB), principal(CAROL));
-    assert_eq!(found(search("MARTIN", "<d:displayname/>", "")).await, [alice.clone()]);
-    assert_eq!(found(search("", "<d:displayname/>", "")).await, [alice.clone(), bob.clone(), carol.clone()]);
-    assert_eq!(found(search("a.martin", "<cal:calendar-user-address-set/>", "")).await, [alice.clone()]);
-    assert_eq!(found(search("mailto:bob@example.org", "<cal:calendar-user-address-set/>", "")).await, [bob.clone()]);
+    assert_eq!(found(search("MARTIN", "<d:displayname/>", "")).await, [principal(ALICE)]);
+    assert_eq!(found(search("", "<d:displayname/>", "")).await, [ALICE, BOB, CAROL].map(principal));
+    assert_eq!(found(search("a.martin", "<cal:calendar-user-address-set/>", "")).await, [principal(ALICE)]);
+    assert_eq!(found(search("mailto:bob@example.org", "<cal:calendar-user-address-set/>", "")).await, [principal(BOB)]);
     // An address is found by who knows it.
-    assert_eq!(found(search("BOB@example.org", "<s:email-address/>", "")).await, [bob.clone()]);
+    assert_eq!(found(search("BOB@example.org", "<s:email-address/>", "")).await, [principal(BOB)]);
     assert_eq!(found(search("bob", "<s:email-address/>", "")).await, Vec::<String>::new());
-    assert_eq!(found(search("bo", "<cs:email-address-set/>", " match-type=\"starts-with\"")).await, [bob.clone()]);
+    assert_eq!(found(search("bo", "<cs:email-address-set/>", " match-type=\"starts-with\"")).await, [principal(BOB)]);
     assert_eq!(found(search("example.org", "<cs:email-address-set/>", " match-type=\"equals\"")).await.len(), 0);
-    assert_eq!(found(search("durand", "<cs:last-name/>", "")).await, [bob.clone()]);
-    assert_eq!(found(search(&format!("/calendars/{BOB}/"), "<cal:calendar-home-set/>", "")).await, [bob.clone()]);
+    assert_eq!(found(search("durand", "<cs:last-name/>", "")).await, [principal(BOB)]);
+    assert_eq!(found(search(&format!("/calendars/{BOB}/"), "<cal:calendar-home-set/>", "")).await, [principal(BOB)]);
     // All conditions must hold, and a property nobody has never does.
     assert_eq!(found(search("alice", "<d:displayname/><cs:last-name/>", "")).await.len(), 0);
     assert_eq!(found(search("alice", "<d:displayname/><d:shoe-size/>", "")).await.len(), 0);
