@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Accounts, AccountsError};
+use crate::dav::announce::calendar_created;
 use crate::ids::HomeId;
 use crate::store::home::home_collections;
 use crate::store::{Batch, Collection, CollectionKind, Op, SharedDavStore, WriteError};
@@ -24,8 +25,10 @@ impl Accounts {
             if missing.is_empty() {
                 return Ok(());
             }
+            let calendars = missing.iter().filter(|c| c.kind == CollectionKind::Calendar);
+            let publish = calendars.map(|calendar| calendar_created(calendar, None)).collect();
             let ops = missing.into_iter().map(Op::CreateCollection).collect();
-            match homes.write(Batch { ops, publish: Vec::new() }).await {
+            match homes.write(Batch { ops, publish }).await {
                 Ok(_) => return Ok(()),
                 Err(taken @ WriteError::CollectionExists(_)) => last = Some(taken),
                 Err(e) => return Err(e.into()),

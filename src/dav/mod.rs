@@ -1,6 +1,7 @@
 //! The DAV protocol, once: XML, paths, properties, preconditions, and the upstream that both the remote client and the
 //! built-in server are.
 
+pub mod announce;
 pub mod client;
 pub mod collation;
 pub mod error;

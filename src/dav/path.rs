@@ -56,6 +56,31 @@ impl PrincipalKind {
     }
 }
 
+/// What a user's principal has below it (calendarserver's caldav-proxy and caldav-notifications).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PrincipalPart {
+    /// The group of those who may read the user's calendars.
+    ProxyRead,
+    /// The group of those who may write to the user's calendars.
+    ProxyWrite,
+    /// The collection of notifications to the user.
+    Notifications,
+}
+
+impl PrincipalPart {
+    /// All parts, in the order in which the principal lists them.
+    pub const ALL: [Self; 3] = [Self::ProxyRead, Self::ProxyWrite, Self::Notifications];
+
+    /// Its segment.
+    pub const fn segment(self) -> &'static str {
+        match self {
+            Self::ProxyRead => "calendar-proxy-read",
+            Self::ProxyWrite => "calendar-proxy-write",
+            Self::Notifications => "notifications",
+        }
+    }
+}
+
 /// A place in the tree. That it can be written down does not mean that something is there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Location {
@@ -69,6 +94,8 @@ pub enum Location {
     PrincipalSet(PrincipalKind),
     /// `/principals/users/{id}/`.
     Principal(PrincipalKind, ObjectId),
+    /// `/principals/users/{id}/calendar-proxy-read/` and its like.
+    PrincipalPart(ObjectId, PrincipalPart),
     /// `/calendars/`, `/addressbooks/`.
     Homes(Space),
     /// `/calendars/{home}/`.
@@ -115,6 +142,10 @@ impl Location {
                 match *rest {
                     [] => Some(Self::PrincipalSet(kind)),
                     [id] => Some(Self::Principal(kind, id.parse().ok()?)),
+                    [id, part] if kind == PrincipalKind::User => {
+                        let part = PrincipalPart::ALL.into_iter().find(|p| p.segment() == part)?;
+                        Some(Self::PrincipalPart(id.parse().ok()?, part))
+                    }
                     _ => None,
                 }
             }
@@ -161,6 +192,7 @@ impl Location {
             Self::Principals => out.push_str("/principals/"),
             Self::PrincipalSet(kind) => out = format!("/principals/{}/", kind.segment()),
             Self::Principal(kind, id) => out = format!("/principals/{}/{id}/", kind.segment()),
+            Self::PrincipalPart(id, part) => out = format!("/principals/users/{id}/{}/", part.segment()),
             Self::Homes(space) => out = format!("/{}/", space.segment()),
             Self::Home(space, home) => out = format!("/{}/{home}/", space.segment()),
             Self::Collection { space, home, uri } => push_collection(&mut out, *space, *home, uri),
@@ -221,6 +253,9 @@ mod tests {
             "/principals/".to_owned(),
             "/principals/users/".to_owned(),
             format!("/principals/users/{HOME}/"),
+            format!("/principals/users/{HOME}/calendar-proxy-read/"),
+            format!("/principals/users/{HOME}/calendar-proxy-write/"),
+            format!("/principals/users/{HOME}/notifications/"),
             "/calendars/".to_owned(),
             format!("/calendars/{HOME}/"),
             format!("/calendars/{HOME}/work/"),
@@ -250,6 +285,8 @@ mod tests {
             "/calendars/6650c0ffee0123456789abcd/a%00b",
             "/calendars/6650c0ffee0123456789abcd/%ff",
             "/principals/robots",
+            "/principals/domains/6650c0ffee0123456789abcd/calendar-proxy-read",
+            "/principals/users/6650c0ffee0123456789abcd/calendar-proxy-none",
             "/elsewhere",
         ] {
             assert_eq!(Location::parse(path), None, "{path}");

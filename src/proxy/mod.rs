@@ -16,6 +16,7 @@ mod exchange;
 mod gate;
 mod headers;
 mod path;
+mod unread;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -107,7 +108,7 @@ pub fn router(upstream: Upstream, require_user: RequireUser, config: &Config) ->
         let root = root.clone();
         router = router.route(path, any(async move || moved_permanently(root)));
     }
-    router
+    router.layer(axum::middleware::from_fn(unread::finish))
 }
 
 /// Where the hrefs of the server's answers start, so that a program which discovers us stays where they lead.
@@ -164,10 +165,13 @@ fn refuse_declared_excess(request: &mut Request<Body>, bounds: Bounds) -> Result
 
 /// What there is to ask is no secret: OPTIONS needs no login (dav §1.1). Whoever is recognised hears it from the server.
 async fn answer_options(request: Request<Body>, next: Next) -> Response<Body> {
-    let is_options = request.method() == Method::OPTIONS;
+    let path = (request.method() == Method::OPTIONS).then(|| request.uri().path().to_owned());
     let response = next.run(request).await;
-    // A 401 of the server never gets here.
-    if is_options && response.status() == StatusCode::UNAUTHORIZED { options::answer() } else { response }
+    match path {
+        // A 401 of the server never gets here.
+        Some(path) if response.status() == StatusCode::UNAUTHORIZED => options::answer(&path),
+        _ => response,
+    }
 }
 
 /// The user who was recognised is whom the request acts as; nobody else can be.

@@ -41,6 +41,15 @@ pub fn home_collections(home: HomeId, env: &Env) -> Vec<Collection> {
     .collect()
 }
 
+/// Whether a home with these collections has every one of [`home_collections`].
+pub fn is_furnished(home: HomeId, collections: &[Collection]) -> bool {
+    let has = |kind: CollectionKind, uri: &str| collections.iter().any(|c| c.kind == kind && c.uri == uri);
+    has(CollectionKind::Calendar, &home.to_string())
+        && has(CollectionKind::Inbox, INBOX)
+        && has(CollectionKind::Outbox, OUTBOX)
+        && [CONTACTS, COLLECTED].into_iter().all(|uri| has(CollectionKind::AddressBook, uri))
+}
+
 /// An empty collection with a fresh id; a calendar takes components of any type.
 pub fn new_collection(home: HomeId, kind: CollectionKind, uri: &str, env: &Env) -> Collection {
     Collection {
@@ -65,5 +74,11 @@ mod tests {
         assert_eq!(uris, ["6650c0ffee0123456789abcd", "inbox", "outbox", "contacts", "collected"]);
         assert!(made[0].is_default());
         assert_eq!(made.iter().filter(|c| c.is_default()).count(), 1);
+        assert!(is_furnished(home, &made));
+        for missing in 0..made.len() {
+            let mut others = made.clone();
+            others.remove(missing);
+            assert!(!is_furnished(home, &others), "without {}", made[missing].uri);
+        }
     }
 }

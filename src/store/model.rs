@@ -73,6 +73,10 @@ pub struct CollectionProps {
     /// Component types the calendar takes; empty stands for any.
     #[serde(default)]
     pub components: Vec<String>,
+    /// On a scheduling inbox, the segment of the calendar that invitations go to; `None` for the default calendar
+    /// (RFC 6638 §9.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_calendar: Option<String>,
     /// Dead properties: Clark name to the property element as XML.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dead: BTreeMap<String, String>,

@@ -4,10 +4,11 @@
 use super::call::Call;
 use super::tenant::Tenant;
 use super::{Inner, Server};
+use crate::dav::announce::calendar_created;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::ids::{HomeId, UserId};
-use crate::store::home::{COLLECTED, CONTACTS, DOMAIN_MEMBERS, INBOX, OUTBOX, home_collections};
+use crate::store::home::{DOMAIN_MEMBERS, INBOX, OUTBOX, home_collections, is_furnished};
 use crate::store::{Batch, Collection, CollectionKind, Object, Op, WriteError};
 
 /// What an actor is to a home.
@@ -109,13 +110,7 @@ impl Server {
     /// The collections of a home in one tree: calendars in the order of the store, then the scheduling collections.
     pub(super) async fn collections(&self, space: Space, home: HomeId) -> Result<Vec<Collection>, DavError> {
         let mut all = self.0.store.collections(home).await?;
-        let is_furnished = match space {
-            Space::Calendars => all.iter().any(Collection::is_default),
-            Space::AddressBooks => [CONTACTS, COLLECTED]
-                .iter()
-                .all(|uri| all.iter().any(|c| c.kind == CollectionKind::AddressBook && c.uri == *uri)),
-        };
-        if !is_furnished {
+        if !is_furnished(home, &all) {
             self.furnish(home).await?;
             all = self.0.store.collections(home).await?;
         }
@@ -131,7 +126,9 @@ impl Server {
     /// Makes what is missing of what every home has. Doing it twice, or at the same time, does no harm.
     async fn furnish(&self, home: HomeId) -> Result<(), DavError> {
         for wanted in home_collections(home, &self.0.env) {
-            let made = self.0.store.write(Batch { ops: vec![Op::CreateCollection(wanted)], publish: Vec::new() }).await;
+            let is_calendar = wanted.kind == CollectionKind::Calendar;
+            let publish = is_calendar.then(|| calendar_created(&wanted, None)).into_iter().collect();
+            let made = self.0.store.write(Batch { ops: vec![Op::CreateCollection(wanted)], publish }).await;
             match made {
                 Ok(_) | Err(WriteError::CollectionExists(_)) => {}
                 Err(error) => return Err(write_failed(error)),

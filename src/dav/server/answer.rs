@@ -9,6 +9,7 @@ use crate::dav::options::{DAV, FEATURES};
 use crate::dav::path::Space;
 use crate::dav::upstream::Body;
 
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const X_SABRE_VERSION: HeaderName = HeaderName::from_static("x-sabre-version");
 
 /// An answer without body.
@@ -25,6 +26,11 @@ pub(super) fn moved(base: &str, to: Space) -> Response<Body> {
         response.headers_mut().insert(LOCATION, target);
     }
     response
+}
+
+/// Says that a preference of the client was followed (RFC 7240 §3).
+pub(super) fn applied(response: &mut Response<Body>, preference: &'static str) {
+    response.headers_mut().append(PREFERENCE_APPLIED, HeaderValue::from_static(preference));
 }
 
 /// Adds the headers that every answer has.

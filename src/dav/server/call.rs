@@ -37,7 +37,7 @@ pub(super) struct Call {
     pub(super) method: Method,
     /// Where the request points.
     pub(super) location: Location,
-    /// The path as the client wrote it, for answers that repeat it.
+    /// The path as the client wrote it, without the base.
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
@@ -53,6 +53,19 @@ pub(super) enum Depth {
     Infinity,
 }
 
+/// Why nothing is done at a path that leads nowhere. What is to be made there lacks a parent (RFC 4918 §9.3.1), or has
+/// one that takes nothing from clients.
+fn nowhere(method: &Method, path: &str) -> DavError {
+    if !matches!(method.as_str(), "MKCOL" | "MKCALENDAR") {
+        return DavError::no_node(path);
+    }
+    let parent = path.trim_end_matches('/').rsplit_once('/').map_or("", |(parent, _)| parent);
+    match Location::parse(parent) {
+        Some(_) => DavError::method_not_allowed("Collections cannot be made here"),
+        None => DavError::conflict("The parent of the collection does not exist"),
+    }
+}
+
 impl Call {
     pub(super) async fn read(server: &Server, actor: Option<Actor>, request: Request<Body>) -> Result<Self, Refusal> {
         let (head, body) = request.into_parts();
@@ -64,7 +77,7 @@ impl Call {
                 .map_err(|_| DavError::bad_request("X-Http-Method-Override names no method"))?,
             None => head.method,
         };
-        let location = Location::parse(&path).ok_or_else(|| DavError::no_node(&path))?;
+        let location = Location::parse(&path).ok_or_else(|| nowhere(&method, &path))?;
         Ok(Self {
             server: server.clone(),
             who,
@@ -90,6 +103,7 @@ impl Call {
             "COPY" | "MOVE" => self.copy_or_move().await,
             "POST" => self.post().await,
             "ITIP" => self.deliver().await,
+            "ACL" => self.set_acl().await,
             _ => Err(DavError::not_implemented(&self.method)),
         }
     }
@@ -122,8 +136,14 @@ impl Call {
         self.query.split('&').filter_map(|p| p.split_once('=')).find(|(n, _)| *n == name).map(|(_, value)| value)
     }
 
-    /// Whether `Prefer` holds this preference (RFC 7240).
+    /// Whether `Prefer` holds this preference (RFC 7240). `Brief: t`, and `return-minimal` of the drafts, are what older
+    /// clients of Apple and Microsoft write for `return=minimal`.
     pub(super) fn prefers(&self, preference: &str) -> bool {
+        let is_brief =
+            || self.headers.get("brief").is_some_and(|v| v.as_bytes().trim_ascii().eq_ignore_ascii_case(b"t"));
+        if preference == "return=minimal" && (is_brief() || self.prefers("return-minimal")) {
+            return true;
+        }
         let values = self.headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok());
         values.flat_map(|v| v.split([',', ';'])).any(|p| p.trim().eq_ignore_ascii_case(preference))
     }
@@ -135,6 +155,11 @@ impl Call {
             let bare = t.split(';').next().unwrap_or(t);
             bare.trim().eq_ignore_ascii_case(media_type)
         })
+    }
+
+    /// The path of the request as the client wrote it.
+    pub(super) fn path_as_asked(&self) -> String {
+        format!("{}{}", self.server.0.settings.base, self.path)
     }
 
     /// The href of a location as clients see it.

@@ -8,7 +8,7 @@ use super::propfind::Target;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
 use super::{answer, publish, schedule};
-use crate::dav::error::DavError;
+use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Location;
 use crate::dav::upstream::Body;
 use crate::ical::Component;
@@ -78,6 +78,7 @@ impl Call {
             return Err(DavError::no_node(&self.path));
         };
         refuse_protected(&collection)?;
+        self.server.refuse_chosen_default(&collection).await?;
         let mut batch = Batch::default();
         self.tell_of_contents(&collection).await?;
         batch.publish.push(match collection.kind {
@@ -123,7 +124,8 @@ impl Call {
 fn refuse_protected(collection: &Collection) -> Result<(), DavError> {
     let is_book = collection.kind == CollectionKind::AddressBook;
     if collection.is_default() {
-        return Err(DavError::forbidden("Forbidden: You can not delete your main calendar"));
+        return Err(DavError::forbidden("Forbidden: You can not delete your main calendar")
+            .because(Condition::Empty("cal:default-calendar-needed")));
     }
     if is_book && [CONTACTS, COLLECTED].contains(&collection.uri.as_str()) {
         return Err(DavError::forbidden(format!("Forbidden: You can not delete {} address book", collection.uri)));

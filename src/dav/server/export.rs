@@ -13,7 +13,7 @@ use super::Server;
 use super::call::Call;
 use super::chunked::{self, Pages, Progress};
 use super::expander::{instant, zone_of};
-use super::properties::shown_name;
+use crate::dav::announce::shown_name;
 use crate::dav::error::DavError;
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;

@@ -33,11 +33,7 @@ impl Call {
                     Err(DavError::not_implemented(&self.method))
                 }
             }
-            _ => {
-                // 404 or 403 where nothing is, 501 where something is that has no content.
-                self.target().await?;
-                Err(DavError::not_implemented(&self.method))
-            }
+            _ => self.browse().await,
         }
     }
 

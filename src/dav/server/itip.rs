@@ -160,7 +160,7 @@ impl Call {
             }
             None => {
                 let home = HomeId::from(recipient.id);
-                let collection = self.server.collection(Space::Calendars, home, &home.to_string()).await?;
+                let collection = self.server.default_calendar(home).await?;
                 let object = object_of(&name, result.to_wire(), &result, "VEVENT", now);
                 let (collection_id, expect) = (collection.id, Expect::Absent);
                 batch.ops.push(Op::PutObject { collection: collection_id, object: object.clone(), expect });

@@ -11,13 +11,18 @@
 
 mod accept;
 mod access;
+mod acl;
 mod answer;
+mod browse;
 mod call;
 mod cards;
 pub mod check;
 mod chunked;
+mod collection_props;
 mod copy_move;
+mod default_calendar;
 mod delete;
+mod expand;
 mod expander;
 mod export;
 mod filter;
@@ -29,6 +34,7 @@ mod mkcol;
 mod occurrences;
 mod outbox;
 mod plan;
+mod principal_props;
 mod principals;
 mod privileges;
 mod propagate;
@@ -40,6 +46,7 @@ mod publish_books;
 mod put;
 mod report;
 mod schedule;
+mod search;
 mod store_props;
 mod sync;
 mod tenant;
@@ -131,7 +138,7 @@ impl Server {
         let is_head = request.method() == Method::HEAD;
         let actor = request.extensions_mut().remove::<Actor>();
         let response = match Location::parse(request.uri().path()) {
-            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(),
+            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(request.uri().path()),
             // Public by nature: clients ask before they know how to log in (RFC 6764 §5).
             Some(Location::WellKnown(space)) => answer::moved(&self.0.settings.base, space),
             _ => match Call::read(&self, actor, request).await {

@@ -2,8 +2,9 @@
 
 use http::StatusCode;
 
+use super::browse;
 use super::properties::{self, Resource, Row, Scene};
-use crate::dav::xml::{Name, PropRequest, Wanted, Writer};
+use crate::dav::xml::{DAV, Name, PropRequest, Wanted, Writer};
 use crate::store::Collection;
 
 /// One property asked for.
@@ -21,6 +22,8 @@ pub(super) struct Plan {
     mode: Mode,
     /// Absent properties are not mentioned (RFC 8144 `return=minimal`).
     minimal: bool,
+    /// `getetag` was named beside `allprop`.
+    names_etag: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,7 @@ enum Mode {
     These,
     All,
     Names,
+    Links,
 }
 
 impl Plan {
@@ -47,12 +51,25 @@ impl Plan {
                 (usual.chain(more).collect(), Mode::All)
             }
         };
-        Self { columns, mode, minimal }
+        let named = |name: &Name| name.is(DAV, "getetag");
+        let names_etag = matches!(wanted, Wanted::All(include) if include.iter().any(named));
+        Self { columns, mode, minimal, names_etag }
+    }
+
+    /// No property at all: each resource becomes an item of an HTML list, by its name.
+    pub(super) fn links() -> Self {
+        Self { columns: Vec::new(), mode: Mode::Links, minimal: false, names_etag: false }
     }
 
     /// The plan for a report, whose properties clients name.
     pub(super) fn for_request(request: &PropRequest, minimal: bool) -> Self {
         Self::new(&request.wanted, minimal)
+    }
+
+    /// Whether the answer holds the value of this property.
+    pub(super) fn asks_for(&self, name: &Name) -> bool {
+        self.mode != Mode::Names
+            && self.columns.iter().any(|column| matches!(column, Column::Live(row) if row.name == *name))
     }
 
     /// Whether absent properties are passed over in silence.
@@ -65,8 +82,11 @@ impl Plan {
         self.columns.iter().any(|c| matches!(c, Column::Live(row) if row.needs_data))
     }
 
-    /// Writes a `d:response` for a resource.
+    /// Writes what the plan says about a resource: a `d:response`, or a link.
     pub(super) fn write(&self, scene: &Scene<'_>, resource: &Resource<'_>, href: &str, w: &mut Writer) {
+        if self.mode == Mode::Links {
+            return browse::write_link(scene, resource, href, w);
+        }
         w.raw("<d:response><d:href>");
         w.raw(&scene.server.settings.base);
         w.raw(href);
@@ -78,6 +98,7 @@ impl Plan {
         for (index, column) in self.columns.iter().enumerate() {
             let start = w.len();
             let written = match column {
+                Column::Live(row) if self.is_quiet_about(row, resource) => continue,
                 Column::Live(row) => row.write(scene, resource, w),
                 Column::Dead(name) => dead(resource, name).is_some_and(|xml| {
                     w.raw(xml);
@@ -118,6 +139,10 @@ impl Plan {
             w.raw("</d:propstat>");
         }
         w.raw("</d:response>");
+    }
+
+    fn is_quiet_about(&self, row: &Row, resource: &Resource<'_>) -> bool {
+        self.mode == Mode::All && !self.names_etag && row.is_quiet(resource)
     }
 
     fn name(&self, index: usize) -> &Name {

@@ -1,6 +1,7 @@
 //! What the actor may do with a resource, as clients read it (RFC 3744 §5.4, dav §7). The order is the reference's.
 
 use super::properties::Resource;
+use crate::dav::xml::Name;
 use crate::store::CollectionKind;
 
 const CALENDAR: &[&str] = &[
@@ -70,7 +71,7 @@ const READ: &[&str] = &["d:read", "d:read-acl", "d:read-current-user-privilege-s
 /// resource is one that all may read and nobody may write.
 pub(super) fn of(resource: &Resource<'_>, is_owner: bool) -> &'static [&'static str] {
     match resource {
-        Resource::Home(_) if is_owner => HOME,
+        Resource::Home(..) if is_owner => HOME,
         Resource::Collection(c) | Resource::Object(c, ..) if is_owner => match c.kind {
             CollectionKind::Calendar => CALENDAR,
             CollectionKind::AddressBook => BOOK,
@@ -81,9 +82,41 @@ pub(super) fn of(resource: &Resource<'_>, is_owner: bool) -> &'static [&'static 
     }
 }
 
-/// All privileges and how they contain each other, as the value of `supported-privilege-set` (RFC 3744 §5.3).
-pub(super) const SUPPORTED: &str = concat!(
-    "<d:supported-privilege><d:privilege><d:all/></d:privilege>",
+/// All privileges of a resource and how they contain each other, as the value of `supported-privilege-set` (RFC 3744
+/// §5.3); those of the scheduling collections are of RFC 6638 §6.
+pub(super) fn supported(resource: &Resource<'_>) -> String {
+    let more = match resource {
+        Resource::Collection(c) if c.kind == CollectionKind::Inbox => SUPPORTED_IN_INBOX,
+        Resource::Collection(c) if c.kind == CollectionKind::Outbox => SUPPORTED_IN_OUTBOX,
+        _ => "",
+    };
+    format!("<d:supported-privilege><d:privilege><d:all/></d:privilege>{SUPPORTED}{more}</d:supported-privilege>")
+}
+
+/// Whether a resource has a privilege of this name.
+pub(super) fn is_known(resource: &Resource<'_>, name: &Name) -> bool {
+    name.prefix().is_some_and(|prefix| {
+        supported(resource).contains(&format!("<d:privilege><{prefix}:{}/></d:privilege>", name.local))
+    })
+}
+
+const SUPPORTED_IN_INBOX: &str = concat!(
+    "<d:supported-privilege><d:privilege><cal:schedule-deliver/></d:privilege>",
+    "<d:supported-privilege><d:privilege><cal:schedule-deliver-invite/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><cal:schedule-deliver-reply/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><cal:schedule-query-freebusy/></d:privilege></d:supported-privilege>",
+    "</d:supported-privilege>"
+);
+const SUPPORTED_IN_OUTBOX: &str = concat!(
+    "<d:supported-privilege><d:privilege><cal:schedule-send/></d:privilege>",
+    "<d:supported-privilege><d:privilege><cal:schedule-send-invite/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><cal:schedule-send-reply/></d:privilege></d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><cal:schedule-send-freebusy/></d:privilege></d:supported-privilege>",
+    "</d:supported-privilege>",
+    "<d:supported-privilege><d:privilege><cal:schedule-post-vevent/></d:privilege></d:supported-privilege>"
+);
+
+const SUPPORTED: &str = concat!(
     "<d:supported-privilege><d:privilege><d:read/></d:privilege>",
     "<d:supported-privilege><d:privilege><d:read-acl/></d:privilege></d:supported-privilege>",
     "<d:supported-privilege><d:privilege><d:read-current-user-privilege-set/></d:privilege></d:supported-privilege>",
@@ -97,6 +130,5 @@ pub(super) const SUPPORTED: &str = concat!(
     "<d:supported-privilege><d:privilege><d:unbind/></d:privilege></d:supported-privilege>",
     "<d:supported-privilege><d:privilege><d:write-acl/></d:privilege></d:supported-privilege>",
     "</d:supported-privilege>",
-    "<d:supported-privilege><d:privilege><d:share/></d:privilege></d:supported-privilege>",
-    "</d:supported-privilege>"
+    "<d:supported-privilege><d:privilege><d:share/></d:privilege></d:supported-privilege>"
 );

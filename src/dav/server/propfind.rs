@@ -3,20 +3,21 @@
 use async_trait::async_trait;
 use http::Response;
 
-use super::Server;
 use super::access::{Relation, location_of};
 use super::call::{Call, Depth};
 use super::chunked::{self, Pages, Progress};
 use super::plan::Plan;
+use super::principals::Principal;
 use super::properties::{Resource, Scene};
-use super::tenant::{Tenant, principal_of};
+use super::tenant::Tenant;
+use super::{Server, answer};
 use crate::dav::error::DavError;
-use crate::dav::path::{Location, PrincipalKind, Space, push_segment};
+use crate::dav::path::{Location, PrincipalKind, PrincipalPart, Space, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DataRequest, PropRequest, Writer};
 use crate::ids::{HomeId, UserId};
 use crate::store::home::DOMAIN_MEMBERS;
-use crate::store::{Collection, Object, User};
+use crate::store::{Collection, Object};
 
 /// Objects or users that are read at once.
 const PAGE: usize = 500;
@@ -31,14 +32,22 @@ impl Call {
         let minimal = self.prefers("return=minimal");
         let plan = Plan::for_request(&request, minimal);
         let with_children = self.depth() != Some(Depth::Zero);
+        let without_root = with_children && self.prefers("depth-noroot");
         let (target, is_owner) = self.target().await?;
-        let steps = steps(target, with_children, &self.homes_shown());
-        let listing = Listing { server: self.server, who: self.who, is_owner, plan, data: request.data, steps };
-        chunked::multistatus(listing, minimal).await
+        let mut steps = steps(target, with_children, &self.who, &self.homes_shown());
+        if without_root {
+            steps.pop();
+        }
+        let listing = Listing::new(self.server, self.who, is_owner, plan, request.data, steps);
+        let mut response = chunked::multistatus(listing, minimal).await?;
+        if without_root {
+            answer::applied(&mut response, "depth-noroot");
+        }
+        Ok(response)
     }
 
     /// The homes that the actor is told of, last first: their own, and that of the domain.
-    fn homes_shown(&self) -> Vec<(Space, HomeId)> {
+    pub(super) fn homes_shown(&self) -> Vec<(Space, HomeId)> {
         let of_domain = self.inner().settings.members_book.then(|| (Space::AddressBooks, self.who.domain_home()));
         let own = self.who.home().map(|home| [Space::AddressBooks, Space::Calendars].map(|space| (space, home)));
         of_domain.into_iter().chain(own.into_iter().flatten()).collect()
@@ -57,14 +66,17 @@ impl Call {
             Location::Principals => (Target::Principals, false),
             Location::PrincipalSet(kind) => (Target::PrincipalSet(*kind), false),
             Location::Principal(kind, id) => {
-                let user = match kind {
-                    PrincipalKind::User => server.0.directory.user(UserId(*id)).await?,
-                    PrincipalKind::Resource | PrincipalKind::TeamCalendar | PrincipalKind::Domain => None,
-                };
-                let user = user.filter(|u| u.domain == self.who.domain());
-                let user = user.ok_or_else(|| DavError::not_found(format!("Principal with name {id} not found")))?;
-                let is_self = self.who.home() == Some(user.id.into());
-                (Target::User(user), is_self)
+                let principal = server.principal(&self.who, *kind, *id).await?;
+                (Target::Principal(principal), self.who.home() == Some(HomeId(*id)))
+            }
+            Location::PrincipalPart(id, part) => {
+                server.principal(&self.who, PrincipalKind::User, *id).await?;
+                let is_self = self.who.home() == Some(HomeId(*id));
+                match part {
+                    PrincipalPart::Notifications if !is_self => return Err(server.needs(location, "d:read")),
+                    PrincipalPart::Notifications => (Target::Notifications(UserId(*id)), true),
+                    part => (Target::Principal(Principal::Proxies(UserId(*id), *part)), is_self),
+                }
             }
             Location::Homes(space) => (Target::Homes(*space), false),
             Location::Home(space, home) => {
@@ -90,7 +102,8 @@ pub(super) enum Target {
     Root,
     Principals,
     PrincipalSet(PrincipalKind),
-    User(User),
+    Principal(Principal),
+    Notifications(UserId),
     Homes(Space),
     Home(Space, HomeId),
     Collection(Collection),
@@ -104,9 +117,13 @@ impl Target {
             Self::Root => (Resource::Branch, Location::Root.href()),
             Self::Principals => (Resource::Branch, Location::Principals.href()),
             Self::PrincipalSet(kind) => (Resource::Branch, Location::PrincipalSet(*kind).href()),
-            Self::User(user) => (Resource::User(user), principal_of(user.id)),
+            Self::Principal(principal) => (Resource::Principal(principal), principal.href()),
+            Self::Notifications(user) => {
+                let place = Location::PrincipalPart(user.0, PrincipalPart::Notifications);
+                (Resource::Notifications(*user), place.href())
+            }
             Self::Homes(space) => (Resource::Branch, Location::Homes(*space).href()),
-            Self::Home(space, home) => (Resource::Home(*home), Location::Home(*space, *home).href()),
+            Self::Home(space, home) => (Resource::Home(*space, *home), Location::Home(*space, *home).href()),
             Self::Collection(c) => (Resource::Collection(c), location_of(c).href()),
             Self::Object(c, object) => {
                 let mut href = location_of(c).href();
@@ -118,17 +135,21 @@ impl Target {
 }
 
 /// What is still to be written, last first.
-enum Step {
+pub(super) enum Step {
     One(Target),
     /// The users of the domain, after this one.
     Users(Option<UserId>),
+    /// The actor's domain.
+    OwnDomain,
+    /// The collections of a home, and what is in them.
+    Everything(Space, HomeId),
     /// The collections of a home.
     Collections(Space, HomeId),
     /// The objects of a collection, after this name.
     Objects(Collection, Option<String>),
 }
 
-fn steps(target: Target, with_children: bool, homes: &[(Space, HomeId)]) -> Vec<Step> {
+pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[(Space, HomeId)]) -> Vec<Step> {
     let mut steps = Vec::new();
     if with_children {
         match &target {
@@ -141,6 +162,8 @@ fn steps(target: Target, with_children: bool, homes: &[(Space, HomeId)]) -> Vec<
                 steps.extend(sets.map(|kind| Step::One(Target::PrincipalSet(kind))));
             }
             Target::PrincipalSet(PrincipalKind::User) => steps.push(Step::Users(None)),
+            Target::PrincipalSet(PrincipalKind::Domain) => steps.push(Step::OwnDomain),
+            Target::Principal(Principal::User(person)) => steps.extend(parts(person.user.id, who)),
             // Nobody is told who else has a home here.
             Target::Homes(space) => {
                 let homes = homes.iter().filter(|(s, _)| s == space);
@@ -148,14 +171,25 @@ fn steps(target: Target, with_children: bool, homes: &[(Space, HomeId)]) -> Vec<
             }
             Target::Home(space, home) => steps.push(Step::Collections(*space, *home)),
             Target::Collection(collection) => steps.push(Step::Objects(collection.clone(), None)),
-            Target::PrincipalSet(_) | Target::User(_) | Target::Object(..) => {}
+            Target::PrincipalSet(_) | Target::Principal(_) | Target::Notifications(_) | Target::Object(..) => {}
         }
     }
     steps.push(Step::One(target));
     steps
 }
 
-struct Listing {
+/// What is below the principal of a user, last first: the notifications only for themselves.
+fn parts(user: UserId, who: &Tenant) -> Vec<Step> {
+    let is_self = who.home() == Some(user.into());
+    let part = |part: PrincipalPart| match part {
+        PrincipalPart::Notifications => is_self.then_some(Step::One(Target::Notifications(user))),
+        part => Some(Step::One(Target::Principal(Principal::Proxies(user, part)))),
+    };
+    PrincipalPart::ALL.into_iter().rev().filter_map(part).collect()
+}
+
+/// Answers about many resources, written page by page.
+pub(super) struct Listing {
     server: Server,
     who: Tenant,
     is_owner: bool,
@@ -169,8 +203,20 @@ impl Pages for Listing {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         while let Some(step) = self.steps.pop() {
             match step {
-                Step::One(target) => self.write(&target, out),
+                Step::One(target) => self.write_completed(target, out).await?,
                 Step::Users(after) => self.write_users(after, out).await?,
+                Step::OwnDomain => {
+                    let domain = self.who.domain().0;
+                    let principal = self.server.principal(&self.who, PrincipalKind::Domain, domain).await?;
+                    self.write_completed(Target::Principal(principal), out).await?;
+                }
+                Step::Everything(space, home) => {
+                    let collections = self.server.collections(space, home).await?;
+                    for collection in collections.into_iter().rev() {
+                        self.steps.push(Step::Objects(collection.clone(), None));
+                        self.steps.push(Step::One(Target::Collection(collection)));
+                    }
+                }
                 Step::Collections(space, home) => self.write_collections(space, home, out).await?,
                 Step::Objects(collection, after) => self.write_objects(collection, after, out).await?,
             }
@@ -183,6 +229,27 @@ impl Pages for Listing {
 }
 
 impl Listing {
+    /// Answers about these, last first.
+    pub(super) fn new(
+        server: Server,
+        who: Tenant,
+        is_owner: bool,
+        plan: Plan,
+        data: Option<DataRequest>,
+        steps: Vec<Step>,
+    ) -> Self {
+        Self { server, who, is_owner, plan, data, steps }
+    }
+
+    /// Writes one, after reading what its properties need.
+    async fn write_completed(&self, mut target: Target, out: &mut Writer) -> Result<(), DavError> {
+        if let Target::Principal(principal) = &mut target {
+            self.server.complete(&self.who, principal, |name| self.plan.asks_for(name)).await?;
+        }
+        self.write(&target, out);
+        Ok(())
+    }
+
     fn scene(&self) -> Scene<'_> {
         Scene { server: &self.server.0, who: &self.who, is_owner: self.is_owner, data: self.data.as_ref() }
     }
@@ -196,7 +263,7 @@ impl Listing {
         if self.server.0.settings.principal_privacy {
             if let Tenant::User(user) = &self.who {
                 let user = (**user).clone();
-                self.write(&Target::User(user), out);
+                self.write_completed(Target::Principal(Principal::user(user)), out).await?;
             }
             return Ok(());
         }
@@ -205,7 +272,7 @@ impl Listing {
             self.steps.push(Step::Users(users.last().map(|u| u.id)));
         }
         for user in users {
-            self.write(&Target::User(user), out);
+            self.write_completed(Target::Principal(Principal::user(user)), out).await?;
         }
         Ok(())
     }

@@ -5,10 +5,11 @@ use http::{Response, StatusCode};
 use super::access::write_failed;
 use super::call::Call;
 use super::chunked::{self, Written};
+use super::principals::DEFAULT_CALENDAR;
 use super::propfind::Target;
-use super::publish;
 use super::publish_books::Book;
 use super::store_props::{Moment, Refused, apply};
+use super::{answer, properties, publish};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{PropChange, PropUpdate, Writer, read_update};
@@ -23,20 +24,35 @@ impl Call {
         let results = match target {
             Target::Collection(collection) if is_owner => self.change(collection, &update).await?,
             _ => {
-                let refused = Refused { status: StatusCode::FORBIDDEN, condition: None };
-                update.iter().map(|_| Err(refused.clone())).collect()
+                let refused = |change: &PropChange| match properties::find(change.name()) {
+                    Some(_) => Refused::protected(),
+                    None => Refused { status: StatusCode::FORBIDDEN, condition: None },
+                };
+                update.iter().map(|change| Err(refused(change))).collect()
             }
         };
+        if self.prefers("return=minimal") && results.iter().all(Result::is_ok) {
+            // RFC 8144 §2.2: all went well, and there is nothing to add.
+            let mut response = answer::empty(StatusCode::OK);
+            answer::applied(&mut response, "return=minimal");
+            return Ok(response);
+        }
         let mut w = Writer::default();
-        write_results(&self.path, &update, &results, &mut w);
+        write_results(&self.path_as_asked(), &update, &results, &mut w);
         chunked::multistatus(Written(w.take()), false).await
     }
 
     async fn change(&self, collection: Collection, update: &PropUpdate) -> Result<Vec<Result<(), Refused>>, DavError> {
         let mut props = collection.props.clone();
         let room = self.inner().settings.limits.xml_bytes;
-        let results: Vec<_> =
-            update.iter().map(|change| apply(&mut props, collection.kind, change, Moment::Later, room)).collect();
+        let mut results = Vec::with_capacity(update.len());
+        for change in update {
+            let chooses = collection.kind == CollectionKind::Inbox && *change.name() == DEFAULT_CALENDAR;
+            results.push(match chooses {
+                true => self.choose_default(&collection, change).await?.map(|uri| props.default_calendar = uri),
+                false => apply(&mut props, collection.kind, change, Moment::Later, room),
+            });
+        }
         if results.iter().any(Result::is_err) {
             return Ok(results);
         }
@@ -54,7 +70,15 @@ impl Call {
 }
 
 /// Writes the `d:response` that says how each change went: where one failed, the others failed with it.
-fn write_results(href: &str, update: &PropUpdate, results: &[Result<(), Refused>], w: &mut Writer) {
+pub(super) fn write_results(href: &str, update: &PropUpdate, results: &[Result<(), Refused>], w: &mut Writer) {
+    w.open("d:response");
+    w.href(href);
+    write_propstats(update, results, w);
+    w.close("d:response");
+}
+
+/// Writes the `d:propstat`s of it.
+pub(super) fn write_propstats(update: &PropUpdate, results: &[Result<(), Refused>], w: &mut Writer) {
     let failed = results.iter().any(Result::is_err);
     let outcome = |change: &PropChange, result: &Result<(), Refused>| match (result, change) {
         (Err(refused), _) => (refused.status, refused.condition.clone()),
@@ -69,8 +93,6 @@ fn write_results(href: &str, update: &PropUpdate, results: &[Result<(), Refused>
             groups.push(outcome);
         }
     }
-    w.open("d:response");
-    w.href(href);
     for group in groups {
         w.raw("<d:propstat><d:prop>");
         for (change, _) in update.iter().zip(&outcomes).filter(|(_, outcome)| *outcome == group) {
@@ -83,5 +105,4 @@ fn write_results(href: &str, update: &PropUpdate, results: &[Result<(), Refused>
         }
         w.raw("</d:propstat>");
     }
-    w.close("d:response");
 }

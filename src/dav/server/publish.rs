@@ -1,20 +1,15 @@
 //! What the rest of the program is told of a write (messaging §1.3–§1.8). Messages are built here and published in the
 //! same batch as the write, by whoever writes.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::properties::{SYNC_PREFIX, shown_name};
+use crate::dav::announce::{calendar_changed, path_of, properties};
 use crate::dav::precondition::quoted;
-use crate::events::{CalendarChanged, EventChanged, LocalDelivery, Message, Topic};
+use crate::events::{EventChanged, LocalDelivery, Message, Topic};
 use crate::ical::{Component, jcal};
-use crate::ids::{CalendarPath, ObjectPath};
+use crate::ids::ObjectPath;
 use crate::itip::ItipMessage;
 use crate::store::{Collection, Object};
-
-/// The path of a calendar.
-pub(super) fn path_of(collection: &Collection) -> CalendarPath {
-    CalendarPath { home: collection.home, calendar: collection.uri.clone() }
-}
 
 /// A calendar object whose change is told.
 pub(super) struct Subject<'a> {
@@ -136,45 +131,12 @@ pub(super) fn local_delivery(
     Message::new(Topic::ItipLocalDelivery, format!("{}\n{}", message.uid, message.recipient), &delivery)
 }
 
-/// A calendar was created.
-pub(super) fn calendar_created(collection: &Collection, by: &str) -> Message {
-    calendar(Topic::CalendarCreated, collection, properties(collection), by)
-}
-
 /// A calendar's properties are about to change: the message holds those from before (observed §1.14).
 pub(super) fn calendar_updated(before: &Collection, by: &str) -> Message {
-    calendar(Topic::CalendarUpdated, before, properties(before), by)
+    calendar_changed(Topic::CalendarUpdated, before, properties(before), Some(by))
 }
 
 /// A calendar was deleted.
 pub(super) fn calendar_deleted(collection: &Collection, by: &str) -> Message {
-    calendar(Topic::CalendarDeleted, collection, Value::Null, by)
-}
-
-fn calendar(topic: Topic, collection: &Collection, calendar_props: Value, by: &str) -> Message {
-    let calendar_path = path_of(collection);
-    let key = calendar_path.to_string();
-    Message::new(topic, key, &CalendarChanged { calendar_path, calendar_props, connected_user: Some(by.to_owned()) })
-}
-
-/// The properties as the reference's serialiser leaves them: two structured ones come out as empty objects.
-fn properties(collection: &Collection) -> Value {
-    let props = &collection.props;
-    let mut map = Map::new();
-    let mut put = |name: &str, value: Value| map.insert(name.to_owned(), value);
-    put("{http://calendarserver.org/ns/}getctag", json!(format!("{SYNC_PREFIX}{}", collection.sync_token)));
-    put("{http://sabredav.org/ns}sync-token", json!(collection.sync_token));
-    put("{urn:ietf:params:xml:ns:caldav}supported-calendar-component-set", json!({}));
-    put("{urn:ietf:params:xml:ns:caldav}schedule-calendar-transp", json!({}));
-    put("{DAV:}displayname", json!(shown_name(collection)));
-    if let Some(description) = &props.description {
-        put("{urn:ietf:params:xml:ns:caldav}calendar-description", json!(description));
-    }
-    if let Some(order) = props.order {
-        put("{http://apple.com/ns/ical/}calendar-order", json!(order));
-    }
-    if let Some(color) = &props.color {
-        put("{http://apple.com/ns/ical/}calendar-color", json!(color));
-    }
-    Value::Object(map)
+    calendar_changed(Topic::CalendarDeleted, collection, Value::Null, Some(by))
 }

@@ -18,7 +18,7 @@ use super::{Server, expander};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, MOUNT, push_segment};
 use crate::dav::upstream::Body;
-use crate::dav::xml::{CALDAV, CARDDAV, DAV, DataRequest, Element, Filter, PropRequest, Writer};
+use crate::dav::xml::{CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Element, Filter, PropRequest, Writer};
 use crate::ids::CollectionId;
 use crate::store::{Collection, CollectionKind, Object, ObjectFilter};
 
@@ -38,8 +38,10 @@ impl Call {
             (CALDAV, "free-busy-query") => self.free_busy_query(&root).await,
             (DAV, "sync-collection") => self.sync_collection(&root).await,
             (DAV, "principal-property-search") => self.principal_search(&root).await,
-            (DAV, "principal-search-property-set") => Ok(super::principals::search_properties()),
+            (DAV, "principal-search-property-set") => Ok(super::search::search_properties()),
             (DAV, "principal-match") => self.principal_match(&root).await,
+            (DAV, "acl-principal-prop-set") => self.acl_principals(&root).await,
+            (CALENDARSERVER, "calendarserver-principal-search") => self.principal_search_by_words(&root).await,
             (DAV, "expand-property") => self.expand_property(&root).await,
             _ => Err(unsupported(&root.name.to_string())),
         }

@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 
-use super::expander::zone_named_in;
 use super::properties;
 use crate::dav::error::Condition;
 use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, Name, PropChange, Writer};
@@ -19,11 +18,11 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn because(condition: &'static str) -> Self {
+    pub(super) fn because(condition: &'static str) -> Self {
         Self { status: StatusCode::FORBIDDEN, condition: Some(Condition::Empty(condition)) }
     }
 
-    fn protected() -> Self {
+    pub(super) fn protected() -> Self {
         Self::because("d:cannot-modify-protected-property")
     }
 }
@@ -86,16 +85,16 @@ fn order(change: &PropChange) -> Result<Option<i64>, Refused> {
 fn zone(change: &PropChange) -> Result<Option<String>, Refused> {
     match text(change) {
         // RFC 4791 §5.2.2: the value must be an iCalendar object with one VTIMEZONE.
-        Some(text) if zone_named_in(&text).is_none() && !has_definition(&text) => {
-            Err(Refused::because("cal:valid-calendar-data"))
-        }
+        Some(text) if definitions(&text) != Some(1) => Err(Refused::because("cal:valid-calendar-data")),
         other => Ok(other),
     }
 }
 
-/// A zone of somebody's own making, which stands for no IANA zone.
-fn has_definition(text: &str) -> bool {
-    crate::ical::Component::parse(text).is_ok_and(|c| c.components().any(|c| c.is("VTIMEZONE")))
+/// How many zones a calendar defines, IANA ones or of somebody's own making.
+fn definitions(text: &str) -> Option<usize> {
+    let calendar = crate::ical::Component::parse(text).ok().filter(|c| c.is("VCALENDAR"))?;
+    let named = |c: &&crate::ical::Component| c.is("VTIMEZONE") && c.value("TZID").is_some();
+    Some(calendar.components().filter(named).count())
 }
 
 fn transparent(change: &PropChange) -> bool {

@@ -54,6 +54,11 @@ impl Tenant {
         Location::Principal(kind, home.0).href().trim_matches('/').to_owned()
     }
 
+    /// Whether a home of the actor's domain is the actor's own, or the actor is the program.
+    pub(super) fn acts_for(&self, home: HomeId) -> bool {
+        self.home().is_none_or(|own| own == home)
+    }
+
     /// The addresses of the actor, the main one first.
     pub(super) fn emails(&self) -> &[Email] {
         match self {

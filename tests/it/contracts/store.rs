@@ -84,6 +84,20 @@ async fn properties_are_replaced_as_a_whole_and_count_as_a_change(engine: &dyn S
     assert!(matches!(write(&*store, vec![gone]).await, Err(WriteError::NoCollection(0))));
 }
 
+async fn an_inbox_remembers_where_invitations_go(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let home = super::samples::home();
+    let inbox = collection(home, CollectionKind::Inbox, "inbox");
+    write(&*store, vec![Op::CreateCollection(inbox.clone())]).await.unwrap();
+    let mut props = inbox.props.clone();
+    for chosen in [Some("work é".to_owned()), None] {
+        props.default_calendar = chosen;
+        write(&*store, vec![Op::SetProps { collection: inbox.id, props: props.clone() }]).await.unwrap();
+        let found = store.collection(home, CollectionKind::Inbox, "inbox").await.unwrap().unwrap();
+        assert_eq!(found.props, props);
+    }
+}
+
 async fn an_object_comes_back_byte_for_byte(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
@@ -445,6 +459,7 @@ macro_rules! over {
                 the_default_collection_is_listed_first_then_by_order_then_by_creation,
                 a_collection_cannot_be_created_twice,
                 properties_are_replaced_as_a_whole_and_count_as_a_change,
+                an_inbox_remembers_where_invitations_go,
                 an_object_comes_back_byte_for_byte,
                 a_listing_pages_through_all_names_in_order,
                 a_write_whose_precondition_fails_changes_nothing,

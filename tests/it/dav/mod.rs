@@ -5,19 +5,22 @@ mod book_messages;
 mod book_queries;
 mod books;
 mod cards;
+mod clients;
 mod collections;
+mod creation;
 mod discovery;
 mod groups_and_photos;
 mod members;
 mod objects;
 mod preconditions;
+mod preferences;
+mod principals;
 mod queries;
 mod scheduling;
 mod sync;
 mod tenants;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use convoke::clock::{CountingEntropy, Env, ManualClock};
@@ -108,20 +111,30 @@ impl World {
         self.as_user("bob@example.org")
     }
 
-    /// What was published since the last call, in order.
+    /// What was published since the last call, in order, but for the homes that were made by the way.
     pub async fn published(&self) -> Vec<Message> {
+        let mut messages = self.published_with_homes().await;
+        messages.retain(|m| m.topic != Topic::CalendarCreated || !m.payload["connectedUser"].is_null());
+        messages
+    }
+
+    /// What was published since the last call, in order.
+    pub async fn published_with_homes(&self) -> Vec<Message> {
         let mut messages = Vec::new();
-        loop {
-            let wait = Duration::from_millis(50);
-            let Ok(received) = tokio::time::timeout(wait, self.sqlite.receive(&self.witness, 100)).await else {
-                messages.sort_by_key(|(id, _)| *id);
-                return messages.into_iter().map(|(_, message)| message).collect();
-            };
-            for delivery in received.unwrap() {
+        while self.waiting().await > 0 {
+            for delivery in self.sqlite.receive(&self.witness, 100).await.unwrap() {
                 self.sqlite.settle(&self.witness, delivery.id, Settlement::Done).await.unwrap();
                 messages.push((delivery.id, delivery.message));
             }
         }
+        messages.sort_by_key(|(id, _)| *id);
+        messages.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// Messages that nobody has looked at yet.
+    async fn waiting(&self) -> u64 {
+        let depths = self.sqlite.depths().await.unwrap();
+        depths.iter().find(|depth| depth.consumer == self.witness.name).map_or(0, |depth| depth.waiting)
     }
 
     /// The names of what was published since the last call, in order.

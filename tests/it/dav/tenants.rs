@@ -64,7 +64,7 @@ async fn another_domain_is_another_world() {
     assert!(answer.body.contains("Cross-domain calendar access is not allowed"), "{}", answer.body);
     alice.get(&format!("/calendars/{EVE}/{EVE}/x.ics")).await.expect(403);
     alice.propfind(&format!("/addressbooks/{EVE}/contacts/"), "0", "").await.expect(403);
-    alice.propfind(&format!("/principals/users/{EVE}/"), "0", "").await.expect(404);
+    alice.propfind(&format!("/principals/users/{EVE}/"), "0", "").await.expect(403);
     alice.propfind("/calendars/ffffffffffffffffffffffff/", "0", "").await.expect(404);
     alice.propfind("/calendars/nobody/", "0", "").await.expect(404);
 }

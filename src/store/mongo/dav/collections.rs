@@ -84,6 +84,7 @@ pub(super) fn calendar(head: &Document, face: &Document) -> Option<Found> {
         order: value::number(face.get("calendarorder")),
         transparent: value::number(face.get("transparent")).unwrap_or(0) != 0,
         components: components(head),
+        default_calendar: None,
         dead: ours.and_then(|ours| json(ours, "dead")).unwrap_or_default(),
     };
     found(Place::calendar(id), CollectionKind::Calendar, head, face, props)
