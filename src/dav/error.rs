@@ -212,6 +212,10 @@ impl From<ReadError> for DavError {
         let message = error.to_string();
         match error {
             ReadError::TooLarge(_) => Self::too_large(message),
+            ReadError::Filter(_) => Self::forbidden(message).because(Condition::Empty("cal:valid-filter")),
+            ReadError::UnsupportedFilter(_) => {
+                Self::forbidden(message).because(Condition::Empty("cal:supported-filter"))
+            }
             ReadError::Collation(_) => Self::forbidden(message).because(Condition::Empty("cal:supported-collation")),
             // RFC 4918 §17: the condition that stands for "no external entities here".
             ReadError::Doctype => Self::bad_request(message).because(Condition::Empty("d:no-external-entities")),

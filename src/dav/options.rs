@@ -11,7 +11,7 @@ const MS_AUTHOR_VIA: HeaderName = HeaderName::from_static("ms-author-via");
 /// What this server can do. A feature is named only once it works.
 pub(super) const FEATURES: HeaderValue = HeaderValue::from_static(
     "1, 3, extended-mkcol, access-control, calendarserver-principal-property-search, calendar-access, addressbook, \
-     calendar-auto-schedule",
+     calendar-auto-schedule, calendar-availability, calendar-no-timezone",
 );
 
 /// What can be asked of it.

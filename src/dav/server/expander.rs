@@ -5,15 +5,13 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::Inner;
+use super::media::Format;
 use super::properties::Scene;
+use super::{Inner, timezones};
 use crate::dav::xml::{CompSelection, DataRequest, Occurrences, TimeRange, Writer};
 use crate::ical::recur::{self, Bounds};
-use crate::ical::{CalendarObject, Component, Item, Property, jcal};
+use crate::ical::{CalendarObject, Component, Event, Item, Period, Property, Zones};
 use crate::store::Collection;
-
-/// Media type of jCal (RFC 7265).
-pub(super) const JCAL: &str = "application/calendar+json";
 
 /// Properties of a card that no selection leaves out (dav §6.5).
 const ALWAYS_IN_CARD: [&str; 3] = ["VERSION", "FN", "UID"];
@@ -60,12 +58,12 @@ pub(super) fn write_data(
     request: &DataRequest,
     w: &mut Writer,
 ) {
-    let Ok(object) = CalendarObject::parse(data) else { return w.calendar_text(data) };
-    let zone = zone_of(collection);
-    let wants_json = request.content_type.as_deref().is_some_and(|t| t.eq_ignore_ascii_case(JCAL));
-    if request.is_plain() && !wants_json {
+    let format = request.content_type.as_deref().and_then(Format::named).unwrap_or(Format::ICalendar);
+    if request.is_plain() && format == Format::ICalendar {
         return w.calendar_text(data);
     }
+    let Ok(object) = CalendarObject::parse(data) else { return w.calendar_text(data) };
+    let zone = request.zone.unwrap_or_else(|| zone_of(collection));
     let mut root = match request.occurrences {
         Occurrences::AsStored => object.into_root(),
         Occurrences::Expand(range) => {
@@ -76,14 +74,18 @@ pub(super) fn write_data(
         }
         Occurrences::Limit(range) => limited(&object, instants(range), zone, scene.server.bounds()),
     };
+    if let Some(range) = request.freebusy {
+        limit_busy_times(&mut root, &instants(range), zone);
+    }
+    match request.with_zones {
+        Some(true) => timezones::define(&mut root),
+        Some(false) => timezones::strip(&mut root),
+        None => {}
+    }
     if let Some(selection) = &request.comp {
         select(&mut root, selection);
     }
-    if wants_json {
-        w.text(&jcal::to_jcal(&root).to_string());
-    } else {
-        w.text(&root.to_wire());
-    }
+    w.text(&format.write(&root));
 }
 
 /// The master, and the overrides that lie in the range or replace an occurrence in it (RFC 4791 §9.6.6).
@@ -91,9 +93,17 @@ fn limited(object: &CalendarObject, range: Range<DateTime<Utc>>, zone: Tz, bound
     let Ok(within) = recur::occurrences(object.root(), range.clone(), zone, bounds) else {
         return object.root().clone();
     };
+    let master = object.master().map(|c| Event::new(c, object.zones()));
+    let length = master.and_then(|m| Some(m.end()?.instant(zone) - m.start()?.instant(zone))).unwrap_or_default();
     let matters = |component: &Component| {
-        let replaced = crate::ical::Event::new(component, object.zones()).recurrence_id().map(|id| id.instant(zone));
-        replaced.is_none_or(|id| range.contains(&id)) || within.iter().any(|o| std::ptr::eq(o.component, component))
+        let event = Event::new(component, object.zones());
+        let replaced = event.recurrence_id().map(|id| id.instant(zone));
+        // Where the occurrence would be that it replaces; one that changes all later ones always matters.
+        replaced.is_none_or(|id| {
+            let until = id.checked_add_signed(length).unwrap_or(id);
+            range.contains(&id) || (id < range.end && until > range.start)
+        }) || event.is_this_and_future()
+            || within.iter().any(|o| std::ptr::eq(o.component, component))
     };
     let keep: Vec<bool> = object.root().components().map(matters).collect();
     let mut root = object.root().clone();
@@ -102,10 +112,46 @@ fn limited(object: &CalendarObject, range: Range<DateTime<Utc>>, zone: Tz, bound
     root
 }
 
+/// Leaves of FREEBUSY properties only the periods in the range (RFC 4791 §9.6.7). What cannot be read stays.
+fn limit_busy_times(calendar: &mut Component, range: &Range<DateTime<Utc>>, zone: Tz) {
+    let zones = Zones::of(calendar);
+    for component in calendar.components_mut().filter(|c| c.is("VFREEBUSY")) {
+        component.items.retain_mut(|item| {
+            let Item::Property(property) = item else { return true };
+            if !property.is("FREEBUSY") {
+                return true;
+            }
+            let written: Vec<&str> = property.value().split(',').collect();
+            let Ok(periods) = Period::read_list(property, &zones) else { return true };
+            if written.len() != periods.len() {
+                return true;
+            }
+            let is_in = |period: &Period| {
+                let end = period.end().unwrap_or_else(|| period.start.clone()).instant(zone);
+                period.start.instant(zone) < range.end && end > range.start
+            };
+            let kept: Vec<&str> =
+                written.iter().zip(&periods).filter(|(_, p)| is_in(p)).map(|(text, _)| text.trim()).collect();
+            let value = kept.join(",");
+            property.set_value(value);
+            !property.value().is_empty()
+        });
+    }
+}
+
 /// Leaves of a component only what was asked for.
 fn select(component: &mut Component, selection: &CompSelection) {
-    component.items.retain(|item| match item {
-        Item::Property(p) => selection.props.as_ref().is_none_or(|names| names.iter().any(|n| p.is(n))),
+    component.items.retain_mut(|item| match item {
+        Item::Property(p) => match &selection.props {
+            None => true,
+            Some(wanted) => {
+                let wanted = wanted.iter().find(|w| p.is(&w.name));
+                if wanted.is_some_and(|w| w.without_value) {
+                    p.set_value("");
+                }
+                wanted.is_some()
+            }
+        },
         Item::Component(c) => selection.comps.as_ref().is_none_or(|comps| comps.iter().any(|s| c.is(&s.name))),
         Item::Blank(_) => false,
     });

@@ -3,16 +3,16 @@
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{Response, StatusCode};
 
-use super::answer;
+use super::{answer, timezones};
 use super::call::Call;
-use super::expander::JCAL;
+use super::media::Format;
 use super::properties::{http_date, media_type};
 use crate::dav::error::DavError;
-use crate::dav::path::{Location, Space};
+use crate::dav::path::Location;
 use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, quoted};
 use crate::dav::upstream::Body;
-use crate::ical::{Component, jcal};
-use crate::store::{Collection, Object};
+use crate::ical::Component;
+use crate::store::{Collection, CollectionKind, Object};
 
 impl Call {
     /// Answers with an object, or exports a collection.
@@ -23,10 +23,15 @@ impl Call {
                 self.get_object(&collection, object)
             }
             Location::Collection { space, home, ref uri } => {
-                let plain_text = self.accepts(if space == Space::Calendars { "text/calendar" } else { "text/vcard" });
                 self.server.require_owner(&self.who, &self.location, "d:read").await?;
                 let collection = self.server.collection(space, home, uri).await?;
-                if self.has_parameter("export") || plain_text {
+                // A calendar is the file with all that is in it; a book only for those who ask for cards.
+                let is_file = match collection.kind {
+                    CollectionKind::Calendar => true,
+                    CollectionKind::AddressBook => self.accepts("text/vcard"),
+                    CollectionKind::Inbox | CollectionKind::Outbox => self.accepts("text/calendar"),
+                };
+                if self.has_parameter("export") || is_file {
                     self.export(collection).await
                 } else {
                     Err(DavError::not_implemented(&self.method))
@@ -56,15 +61,26 @@ impl Call {
         {
             return Ok(self.validators(answer::empty(StatusCode::NOT_MODIFIED), &object));
         }
-        let wants_json = collection.kind != crate::store::CollectionKind::AddressBook && self.accepts(JCAL);
-        let json = wants_json.then(|| Component::parse(&object.data).ok()).flatten();
-        let content_type = match json {
-            Some(_) => HeaderValue::from_static(JCAL),
+        let is_card = collection.kind == CollectionKind::AddressBook;
+        let format = if is_card { Format::ICalendar } else { self.accepted_format() };
+        let with_zones = if is_card { None } else { self.with_zones()? };
+        let is_as_stored = format == Format::ICalendar && with_zones.is_none();
+        // What cannot be parsed is sent as it is.
+        let changed = if is_as_stored { None } else { Component::parse(&object.data).ok() };
+        let content_type = match changed {
+            Some(_) => HeaderValue::from_static(format.content_type()),
             None => HeaderValue::from_str(&media_type(collection, meta))
                 .unwrap_or(HeaderValue::from_static("application/octet-stream")),
         };
-        let body = match json {
-            Some(calendar) => Body::from(jcal::to_jcal(&calendar).to_string()),
+        let body = match changed {
+            Some(mut calendar) => {
+                match with_zones {
+                    Some(true) => timezones::define(&mut calendar),
+                    Some(false) => timezones::strip(&mut calendar),
+                    None => {}
+                }
+                Body::from(format.write(&calendar))
+            }
             None => Body::from(object.data.clone()),
         };
         let mut response = Response::new(body);

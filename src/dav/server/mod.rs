@@ -10,6 +10,8 @@
 
 mod access;
 mod answer;
+mod availability;
+mod calendar_query;
 mod call;
 mod chunked;
 mod copy_move;
@@ -19,7 +21,9 @@ mod export;
 mod filter;
 mod free_busy;
 mod get;
+mod gzip;
 mod itip;
+mod media;
 mod mkcol;
 mod occurrences;
 mod outbox;
@@ -32,11 +36,13 @@ mod propfind;
 mod proppatch;
 mod publish;
 mod put;
+mod put_limits;
 mod report;
 mod schedule;
 mod store_props;
 mod sync;
 mod tenant;
+mod timezones;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -117,6 +123,7 @@ impl Server {
 
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         let is_head = request.method() == Method::HEAD;
+        let takes_gzip = gzip::is_accepted(request.headers());
         let actor = request.extensions_mut().remove::<Actor>();
         let response = match Location::parse(request.uri().path()) {
             _ if request.method() == Method::OPTIONS => crate::dav::options::answer(),
@@ -129,7 +136,11 @@ impl Server {
             },
         };
         let response = answer::with_server_headers(response);
-        Ok(if is_head { answer::without_body(response) } else { response })
+        Ok(match is_head {
+            true => answer::without_body(response),
+            false if takes_gzip => gzip::pack(response),
+            false => response,
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! `calendar-data` and `address-data` in requests: which part of an object, and in which form (RFC 4791 §9.6, RFC 6352
 //! §10.4).
 
+use chrono_tz::Tz;
+
 use super::filter::TimeRange;
 use super::name::{CALDAV, CARDDAV};
 use super::read::{Element, ReadError};
@@ -21,15 +23,26 @@ pub enum Occurrences {
 pub struct CompSelection {
     /// Name of the component.
     pub name: String,
-    /// Names of its properties; `None` for all.
-    pub props: Option<Vec<String>>,
+    /// Its properties; `None` for all.
+    pub props: Option<Vec<PropSelection>>,
     /// Its components; `None` for all.
     pub comps: Option<Vec<CompSelection>>,
+}
+
+/// Which properties of a component (RFC 4791 §9.6.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropSelection {
+    /// Name of the property.
+    pub name: String,
+    /// The name is wanted, not the value.
+    pub without_value: bool,
 }
 
 /// What the data of an object shall look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataRequest {
+    /// Whether it is `address-data`.
+    pub is_card: bool,
     /// Media type; `text/calendar` or `text/vcard` where none was given.
     pub content_type: Option<String>,
     /// Version, where one was given.
@@ -42,6 +55,10 @@ pub struct DataRequest {
     pub comp: Option<CompSelection>,
     /// Properties of a card; `None` for all.
     pub card_props: Option<Vec<String>>,
+    /// Zone of dates and floating times, where the report around it names one; that of the calendar otherwise.
+    pub zone: Option<Tz>,
+    /// Whether definitions of well-known time zones shall be in it, where the request says so (RFC 7809 §3.1.3).
+    pub with_zones: Option<bool>,
 }
 
 impl DataRequest {
@@ -51,6 +68,7 @@ impl DataRequest {
             && self.freebusy.is_none()
             && self.comp.is_none()
             && self.card_props.is_none()
+            && self.with_zones.is_none()
     }
 
     pub(super) fn read(element: &Element) -> Result<Self, ReadError> {
@@ -67,12 +85,15 @@ impl DataRequest {
             element.children(CARDDAV, "prop").filter_map(|p| p.attribute("name").map(str::to_owned)).collect();
         let all_card = card_props.is_empty() || element.child(CARDDAV, "allprop").is_some();
         Ok(Self {
+            is_card: element.name.ns == CARDDAV,
             content_type: element.attribute("content-type").map(str::to_owned),
             version: element.attribute("version").map(str::to_owned),
             occurrences,
             freebusy: range("limit-freebusy-set")?,
             comp: element.child(CALDAV, "comp").map(CompSelection::read).transpose()?,
             card_props: (!all_card).then_some(card_props),
+            zone: None,
+            with_zones: None,
         })
     }
 }
@@ -81,7 +102,10 @@ impl CompSelection {
     fn read(element: &Element) -> Result<Self, ReadError> {
         let name = element.attribute("name").ok_or_else(|| ReadError::unexpected("comp needs a name"))?;
         let all = |local| element.child(CALDAV, local).is_some();
-        let props = element.children(CALDAV, "prop").filter_map(|p| p.attribute("name").map(str::to_owned));
+        let props = element.children(CALDAV, "prop").filter_map(|p| {
+            let without_value = p.attribute("novalue").is_some_and(|v| v.eq_ignore_ascii_case("yes"));
+            Some(PropSelection { name: p.attribute("name")?.to_owned(), without_value })
+        });
         let comps = element.children(CALDAV, "comp").map(Self::read);
         Ok(Self {
             name: name.to_owned(),

@@ -2,8 +2,10 @@
 
 use chrono::{NaiveDate, NaiveDateTime};
 
+use super::collation::Collation;
 use super::name::{CALDAV, CARDDAV, DAV};
 use super::read::{Element, ReadError};
+use super::valid;
 
 /// A span of time in unix seconds, start included, end excluded. At least one side is bounded, and it is never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,14 +91,16 @@ pub struct TextMatch {
     pub text: String,
     /// Where it must be.
     pub kind: MatchType,
-    /// Case counts (`i;octet`); else letters are compared without regard to case.
-    pub octets: bool,
+    /// How it is compared.
+    pub collation: Collation,
     /// It must not match.
     pub negate: bool,
 }
 
 impl TextMatch {
     fn read(element: &Element) -> Result<Self, ReadError> {
+        // RFC 4791 §9.7.5 and RFC 6352 §10.5.4 differ in what no collation means.
+        let default = if element.name.ns == CARDDAV { Collation::UnicodeCasemap } else { Collation::AsciiCasemap };
         let kind = match element.attribute("match-type") {
             None | Some("contains") => MatchType::Contains,
             Some("equals") => MatchType::Equals,
@@ -104,22 +108,14 @@ impl TextMatch {
             Some("ends-with") => MatchType::EndsWith,
             Some(other) => return Err(ReadError::unexpected(format!("unknown match-type {other:?}"))),
         };
-        let octets = match element.attribute("collation") {
-            Some("i;octet") => true,
-            None | Some("i;ascii-casemap" | "i;unicode-casemap" | "default") => false,
-            Some(other) => return Err(ReadError::Collation(other.to_owned())),
-        };
+        let collation = Collation::read(element.attribute("collation"), default)?;
         let negate = element.attribute("negate-condition") == Some("yes");
-        Ok(Self { text: element.text(), kind, octets, negate })
+        Ok(Self { text: element.text(), kind, collation, negate })
     }
 
     /// Whether the value passes.
     pub fn matches(&self, value: &str) -> bool {
-        let found = if self.octets {
-            self.compare(value, &self.text)
-        } else {
-            self.compare(&value.to_lowercase(), &self.text.to_lowercase())
-        };
+        let found = self.compare(&self.collation.folded(value), &self.collation.folded(&self.text));
         found != self.negate
     }
 
@@ -238,14 +234,21 @@ impl Filter {
     /// Reads the filter of a calendar-query.
     ///
     /// # Errors
-    /// [`ReadError::Unexpected`] when it is missing or means nothing.
+    /// [`ReadError::Filter`] when it is missing or means nothing, [`ReadError::UnsupportedFilter`] when it cannot be
+    /// applied, [`ReadError::Collation`].
     pub fn read_calendar(query: &Element) -> Result<Self, ReadError> {
-        let filter = query.child(CALDAV, "filter").ok_or_else(|| ReadError::unexpected("the query has no filter"))?;
+        let invalid = |what: &str| ReadError::Filter(what.to_owned());
+        let filter = query.child(CALDAV, "filter").ok_or_else(|| invalid("there is none"))?;
         let mut comps = filter.children(CALDAV, "comp-filter");
-        match (comps.next(), comps.next()) {
-            (Some(comp), None) => Ok(Self::Calendar(CompFilter::read(comp)?)),
-            _ => Err(ReadError::unexpected("a filter needs exactly one comp-filter")),
-        }
+        let (Some(comp), None) = (comps.next(), comps.next()) else {
+            return Err(invalid("it needs exactly one comp-filter"));
+        };
+        let filter = CompFilter::read(comp).map_err(|error| match error {
+            ReadError::Unexpected(what) => ReadError::Filter(what),
+            other => other,
+        })?;
+        valid::check(&filter)?;
+        Ok(Self::Calendar(filter))
     }
 
     /// Reads the filter of an addressbook-query.
@@ -357,12 +360,14 @@ mod tests {
 
     #[test]
     fn texts_match_as_their_collation_says() {
-        let text = |kind, octets, negate| TextMatch { text: "Café".into(), kind, octets, negate };
-        assert!(text(MatchType::Contains, false, false).matches("the CAFÉ upstairs"));
-        assert!(!text(MatchType::Contains, true, false).matches("the CAFÉ upstairs"));
-        assert!(text(MatchType::Contains, true, true).matches("the CAFÉ upstairs"));
-        assert!(text(MatchType::StartsWith, false, false).matches("café upstairs"));
-        assert!(!text(MatchType::Equals, false, false).matches("café upstairs"));
-        assert!(text(MatchType::EndsWith, false, false).matches("the café"));
+        let (octet, unicode) = (Collation::Octet, Collation::UnicodeCasemap);
+        let text = |kind, collation, negate| TextMatch { text: "Café".into(), kind, collation, negate };
+        assert!(text(MatchType::Contains, unicode, false).matches("the CAFÉ upstairs"));
+        assert!(!text(MatchType::Contains, Collation::AsciiCasemap, false).matches("the CAFÉ upstairs"));
+        assert!(!text(MatchType::Contains, octet, false).matches("the CAFÉ upstairs"));
+        assert!(text(MatchType::Contains, octet, true).matches("the CAFÉ upstairs"));
+        assert!(text(MatchType::StartsWith, unicode, false).matches("café upstairs"));
+        assert!(!text(MatchType::Equals, unicode, false).matches("café upstairs"));
+        assert!(text(MatchType::EndsWith, unicode, false).matches("the café"));
     }
 }

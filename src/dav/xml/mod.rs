@@ -4,6 +4,7 @@
 //! In come bytes; out go typed requests ([`PropRequest`], [`Filter`], …) or a [`ReadError`]. [`Writer`] goes the other way.
 //! Nothing here knows resources or stores.
 
+mod collation;
 mod data;
 mod filter;
 mod members;
@@ -11,9 +12,11 @@ mod name;
 mod propfind;
 mod read;
 mod update;
+mod valid;
 mod write;
 
-pub use data::{CompSelection, DataRequest, Occurrences};
+pub use collation::Collation;
+pub use data::{CompSelection, DataRequest, Occurrences, PropSelection};
 pub use filter::{CompFilter, CompTest, Filter, MatchType, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier};
 pub use filter::{TextMatch, TimeRange, read_limit};
 pub use members::Members;

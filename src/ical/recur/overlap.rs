@@ -55,7 +55,7 @@ impl Shape {
 /// Whether a component of the given type matches a time range, as `CALDAV:time-range` in a comp-filter asks.
 ///
 /// Unlike [`occurrences`](super::occurrences) it also knows the components that have no occurrences: a VTODO without
-/// DTSTART and DUE, and VFREEBUSY. It stops at the first match.
+/// DTSTART and DUE, VFREEBUSY, and VAVAILABILITY. It stops at the first match.
 ///
 /// # Errors
 /// [`RecurError`] when finding out exceeds the bounds.
@@ -71,6 +71,8 @@ pub fn overlaps(
         let event = Event::new(component, &zones);
         let found = if component.is("VFREEBUSY") {
             free_busy(&event, component, &zones, range, floating)
+        } else if component.is("VAVAILABILITY") {
+            availability(&event, range, floating)
         } else {
             component.is("VTODO")
                 && event.start().is_none()
@@ -98,6 +100,14 @@ fn timeless(todo: &Event<'_>, range: &Range<DateTime<Utc>>, floating: Tz) -> boo
         (None, Some(made)) => to > made,
         (None, None) => true,
     }
+}
+
+/// RFC 7953 §7.2.3: a side that is not given reaches as far as time does.
+fn availability(event: &Event<'_>, range: &Range<DateTime<Utc>>, floating: Tz) -> bool {
+    let start = event.start();
+    let end = event.when("DTEND").or_else(|| Some(start.as_ref()?.plus(event.duration()?)));
+    start.is_none_or(|start| range.end > start.instant(floating))
+        && end.is_none_or(|end| range.start < end.instant(floating))
 }
 
 fn free_busy(

@@ -1,7 +1,9 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
+mod availability;
 mod bad_input;
 mod books;
+mod calendar_queries;
 mod collections;
 mod discovery;
 mod objects;
