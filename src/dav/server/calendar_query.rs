@@ -20,6 +20,7 @@ use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CompFilter, CompTest, DataRequest, Element, Filter, Occurrences};
 use crate::dav::xml::{PropRequest, PropTest, TimeRange, Writer};
+use crate::ical::Component;
 use crate::store::{Collection, CollectionKind, Object, ObjectFilter};
 
 /// Objects that are read at once.
@@ -74,11 +75,14 @@ impl Call {
 /// (RFC 7809 §5.2.2). `None` leaves it to each calendar.
 pub(super) fn requested_zone(root: &Element) -> Result<Option<Tz>, DavError> {
     if let Some(element) = root.child(CALDAV, "timezone") {
-        let zone = zone_named_in(&element.text()).ok_or_else(|| {
-            DavError::forbidden("The timezone of the query is no calendar with one VTIMEZONE that we know")
-                .because(Condition::Empty("cal:valid-calendar-data"))
-        });
-        return zone.map(Some);
+        let text = element.text();
+        let has_definition = Component::parse(&text).is_ok_and(|c| c.components().any(|c| c.is("VTIMEZONE")));
+        if !has_definition {
+            return Err(DavError::forbidden("The timezone of the query is no calendar with one VTIMEZONE")
+                .because(Condition::Empty("cal:valid-calendar-data")));
+        }
+        // A zone of somebody's own making is like none: the calendar's own is closer than a refusal.
+        return Ok(zone_named_in(&text));
     }
     let Some(element) = root.child(CALDAV, "timezone-id") else { return Ok(None) };
     let zone = timezones::named(element.text().trim()).ok_or_else(|| {
@@ -96,7 +100,8 @@ pub(super) fn edges_of_time(limits: &Limits) -> (String, String) {
 
 /// The unix times of [`edges_of_time`].
 fn edges(limits: &Limits) -> (i64, i64) {
-    let year = |year: i32| chrono::NaiveDate::from_ymd_opt(year, 1, 1).map(|d| d.and_time(chrono::NaiveTime::MIN).and_utc());
+    let year =
+        |year: i32| chrono::NaiveDate::from_ymd_opt(year, 1, 1).map(|d| d.and_time(chrono::NaiveTime::MIN).and_utc());
     let first = year(limits.first_year).map_or(i64::MIN, |t| t.timestamp());
     let after = limits.last_year.checked_add(1).and_then(year).map_or(i64::MAX, |t| t.timestamp());
     (first, after)
@@ -243,7 +248,9 @@ pub(super) fn is_within(scope: &Location, location: &Location) -> bool {
         Location::Homes(space) => Some((*space, None, None, None)),
         Location::Home(space, home) => Some((*space, Some(*home), None, None)),
         Location::Collection { space, home, uri } => Some((*space, Some(*home), Some(uri.clone()), None)),
-        Location::Member { space, home, uri, name } => Some((*space, Some(*home), Some(uri.clone()), Some(name.clone()))),
+        Location::Member { space, home, uri, name } => {
+            Some((*space, Some(*home), Some(uri.clone()), Some(name.clone())))
+        }
         _ => None,
     };
     if *scope == Location::Root {

@@ -7,9 +7,9 @@ use http::header::{HeaderMap, HeaderName};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use super::Server;
 use super::gzip::{self, UnpackError};
 use super::tenant::Tenant;
-use super::Server;
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::upstream::{Actor, Body};

@@ -30,11 +30,13 @@ pub(super) fn zone_of(collection: &Collection) -> Tz {
     collection.props.timezone.as_deref().and_then(zone_named_in).unwrap_or(Tz::UTC)
 }
 
-/// The zone that a VCALENDAR with one VTIMEZONE stands for, where it has an IANA equivalent.
+/// The zone that a VCALENDAR with one VTIMEZONE stands for, where it has an IANA equivalent. The name decides: definitions
+/// that clients send often begin with the law of some year, and differ from the zone before.
 pub(super) fn zone_named_in(text: &str) -> Option<Tz> {
     let calendar = Component::parse(text).ok()?;
     let id = calendar.components().find(|c| c.is("VTIMEZONE"))?.value("TZID")?.to_owned();
-    crate::ical::Zones::of(&calendar).get(&id)?.tz()
+    let by_name = || Zones::default().get(&id)?.tz();
+    by_name().or_else(|| Zones::of(&calendar).get(&id)?.tz())
 }
 
 /// An instant of unix seconds, as far away as chrono goes where it is out of reach.

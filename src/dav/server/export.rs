@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, Utc};
-use http::Response;
-use http::header::{CONTENT_DISPOSITION, HeaderValue};
+use http::header::{CONTENT_DISPOSITION, ETAG, HeaderValue};
+use http::{Response, StatusCode};
 
 use super::Server;
 use super::call::Call;
@@ -15,8 +15,9 @@ use super::chunked::{self, Pages, Progress};
 use super::expander::{instant, zone_of};
 use super::media::Format;
 use super::properties::shown_name;
-use super::timezones;
+use super::{answer, timezones};
 use crate::dav::error::DavError;
+use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, etag_of, quoted};
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ical::{Component, Property, recur};
@@ -45,6 +46,16 @@ impl Call {
             _ => self.accepted_format(),
         };
         let with_zones = self.with_zones()?;
+        // Read before the objects are: what changes meanwhile is in another state, with another tag.
+        let form = etag_of(&format!("{:?} {format:?} {with_zones:?}", self.query));
+        let etag = quoted(&format!("{}-{}", collection.sync_token, &form[..8]));
+        let state = ResourceState { location: &self.location, etag: Some(etag.trim_matches('"')), token: None };
+        match Preconditions::read(&self.headers)?.check(&[state], &self.inner().settings.base) {
+            Err(ConditionError::IfNoneMatch) => {
+                return Ok(with_etag(answer::empty(StatusCode::NOT_MODIFIED), &etag));
+            }
+            other => other?,
+        }
         let component = self.parameter("componentType").map(str::to_ascii_uppercase);
         let filter = ObjectFilter { component, start, end, ..ObjectFilter::default() };
         let (head, tail) = if is_book { (String::new(), "") } else { format.around(&empty(&collection)) };
@@ -72,8 +83,15 @@ impl Call {
         if let Some(file) = file {
             response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(file));
         }
-        Ok(response)
+        Ok(with_etag(response, &etag))
     }
+}
+
+fn with_etag(mut response: Response<Body>, etag: &str) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    response
 }
 
 /// A unix timestamp, or a date (`2030-01-07`, `20300107`), which is its first moment.

@@ -11,8 +11,8 @@ use super::occurrences::OccurrenceCache;
 use crate::dav::xml::{
     CompFilter, CompTest, Filter, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier, TimeRange,
 };
-use crate::ical::recur::{self, Bounds};
 use crate::ical::object::COMPONENT_TYPES;
+use crate::ical::recur::{self, Bounds};
 use crate::ical::{CalendarObject, Component, Event, Period, Property, When, Zones};
 use crate::store::{ObjectFilter, ObjectMeta};
 
@@ -58,7 +58,8 @@ impl Matcher {
     /// What the index can leave out. It never leaves out what passes: what has no time is in no range of the index, and
     /// what takes place without that its component says so, like an alarm, is not asked of it.
     pub(super) fn prefilter(&self) -> ObjectFilter {
-        let Filter::Calendar(CompFilter { test: CompTest::Defined { range: any, comps, .. }, .. }) = &self.filter else {
+        let Filter::Calendar(CompFilter { test: CompTest::Defined { range: any, comps, .. }, .. }) = &self.filter
+        else {
             return ObjectFilter::default();
         };
         let one = match comps.as_slice() {

@@ -258,9 +258,14 @@ impl Test {
             Self::Present => String::new(),
             Self::Text { needle, negate, octet } => {
                 let collation = if *octet { "i;octet" } else { "i;ascii-casemap" };
-                format!("<c:text-match collation=\"{collation}\" negate-condition=\"{}\">{needle}</c:text-match>", yes(*negate))
+                format!(
+                    "<c:text-match collation=\"{collation}\" negate-condition=\"{}\">{needle}</c:text-match>",
+                    yes(*negate)
+                )
             }
-            Self::Param { absent: true, .. } => "<c:param-filter name=\"X-Q\"><c:is-not-defined/></c:param-filter>".to_owned(),
+            Self::Param { absent: true, .. } => {
+                "<c:param-filter name=\"X-Q\"><c:is-not-defined/></c:param-filter>".to_owned()
+            }
             Self::Param { text: None, .. } => "<c:param-filter name=\"X-Q\"/>".to_owned(),
             Self::Param { text: Some((needle, negate)), .. } => format!(
                 "<c:param-filter name=\"X-Q\"><c:text-match negate-condition=\"{}\">{needle}</c:text-match></c:param-filter>",

@@ -115,7 +115,9 @@ impl Server {
         person: &[Email],
     ) -> Result<Busy, DavError> {
         let limits = &self.0.settings.limits;
-        if range.end.signed_duration_since(range.start) > TimeDelta::try_days(limits.busy_days).unwrap_or(TimeDelta::MAX) {
+        if range.end.signed_duration_since(range.start)
+            > TimeDelta::try_days(limits.busy_days).unwrap_or(TimeDelta::MAX)
+        {
             return Err(too_much(format!("Free and busy times are told for at most {} days", limits.busy_days)));
         }
         let mut taken = Vec::new();

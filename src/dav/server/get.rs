@@ -3,10 +3,10 @@
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{Response, StatusCode};
 
-use super::{answer, timezones};
 use super::call::Call;
 use super::media::Format;
 use super::properties::{http_date, media_type};
+use super::{answer, timezones};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, quoted};

@@ -49,7 +49,8 @@ pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
 
 /// The answer, packed where it is a text that is long enough.
 pub(super) fn pack(response: Response<Body>) -> Response<Body> {
-    let is_whole = response.status() != StatusCode::PARTIAL_CONTENT && !response.headers().contains_key(CONTENT_ENCODING);
+    let is_whole =
+        response.status() != StatusCode::PARTIAL_CONTENT && !response.headers().contains_key(CONTENT_ENCODING);
     let is_long = response.body().size_hint().exact().is_none_or(|length| length >= WORTH_PACKING);
     if !is_whole || !is_long || !is_text(response.headers()) {
         return response;
@@ -134,7 +135,10 @@ mod tests {
         let headers = HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static("gzip"))]);
         assert!(matches!(unpack(&headers, bomb.clone(), 100_000), Err(UnpackError::TooLarge(100_000))));
         assert_eq!(unpack(&headers, bomb.clone(), 4 << 20).unwrap().len(), 4 << 20);
-        assert!(matches!(unpack(&headers, bomb.slice(..20), 100), Err(UnpackError::Broken(_) | UnpackError::TooLarge(_))));
+        assert!(matches!(
+            unpack(&headers, bomb.slice(..20), 100),
+            Err(UnpackError::Broken(_) | UnpackError::TooLarge(_))
+        ));
     }
 
     #[test]

@@ -102,7 +102,8 @@ impl Call {
         let values = self.headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok());
         let mut best = (Format::ICalendar, 0.0);
         for range in values.flat_map(|v| v.split(',')) {
-            let quality = range.split(';').skip(1).find_map(|p| p.trim().strip_prefix("q=")?.trim().parse::<f32>().ok());
+            let quality =
+                range.split(';').skip(1).find_map(|p| p.trim().strip_prefix("q=")?.trim().parse::<f32>().ok());
             let quality = quality.unwrap_or(1.0);
             if let Some(format) = Format::named(range).filter(|_| quality > best.1) {
                 best = (format, quality);
@@ -162,17 +163,16 @@ impl Call {
             Format::ICalendar => Component::parse_within(uploaded, limits).map_err(|error| match error.kind {
                 ParseErrorKind::TooLarge { .. } => DavError::forbidden(format!("The object is too large: {error}"))
                     .because(Condition::Empty("cal:max-resource-size")),
-                _ => {
-                    invalid(format!("This resource only supports valid iCalendar 2.0 data. Parse error: {error}"))
-                }
+                _ => invalid(format!("This resource only supports valid iCalendar 2.0 data. Parse error: {error}")),
             })?,
             Format::JCal => {
                 let value = serde_json::from_str(uploaded)
                     .map_err(|error| invalid(format!("The body is not valid jCal: {error}")))?;
                 jcal::from_jcal(&value).map_err(|error| invalid(format!("The body is not valid jCal: {error}")))?
             }
-            Format::XCal => xcal::from_xcal(uploaded)
-                .map_err(|error| invalid(format!("The body is not valid xCal: {error}")))?,
+            Format::XCal => {
+                xcal::from_xcal(uploaded).map_err(|error| invalid(format!("The body is not valid xCal: {error}")))?
+            }
         };
         let object = CalendarObject::from_root(root).map_err(|error| match error {
             ObjectError::NotACalendar(_) => invalid(format!("This resource only supports iCalendar data: {error}")),

@@ -12,8 +12,8 @@ use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ical::{CalendarObject, Component, Property};
 use crate::itip::Address;
-use crate::store::home::OUTBOX;
 use crate::store::User;
+use crate::store::home::OUTBOX;
 
 /// Octets of a request for free and busy times.
 const MAX_REQUEST: usize = 256 << 10;

@@ -110,6 +110,12 @@ impl Call {
             existing = None;
         }
         let mut calendar = draft.object.root().clone();
+        if let Some((current, _)) =
+            existing.filter(|(current, _)| !draft.named_itself && !current.meta.uid.0.is_empty())
+        {
+            let named = calendar.components_mut().filter(|c| !c.is("VTIMEZONE"));
+            named.for_each(|c| c.set(Property::with_text("UID", &current.meta.uid.0)));
+        }
         let mut messages = Vec::new();
         schedule::name_alarms(self, &mut calendar);
         if schedule::wanted(self) {
@@ -160,7 +166,11 @@ impl Call {
             return Ok(());
         };
         let old = &current.meta.uid.0;
-        if old.is_empty() || old == draft.object.uid() { Ok(()) } else { Err(self.uid_conflict(collection, &current.meta.name)) }
+        if old.is_empty() || old == draft.object.uid() {
+            Ok(())
+        } else {
+            Err(self.uid_conflict(collection, &current.meta.name))
+        }
     }
 
     /// The answer to conditions that do not hold: with the object as it is, where the client would ask for it next

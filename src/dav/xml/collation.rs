@@ -70,8 +70,7 @@ mod tests {
             ("Ωmega", "ωMEGA", false, false, true),
             ("a", "b", false, false, false),
         ] {
-            let found =
-                [Collation::Octet, Collation::AsciiCasemap, Collation::UnicodeCasemap].map(|c| equal(c, a, b));
+            let found = [Collation::Octet, Collation::AsciiCasemap, Collation::UnicodeCasemap].map(|c| equal(c, a, b));
             assert_eq!(found, [octet, ascii, unicode], "{a} {b}");
         }
     }

@@ -19,8 +19,20 @@ const TIMED: [&str; 7] = ["VCALENDAR", "VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY
 
 /// Properties that are times.
 const TIMES: [&str; 14] = [
-    "DTSTART", "DTEND", "DUE", "COMPLETED", "CREATED", "DTSTAMP", "LAST-MODIFIED", "RECURRENCE-ID", "RDATE", "EXDATE",
-    "TRIGGER", "ACKNOWLEDGED", "FREEBUSY", "TZUNTIL",
+    "DTSTART",
+    "DTEND",
+    "DUE",
+    "COMPLETED",
+    "CREATED",
+    "DTSTAMP",
+    "LAST-MODIFIED",
+    "RECURRENCE-ID",
+    "RDATE",
+    "EXDATE",
+    "TRIGGER",
+    "ACKNOWLEDGED",
+    "FREEBUSY",
+    "TZUNTIL",
 ];
 
 /// Checks the filter of a query.
@@ -29,7 +41,10 @@ const TIMES: [&str; 14] = [
 /// [`ReadError::Filter`] or [`ReadError::UnsupportedFilter`].
 pub(super) fn check(filter: &CompFilter) -> Result<(), ReadError> {
     if !filter.name.eq_ignore_ascii_case("VCALENDAR") {
-        return Err(ReadError::Filter(format!("its outermost component is VCALENDAR, not {}", shortened(&filter.name))));
+        return Err(ReadError::Filter(format!(
+            "its outermost component is VCALENDAR, not {}",
+            shortened(&filter.name)
+        )));
     }
     check_component(filter)
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{Bounds, Occurrence, RecurError, Series};
+use super::{Bounds, Occurrence, RecurError, Series, Span};
 use crate::ical::event::Event;
 use crate::ical::tree::Component;
 use crate::ical::when::{Period, When};
@@ -89,6 +89,31 @@ pub fn overlaps(
         }
     }
     Ok(false)
+}
+
+/// The time that a VFREEBUSY or VAVAILABILITY covers; `None` where it is no such object, or does not say so on both sides.
+pub(super) fn span_of_statements(object: &Component, floating: Tz) -> Option<Span> {
+    let zones = Zones::of(object);
+    let mut span: Option<(DateTime<Utc>, DateTime<Utc>)> = None;
+    for component in object.components() {
+        let event = Event::new(component, &zones);
+        let mut times = Vec::new();
+        if component.is("VAVAILABILITY") {
+            let start = event.start()?;
+            let end = event.when("DTEND").or_else(|| Some(start.plus(event.duration()?)))?;
+            times.extend([start, end]);
+        } else if component.is("VFREEBUSY") {
+            times.extend(event.start().into_iter().chain(event.when("DTEND")));
+            for period in component.all("FREEBUSY").flat_map(|p| Period::list(p, &zones)).filter_map(Result::ok) {
+                times.extend(period.end());
+                times.push(period.start);
+            }
+        }
+        for at in times.iter().map(|when| when.instant(floating)) {
+            span = Some(span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+        }
+    }
+    span.map(|(first, last)| Span { first: Some(first), last: Some(last) })
 }
 
 fn timeless(todo: &Event<'_>, range: &Range<DateTime<Utc>>, floating: Tz) -> bool {

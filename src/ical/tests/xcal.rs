@@ -146,12 +146,14 @@ fn calendars() -> impl Strategy<Value = Component> {
         component
     });
     let tree = leaf.prop_recursive(3, 12, 3, |inner| {
-        (proptest::collection::vec(properties(), 0..4), proptest::collection::vec(inner, 0..3)).prop_map(|(own, parts)| {
-            let mut component = Component::new("VCALENDAR");
-            own.into_iter().for_each(|p| component.push(p));
-            parts.into_iter().for_each(|c| component.push_component(c));
-            component
-        })
+        (proptest::collection::vec(properties(), 0..4), proptest::collection::vec(inner, 0..3)).prop_map(
+            |(own, parts)| {
+                let mut component = Component::new("VCALENDAR");
+                own.into_iter().for_each(|p| component.push(p));
+                parts.into_iter().for_each(|c| component.push_component(c));
+                component
+            },
+        )
     });
     tree.boxed()
 }

@@ -18,9 +18,8 @@ pub(super) fn from_xml(name: &str) -> String {
     while let Some(at) = rest.find("_x") {
         out.push_str(&rest[..at]);
         let code = rest[at + 2..].split_once('_');
-        let decoded = code.and_then(|(hex, after)| {
-            Some((u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)?, after))
-        });
+        let decoded =
+            code.and_then(|(hex, after)| Some((u32::from_str_radix(hex, 16).ok().and_then(char::from_u32)?, after)));
         match decoded {
             Some((c, after)) => {
                 out.push(c);

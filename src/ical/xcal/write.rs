@@ -9,8 +9,20 @@ use crate::ical::tree::Component;
 
 /// Parts of a rule in the order of the schema (RFC 6321 appendix A, 3.3.10); others follow.
 const RULE_PARTS: [&str; 14] = [
-    "freq", "until", "count", "interval", "bysecond", "byminute", "byhour", "byday", "bymonthday", "byyearday",
-    "byweekno", "bymonth", "bysetpos", "wkst",
+    "freq",
+    "until",
+    "count",
+    "interval",
+    "bysecond",
+    "byminute",
+    "byhour",
+    "byday",
+    "bymonthday",
+    "byyearday",
+    "byweekno",
+    "bymonth",
+    "bysetpos",
+    "wkst",
 ];
 
 /// A calendar as an xCal document.
@@ -54,13 +66,21 @@ fn property(property: &Value, out: &mut String) {
         }
         for value in values {
             match (parts_of(name), value) {
-                (Some(names), Value::Array(parts)) if parts.len() <= names.len() => {
-                    names.iter().zip(parts).for_each(|(name, part)| element(name, part, out));
-                }
+                (Some(names), Value::Array(parts)) => structured(names, parts, out),
                 _ => typed(kind, value, out),
             }
         }
     });
+}
+
+/// The parts of a value in the elements that name them. What is too much belongs to the last.
+fn structured(names: &[&str], parts: &[Value], out: &mut String) {
+    let (own, rest) = parts.split_at(parts.len().min(names.len() - 1));
+    names.iter().zip(own).for_each(|(name, part)| element(name, part, out));
+    let rest: Vec<String> = rest.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect();
+    if let (Some(name), false) = (names.get(own.len()), rest.is_empty()) {
+        element(name, &Value::String(rest.join(";")), out);
+    }
 }
 
 fn param(name: &str, value: &Value, out: &mut String) {
@@ -80,7 +100,13 @@ fn typed(kind: &str, value: &Value, out: &mut String) {
         ("period", Value::Array(parts)) => within("period", out, |out| {
             let is_duration = |v: &Value| v.as_str().is_some_and(|v| v.starts_with(['P', 'p', '+', '-']));
             for (index, part) in parts.iter().enumerate() {
-                let name = if index == 0 { "start" } else if is_duration(part) { "duration" } else { "end" };
+                let name = if index == 0 {
+                    "start"
+                } else if is_duration(part) {
+                    "duration"
+                } else {
+                    "end"
+                };
                 element(name, part, out);
             }
         }),
@@ -102,6 +128,10 @@ fn rule(parts: &Map<String, Value>, out: &mut String) {
 
 fn element(tag: &str, value: &Value, out: &mut String) {
     within(tag, out, |out| match value {
+        // What is a word of iCalendar is one of XML Schema in small letters.
+        Value::String(text) if tag == "boolean" && matches!(text.as_str(), "TRUE" | "FALSE") => {
+            out.push_str(&text.to_ascii_lowercase());
+        }
         Value::String(text) => escape(text, out),
         Value::Null => {}
         other => escape(&other.to_string(), out),

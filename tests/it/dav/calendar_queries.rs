@@ -13,7 +13,8 @@ async fn mixed() -> World {
     let client = world.alice();
     client.send("MKCALENDAR", MIXED, &[], "").await.expect(201);
     let away = ["DTSTART:20300110T000000Z", "DTEND:20300111T000000Z", "SUMMARY:Away"];
-    let busy = ["DTSTART:20300101T000000Z", "DTEND:20300201T000000Z", "FREEBUSY:20300112T080000Z/PT2H,20300113T080000Z/PT1H"];
+    let busy =
+        ["DTSTART:20300101T000000Z", "DTEND:20300201T000000Z", "FREEBUSY:20300112T080000Z/PT2H,20300113T080000Z/PT1H"];
     for (name, text) in [
         ("a.ics", calendar("VAVAILABILITY", "a", &away)),
         ("e.ics", event("e", "20300108T080000Z")),
@@ -42,7 +43,9 @@ async fn found(client: &Client<'_>, path: &str, filter: &str) -> Vec<String> {
 async fn every_kind_of_component_has_its_place_in_time() {
     let world = mixed().await;
     let client = world.alice();
-    let within = |name: &str, range: &str| format!("<cal:comp-filter name=\"{name}\"><cal:time-range {range}/></cal:comp-filter>");
+    let within = |name: &str, range: &str| {
+        format!("<cal:comp-filter name=\"{name}\"><cal:time-range {range}/></cal:comp-filter>")
+    };
     for (name, range, expected) in [
         ("VJOURNAL", "start=\"20300109T120000Z\" end=\"20300110T000000Z\"", vec!["j.ics"]),
         ("VJOURNAL", "start=\"20300110T000000Z\"", vec![]),
@@ -102,10 +105,21 @@ async fn filters_that_mean_nothing_or_cannot_be_applied_are_told_apart() {
     let client = world.alice();
     let range = "<cal:time-range start=\"20300101T000000Z\" end=\"20300102T000000Z\"/>";
     for (filter, condition) in [
-        ("<cal:comp-filter name=\"VEVENT\"><cal:comp-filter name=\"VTODO\"/></cal:comp-filter>".to_owned(), "valid-filter"),
-        (format!("<cal:comp-filter name=\"VEVENT\"><cal:prop-filter name=\"SUMMARY\">{range}</cal:prop-filter></cal:comp-filter>"), "valid-filter"),
+        (
+            "<cal:comp-filter name=\"VEVENT\"><cal:comp-filter name=\"VTODO\"/></cal:comp-filter>".to_owned(),
+            "valid-filter",
+        ),
+        (
+            format!(
+                "<cal:comp-filter name=\"VEVENT\"><cal:prop-filter name=\"SUMMARY\">{range}</cal:prop-filter></cal:comp-filter>"
+            ),
+            "valid-filter",
+        ),
         ("<cal:comp-filter name=\"VEVENT\"><cal:time-range/></cal:comp-filter>".to_owned(), "valid-filter"),
-        ("<cal:comp-filter name=\"VEVENT\"><cal:time-range start=\"2030\"/></cal:comp-filter>".to_owned(), "valid-filter"),
+        (
+            "<cal:comp-filter name=\"VEVENT\"><cal:time-range start=\"2030\"/></cal:comp-filter>".to_owned(),
+            "valid-filter",
+        ),
         (format!("<cal:comp-filter name=\"VTIMEZONE\">{range}</cal:comp-filter>"), "supported-filter"),
     ] {
         let refused = client.report(CALENDAR, "cal:calendar-query", &query(&filter)).await.expect(403);
@@ -220,7 +234,10 @@ async fn data_comes_in_the_part_and_the_notation_asked_for() {
     let part = get(limited, "f.ics").await.responses();
     assert!(part.contains("FREEBUSY:20300113T080000Z/PT1H&#13;\n"), "{part}");
     let json = get("<cal:calendar-data content-type=\"application/calendar+json\"/>", "e.ics").await.responses();
-    assert!(json.contains("[&quot;vcalendar&quot;,[[&quot;version&quot;,{},&quot;text&quot;,&quot;2.0&quot;]"), "{json}");
+    assert!(
+        json.contains("[&quot;vcalendar&quot;,[[&quot;version&quot;,{},&quot;text&quot;,&quot;2.0&quot;]"),
+        "{json}"
+    );
     let xml = get("<cal:calendar-data content-type=\"application/calendar+xml\" version=\"2.0\"/>", "e.ics").await;
     let xml = xml.responses();
     assert!(xml.contains("&lt;uid&gt;&lt;text&gt;e&lt;/text&gt;&lt;/uid&gt;"), "{xml}");
