@@ -147,7 +147,7 @@ fn screenful(filter: &CompFilter) -> Option<Screenful<'_>> {
 
 /// Whether the text is of one event that takes place once, at times whose instant does not depend on the reader's zone. A
 /// no may be wrong, a yes is not: the text is searched from its first VEVENT on for anything that could make it so.
-fn happens_once_at_a_fixed_time(data: &str, zone: Tz) -> bool {
+pub(super) fn happens_once_at_a_fixed_time(data: &str, zone: Tz) -> bool {
     let Some(at) = data.find("BEGIN:VEVENT") else { return false };
     let event = &data[at..];
     if ["RRULE", "RDATE", "RECURRENCE-ID", "EXRULE"].iter().any(|word| event.contains(word)) {

@@ -11,8 +11,8 @@ use super::access::Relation;
 use super::availability::unavailable;
 use super::calendar_query::check_range;
 use super::call::Call;
-use super::expander::{instants, zone_of};
-use super::filter::Matcher;
+use super::expander::{instant, instants, zone_of};
+use super::filter::{Matcher, happens_once_at_a_fixed_time};
 use super::put::PRODID;
 use super::report::unsupported;
 use crate::dav::error::{Condition, DavError};
@@ -22,7 +22,7 @@ use crate::dav::xml::{Element, TimeRange, XmlLimits, parse};
 use crate::ical::{Component, Period, Property, When, Zones, recur};
 use crate::ids::Email;
 use crate::itip::Address;
-use crate::store::{Collection, CollectionKind, ObjectFilter, User};
+use crate::store::{Collection, CollectionKind, Object, ObjectFilter, User};
 
 /// Objects that are read at once.
 const PAGE: usize = 200;
@@ -166,6 +166,9 @@ impl Server {
                 if wanted.kind == "VEVENT" && !matcher.passes(&object.meta, &object.data) {
                     continue;
                 }
+                if wanted.kind == "VEVENT" && wanted.add_at_a_glance(object, taken) {
+                    continue;
+                }
                 let Ok(parsed) = Component::parse(&object.data) else { continue };
                 match wanted.kind {
                     "VEVENT" => wanted.add_events(&parsed, self.0.bounds(), taken),
@@ -197,6 +200,19 @@ impl Gathered<'_> {
     /// The part of a time that lies in the range.
     fn clipped(&self, time: Range<DateTime<Utc>>) -> Option<Range<DateTime<Utc>>> {
         Some(time.start.max(self.range.start)..time.end.min(self.range.end)).filter(|r| r.start < r.end)
+    }
+
+    /// Adds an event that happens once and says nothing of how it takes time, from what the index knows; false where the
+    /// event must be read. Most are like that, and reading them would be nearly all the work.
+    fn add_at_a_glance(&self, object: &Object, taken: &mut Busy) -> bool {
+        let (Some(first), Some(last)) = (object.meta.first_occurrence, object.meta.last_occurrence) else { return false };
+        let event = object.data.find("BEGIN:VEVENT").map_or("", |at| &object.data[at..]);
+        let says_more = ["TRANSP", "STATUS", "ATTENDEE"].iter().any(|word| event.contains(word));
+        if says_more || !happens_once_at_a_fixed_time(&object.data, self.zone) {
+            return false;
+        }
+        taken.extend(self.clipped(instant(first)..instant(last)).map(|time| (Kind::Busy, time)));
+        true
     }
 
     fn add_events(&self, calendar: &Component, bounds: recur::Bounds, taken: &mut Busy) {

@@ -393,6 +393,10 @@ impl Draft {
             .because(Condition::Empty("cal:supported-calendar-component")));
         }
         put_limits::check(&object, &call.inner().settings.limits)?;
+        // What is imported was made elsewhere, and nobody is there to mend it.
+        if !call.has_parameter("import") {
+            put_limits::check_zones(&object)?;
+        }
         let faults = object.faults();
         if call.prefers("handling=strict") {
             if let Some(fault) = faults.first() {

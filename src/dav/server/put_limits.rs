@@ -1,4 +1,5 @@
-//! Preconditions of RFC 4791 §5.3.2.1 about how much a calendar object may be: who is in it, when, and how often.
+//! Preconditions about how much a calendar object may be (RFC 4791 §5.3.2.1): who is in it, when, and how often; and about
+//! the zones it names (RFC 7809).
 
 use chrono::{Datelike as _, TimeDelta};
 use chrono_tz::Tz;
@@ -37,6 +38,22 @@ pub(super) fn check(object: &CalendarObject, limits: &Limits) -> Result<(), DavE
         return refused(message, "cal:max-instances");
     }
     Ok(())
+}
+
+/// Checks that every time zone the object names is either defined in it or known to us by its name (RFC 7809 §3.1.2).
+///
+/// # Errors
+/// 403 with `valid-timezone`.
+pub(super) fn check_zones(object: &CalendarObject) -> Result<(), DavError> {
+    let properties = object.components().flat_map(|c| c.properties());
+    let mut zones = properties.filter_map(|p| p.get_param("TZID")).filter(|id| !id.is_empty());
+    match zones.find(|id| object.zones().get(id).is_none()) {
+        None => Ok(()),
+        Some(id) => {
+            let message = format!("The time zone {id:?} is neither defined nor known");
+            Err(DavError::forbidden(message).because(Condition::Empty("cal:valid-timezone")))
+        }
+    }
 }
 
 /// Series that never end are not counted (RFC 4791 §5.2.8).

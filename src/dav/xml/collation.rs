@@ -66,7 +66,7 @@ mod tests {
             ("Café", "CAFé", false, true, true),
             ("Café", "CAFÉ", false, false, true),
             ("Café", "Cafe\u{301}", false, false, true),
-            ("ﬁn", "fin", false, false, true),
+            ("ｆin", "FIN", false, false, true),
             ("Ωmega", "ωMEGA", false, false, true),
             ("a", "b", false, false, false),
         ] {

@@ -22,6 +22,7 @@ async fn each_broken_rule_has_its_name() {
         (of(&[start, start]), "valid-calendar-object-resource"),
         (of(&["SUMMARY:Never"]), "valid-calendar-object-resource"),
         (calendar("VJOURNAL", "a", &["DTSTART:20300102T110000Z"]), "supported-calendar-component"),
+        (of(&["DTSTART;TZID=Mars/Base:20300102T110000"]), "valid-timezone"),
         (of(&["DTSTART:18991231T110000Z"]), "min-date-time"),
         (of(&[start, "RDATE:18000101T110000Z,20300103T110000Z"]), "min-date-time"),
         (of(&["DTSTART:21010101T000000Z"]), "max-date-time"),
@@ -34,7 +35,8 @@ async fn each_broken_rule_has_its_name() {
     let other = client.send("PUT", &path, &[("content-type", "image/png")], "garbage").await.expect(403);
     assert!(other.body.contains("<cal:supported-calendar-data "), "{}", other.body);
     assert_eq!(client.get(&path).await.body, before, "what was refused changed nothing");
-    for lines in [vec![start, "RRULE:FREQ=DAILY;COUNT=50"], vec![start, "RRULE:FREQ=DAILY"]] {
+    let windows = "DTSTART;TZID=W. Europe Standard Time:20300102T110000";
+    for lines in [vec![windows], vec![start, "RRULE:FREQ=DAILY;COUNT=50"], vec![start, "RRULE:FREQ=DAILY"]] {
         client.put(&path, &of(&lines)).await.expect(204);
     }
 }
