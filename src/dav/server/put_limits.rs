@@ -40,7 +40,7 @@ pub(super) fn check(object: &CalendarObject, limits: &Limits) -> Result<(), DavE
     Ok(())
 }
 
-/// Checks that every time zone the object names is either defined in it or known to us by its name (RFC 7809 §3.1.2).
+/// Checks that every time zone the object names is either defined in it or known to us by its name (RFC 7809 §3.1.4).
 ///
 /// # Errors
 /// 403 with `valid-timezone`.

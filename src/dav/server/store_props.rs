@@ -110,13 +110,13 @@ fn zone_by_id(change: &PropChange) -> Result<Option<String>, Refused> {
     Ok(Some(timezones::calendar_of(zone)))
 }
 
-/// RFC 7953 §7.2.4: a calendar with VAVAILABILITYs, the zones they name, and nothing else.
+/// RFC 7953 §7.2.4: a calendar with one VAVAILABILITY, the zones it names, and nothing else.
 fn check_availability(change: &PropChange) -> Result<(), Refused> {
     let Some(text) = text(change) else { return Ok(()) };
     let is_valid = crate::ical::Component::parse(&text).is_ok_and(|calendar| {
         let is_statement = |c: &crate::ical::Component| c.is("VAVAILABILITY");
         calendar.is("VCALENDAR")
-            && calendar.components().any(is_statement)
+            && calendar.components().filter(|c| is_statement(c)).count() == 1
             && calendar.components().all(|c| is_statement(c) || c.is("VTIMEZONE"))
     });
     if is_valid { Ok(()) } else { Err(Refused::because("cal:valid-calendar-data")) }
