@@ -94,7 +94,7 @@ impl Server {
         let mut collections = self.0.store.collections(user.id.into()).await?;
         let inbox = collections.iter().find(|c| c.kind == CollectionKind::Inbox);
         let zone = collections.iter().find(|c| c.is_default()).map_or(chrono_tz::Tz::UTC, zone_of);
-        let statement = inbox.and_then(|inbox| availability_of(inbox));
+        let statement = inbox.and_then(availability_of);
         collections.retain(counts);
         let mut busy = self.busy(&collections, range, &user.emails).await?;
         if let Some(calendar) = statement {
@@ -205,7 +205,9 @@ impl Gathered<'_> {
     /// Adds an event that happens once and says nothing of how it takes time, from what the index knows; false where the
     /// event must be read. Most are like that, and reading them would be nearly all the work.
     fn add_at_a_glance(&self, object: &Object, taken: &mut Busy) -> bool {
-        let (Some(first), Some(last)) = (object.meta.first_occurrence, object.meta.last_occurrence) else { return false };
+        let (Some(first), Some(last)) = (object.meta.first_occurrence, object.meta.last_occurrence) else {
+            return false;
+        };
         let event = object.data.find("BEGIN:VEVENT").map_or("", |at| &object.data[at..]);
         let says_more = ["TRANSP", "STATUS", "ATTENDEE"].iter().any(|word| event.contains(word));
         if says_more || !happens_once_at_a_fixed_time(&object.data, self.zone) {
