@@ -533,6 +533,18 @@ pub struct Limits {
     pub json_bytes: usize,
     /// Attendees that one event invites at most.
     pub attendees: usize,
+    /// Instances that a series that ends has at most; 0 for any number.
+    pub instances: usize,
+    /// First year in which anything in a calendar takes place.
+    pub first_year: i32,
+    /// Last year in which anything in a calendar takes place.
+    pub last_year: i32,
+    /// Objects that one calendar-query finds at most.
+    pub query_results: usize,
+    /// Days that one question for free and busy times is about at most.
+    pub busy_days: i64,
+    /// Busy times that one answer gathers at most.
+    pub busy_times: usize,
 }
 
 impl Default for Limits {
@@ -547,6 +559,12 @@ impl Default for Limits {
             xml_depth: 64,
             json_bytes: 1 << 20,
             attendees: 1_000,
+            instances: 0,
+            first_year: 1,
+            last_year: 9_999,
+            query_results: 1_000_000,
+            busy_days: 3_660,
+            busy_times: 100_000,
         }
     }
 }

@@ -14,6 +14,7 @@ pub const MAY_BE_ZERO: &[(&str, &str)] = &[
     ("auth.oidc.clock_skew_s", "no difference is tolerated"),
     ("dav.reply_propagation", "always"),
     ("engine.startup_patience_s", "nothing is waited for"),
+    ("limits.instances", "any number"),
     ("opensearch.replicas", "a cluster of one node"),
     ("opensearch.retries", "nothing is tried again"),
     ("opensearch.wait_for_active_shards", "nothing is waited for"),

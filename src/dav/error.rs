@@ -212,6 +212,10 @@ impl From<ReadError> for DavError {
         let message = error.to_string();
         match error {
             ReadError::TooLarge(_) => Self::too_large(message),
+            ReadError::Filter(_) => Self::forbidden(message).because(Condition::Empty("cal:valid-filter")),
+            ReadError::UnsupportedFilter(_) => {
+                Self::forbidden(message).because(Condition::Empty("cal:supported-filter"))
+            }
             ReadError::Collation { ns: CARDDAV, .. } => {
                 Self::forbidden(message).because(Condition::Empty("card:supported-collation"))
             }

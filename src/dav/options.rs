@@ -12,7 +12,8 @@ const MS_AUTHOR_VIA: HeaderName = HeaderName::from_static("ms-author-via");
 /// What this server can do. A feature is named only once it works.
 pub(super) const FEATURES: HeaderValue = HeaderValue::from_static(
     "1, 3, extended-mkcol, access-control, calendarserver-principal-property-search, \
-     calendarserver-principal-search, calendar-access, calendar-proxy, addressbook, calendar-auto-schedule",
+     calendarserver-principal-search, calendar-access, calendar-proxy, addressbook, calendar-auto-schedule, \
+     calendar-availability, calendar-no-timezone",
 );
 
 /// What can be asked of it.

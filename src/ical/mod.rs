@@ -1,4 +1,4 @@
-//! iCalendar without loss: parse, read, edit and write RFC 5545 text, and what hangs on it (jCal, time zones,
+//! iCalendar without loss: parse, read, edit and write RFC 5545 text, and what hangs on it (jCal, xCal, time zones,
 //! recurrence).
 //!
 //! In comes text; out goes the same text, byte for byte, except where an edit was asked for. This room does no I/O, knows
@@ -15,6 +15,7 @@ mod tree;
 pub mod when;
 pub mod words;
 mod write;
+pub mod xcal;
 pub mod zone;
 
 pub use event::{Attendee, CalendarUser, Event};

@@ -76,8 +76,8 @@ async fn bad_input_gets_a_clear_error_and_loses_nothing() {
     let external = "<!DOCTYPE x [<!ENTITY f SYSTEM \"file:///etc/passwd\">]><d:propfind xmlns:d=\"DAV:\"><d:prop><d:x>&f;</d:x></d:prop></d:propfind>";
     let nested = format!("{}{}", "<a>".repeat(10_000), "</a>".repeat(10_000));
     let cases = [
-        ("PUT", path.as_str(), "this is no calendar", 415),
-        ("PUT", path.as_str(), "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VCALENDAR\r\n", 415),
+        ("PUT", path.as_str(), "this is no calendar", 403),
+        ("PUT", path.as_str(), "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VCALENDAR\r\n", 403),
         ("PUT", path.as_str(), deep.as_str(), 403),
         ("PROPFIND", calendar.as_str(), bomb, 400),
         ("PROPFIND", calendar.as_str(), external, 400),

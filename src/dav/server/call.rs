@@ -8,6 +8,7 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::Server;
+use super::gzip::{self, UnpackError};
 use super::tenant::Tenant;
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
@@ -167,11 +168,15 @@ impl Call {
         format!("{}{}", self.server.0.settings.base, location.href())
     }
 
-    /// Reads the body, up to `limit` octets. `too_large` says what to answer to more.
+    /// Reads the body, up to `limit` octets, also when they come packed. `too_large` says what to answer to more.
     pub(super) async fn body(&mut self, limit: usize, too_large: DavError) -> Result<Bytes, DavError> {
         let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
         match Limited::new(body, limit).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
+            Ok(collected) => gzip::unpack(&self.headers, collected.to_bytes(), limit).map_err(|error| match error {
+                UnpackError::TooLarge(_) => too_large,
+                UnpackError::Broken(_) => DavError::bad_request(error.to_string()),
+                UnpackError::Unknown => DavError::unsupported_media_type(error.to_string()),
+            }),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large),
             Err(error) => Err(DavError::bad_request(format!("The body broke off: {error}"))),
         }

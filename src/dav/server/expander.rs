@@ -5,15 +5,13 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::Inner;
+use super::media::Format;
 use super::properties::Scene;
+use super::{Inner, timezones};
 use crate::dav::xml::{CompSelection, DataRequest, Occurrences, TimeRange, Writer};
 use crate::ical::recur::{self, Bounds};
-use crate::ical::{CalendarObject, Component, Item, jcal};
+use crate::ical::{CalendarObject, Component, Event, Item, Period, Zones};
 use crate::store::Collection;
-
-/// Media type of jCal (RFC 7265).
-pub(super) const JCAL: &str = "application/calendar+json";
 
 impl Inner {
     /// How far recurrences are followed.
@@ -29,11 +27,13 @@ pub(super) fn zone_of(collection: &Collection) -> Tz {
     collection.props.timezone.as_deref().and_then(zone_named_in).unwrap_or(Tz::UTC)
 }
 
-/// The zone that a VCALENDAR with one VTIMEZONE stands for, where it has an IANA equivalent.
+/// The zone that a VCALENDAR with one VTIMEZONE stands for, where it has an IANA equivalent. The name decides: definitions
+/// that clients send often begin with the law of some year, and differ from the zone before.
 pub(super) fn zone_named_in(text: &str) -> Option<Tz> {
     let calendar = Component::parse(text).ok()?;
     let id = calendar.components().find(|c| c.is("VTIMEZONE"))?.value("TZID")?.to_owned();
-    crate::ical::Zones::of(&calendar).get(&id)?.tz()
+    let by_name = || Zones::default().get(&id)?.tz();
+    by_name().or_else(|| Zones::of(&calendar).get(&id)?.tz())
 }
 
 /// An instant of unix seconds, as far away as chrono goes where it is out of reach.
@@ -57,12 +57,12 @@ pub(super) fn write_data(
     request: &DataRequest,
     w: &mut Writer,
 ) {
-    let Ok(object) = CalendarObject::parse(data) else { return w.calendar_text(data) };
-    let zone = zone_of(collection);
-    let wants_json = request.content_type.as_deref().is_some_and(|t| t.eq_ignore_ascii_case(JCAL));
-    if request.is_plain() && !wants_json {
+    let format = request.content_type.as_deref().and_then(Format::named).unwrap_or(Format::ICalendar);
+    if request.is_plain() && format == Format::ICalendar {
         return w.calendar_text(data);
     }
+    let Ok(object) = CalendarObject::parse(data) else { return w.calendar_text(data) };
+    let zone = request.zone.unwrap_or_else(|| zone_of(collection));
     let mut root = match request.occurrences {
         Occurrences::AsStored => object.into_root(),
         Occurrences::Expand(range) => {
@@ -73,14 +73,18 @@ pub(super) fn write_data(
         }
         Occurrences::Limit(range) => limited(&object, instants(range), zone, scene.server.bounds()),
     };
+    if let Some(range) = request.freebusy {
+        limit_busy_times(&mut root, &instants(range), zone);
+    }
+    match request.with_zones {
+        Some(true) => timezones::define(&mut root),
+        Some(false) => timezones::strip(&mut root),
+        None => {}
+    }
     if let Some(selection) = &request.comp {
         select(&mut root, selection);
     }
-    if wants_json {
-        w.text(&jcal::to_jcal(&root).to_string());
-    } else {
-        w.text(&root.to_wire());
-    }
+    w.text(&format.write(&root));
 }
 
 /// The master, and the overrides that lie in the range or replace an occurrence in it (RFC 4791 §9.6.6).
@@ -88,15 +92,50 @@ fn limited(object: &CalendarObject, range: Range<DateTime<Utc>>, zone: Tz, bound
     let Ok(within) = recur::occurrences(object.root(), range.clone(), zone, bounds) else {
         return object.root().clone();
     };
+    let master = object.master().map(|c| Event::new(c, object.zones()));
+    let length = master.and_then(|m| Some(m.end()?.instant(zone) - m.start()?.instant(zone))).unwrap_or_default();
     let matters = |component: &Component| {
-        let replaced = crate::ical::Event::new(component, object.zones()).recurrence_id().map(|id| id.instant(zone));
-        replaced.is_none_or(|id| range.contains(&id)) || within.iter().any(|o| std::ptr::eq(o.component, component))
+        let event = Event::new(component, object.zones());
+        let replaced = event.recurrence_id().map(|id| id.instant(zone));
+        // Where the occurrence would be that it replaces; one that changes all later ones always matters.
+        replaced.is_none_or(|id| {
+            let until = id.checked_add_signed(length).unwrap_or(id);
+            range.contains(&id) || (id < range.end && until > range.start)
+        }) || event.is_this_and_future()
+            || within.iter().any(|o| std::ptr::eq(o.component, component))
     };
     let keep: Vec<bool> = object.root().components().map(matters).collect();
     let mut root = object.root().clone();
     let mut keep = keep.into_iter();
     root.items.retain(|item| !matches!(item, Item::Component(_)) || keep.next().unwrap_or(true));
     root
+}
+
+/// Leaves of FREEBUSY properties only the periods in the range (RFC 4791 §9.6.7). What cannot be read stays.
+fn limit_busy_times(calendar: &mut Component, range: &Range<DateTime<Utc>>, zone: Tz) {
+    let zones = Zones::of(calendar);
+    for component in calendar.components_mut().filter(|c| c.is("VFREEBUSY")) {
+        component.items.retain_mut(|item| {
+            let Item::Property(property) = item else { return true };
+            if !property.is("FREEBUSY") {
+                return true;
+            }
+            let written: Vec<&str> = property.value().split(',').collect();
+            let Ok(periods) = Period::read_list(property, &zones) else { return true };
+            if written.len() != periods.len() {
+                return true;
+            }
+            let is_in = |period: &Period| {
+                let end = period.end().unwrap_or_else(|| period.start.clone()).instant(zone);
+                period.start.instant(zone) < range.end && end > range.start
+            };
+            let kept: Vec<&str> =
+                written.iter().zip(&periods).filter(|(_, p)| is_in(p)).map(|(text, _)| text.trim()).collect();
+            let value = kept.join(",");
+            property.set_value(value);
+            !property.value().is_empty()
+        });
+    }
 }
 
 /// Leaves of a component only what was asked for.

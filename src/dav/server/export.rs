@@ -1,20 +1,23 @@
-//! A whole collection as one file (dav §6.6): every component of a calendar in one VCALENDAR, or all cards one after the
-//! other. Streamed.
+//! A whole collection as one file (dav §6.6): every component of a calendar in one VCALENDAR, each time zone once, or all
+//! cards one after the other. Streamed.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-use http::Response;
-use http::header::{CONTENT_DISPOSITION, HeaderValue};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveTime, Utc};
+use http::header::{CONTENT_DISPOSITION, ETAG, HeaderValue};
+use http::{Response, StatusCode};
 
 use super::Server;
 use super::call::Call;
 use super::chunked::{self, Pages, Progress};
 use super::expander::{instant, zone_of};
+use super::media::Format;
+use super::{answer, timezones};
 use crate::dav::announce::shown_name;
 use crate::dav::error::DavError;
+use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, etag_of, quoted};
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ical::{Component, Property, recur};
@@ -24,16 +27,11 @@ use crate::store::{Collection, CollectionKind, Object, ObjectFilter};
 const PAGE: usize = 64;
 
 impl Call {
-    /// Answers with the collection as one file. `start` and `end` are unix timestamps; `expand` with both gives
-    /// occurrences; `componentType` one type of component.
+    /// Answers with the collection as one file. `start` and `end` are unix timestamps or dates; `expand` with both gives
+    /// occurrences; `componentType` one type of component; `accept=jcal` or `Accept` another notation.
     pub(super) async fn export(self, collection: Collection) -> Result<Response<Body>, DavError> {
         let is_book = collection.kind == CollectionKind::AddressBook;
-        let side = |name: &'static str| {
-            let number = self.parameter(name).map(|text| text.parse::<i64>());
-            number
-                .transpose()
-                .map_err(|_| DavError::bad_request(format!("The {name} of an export is a unix timestamp")))
-        };
+        let side = |name: &'static str| self.parameter(name).map(|text| read_moment(name, text)).transpose();
         let (start, end) = (side("start")?, side("end")?);
         let expand = match (self.parameter("expand"), start, end) {
             (Some("1"), Some(start), Some(end)) if start < end => Some(instant(start)..instant(end)),
@@ -42,54 +40,101 @@ impl Call {
             }
             _ => None,
         };
+        let format = match self.parameter("accept") {
+            Some("jcal") => Format::JCal,
+            Some("xcal") => Format::XCal,
+            _ => self.accepted_format(),
+        };
+        let with_zones = self.with_zones()?;
+        // Read before the objects are: what changes meanwhile is in another state, with another tag.
+        let form = etag_of(&format!("{:?} {format:?} {with_zones:?}", self.query));
+        let etag = quoted(&format!("{}-{}", collection.sync_token, &form[..8]));
+        let state = ResourceState { location: &self.location, etag: Some(etag.trim_matches('"')), token: None };
+        match Preconditions::read(&self.headers)?.check(&[state], &self.inner().settings.base) {
+            Err(ConditionError::IfNoneMatch) => {
+                return Ok(with_etag(answer::empty(StatusCode::NOT_MODIFIED), &etag));
+            }
+            other => other?,
+        }
         let component = self.parameter("componentType").map(str::to_ascii_uppercase);
         let filter = ObjectFilter { component, start, end, ..ObjectFilter::default() };
-        let head = if is_book { String::new() } else { calendar_head(&collection) };
-        let tail = if is_book { "" } else { "END:VCALENDAR\r\n" };
-        let file =
-            if is_book { "attachment; filename=\"contacts.vcf\"" } else { "attachment; filename=\"calendar.ics\"" };
-        let content_type = if is_book { "text/vcard; charset=utf-8" } else { "text/calendar; charset=utf-8" };
+        let (head, tail) = if is_book { (String::new(), "") } else { format.around(&empty(&collection)) };
+        let content_type = if is_book { "text/vcard; charset=utf-8" } else { format.content_type() };
+        let file = match (is_book, self.has_parameter("export")) {
+            (true, _) => Some("attachment; filename=\"contacts.vcf\""),
+            (false, true) => Some("attachment; filename=\"calendar.ics\""),
+            // Somebody who looks at the calendar itself does not want to save it.
+            (false, false) => None,
+        };
         let pages = Export {
             server: self.server,
             collection,
+            format,
+            with_zones,
             filter,
             expand,
             after: None,
             read: Vec::new().into_iter(),
             is_last: false,
+            has_written: false,
             zones: HashSet::new(),
         };
         let mut response = chunked::body(&head, pages, tail, HeaderValue::from_static(content_type)).await?;
-        response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(file));
-        Ok(response)
+        if let Some(file) = file {
+            response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(file));
+        }
+        Ok(with_etag(response, &etag))
     }
 }
 
-/// The VCALENDAR up to its first component.
-fn calendar_head(collection: &Collection) -> String {
-    let name = shown_name(collection);
+fn with_etag(mut response: Response<Body>, etag: &str) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    response
+}
+
+/// A unix timestamp, or a date (`2030-01-07`, `20300107`), which is its first moment.
+fn read_moment(name: &'static str, text: &str) -> Result<i64, DavError> {
+    let date = ["%Y-%m-%d", "%Y%m%d"].iter().find_map(|form| match text.len() {
+        8 | 10 => NaiveDate::parse_from_str(text, form).ok(),
+        _ => None,
+    });
+    let is_plausible = |date: &NaiveDate| (1900..=2200).contains(&date.year());
+    match (date.filter(is_plausible), text.parse::<i64>()) {
+        (Some(date), Err(_)) => Ok(date.and_time(NaiveTime::MIN).and_utc().timestamp()),
+        (Some(date), Ok(_)) if text.len() == 8 => Ok(date.and_time(NaiveTime::MIN).and_utc().timestamp()),
+        (_, Ok(seconds)) => Ok(seconds),
+        (None, Err(_)) => Err(DavError::bad_request(format!("The {name} of an export is a unix timestamp or a date"))),
+    }
+}
+
+/// The VCALENDAR without its components.
+fn empty(collection: &Collection) -> Component {
     let mut calendar = Component::new("VCALENDAR");
     calendar.push(Property::new("VERSION", "2.0"));
     calendar.push(Property::new("PRODID", super::put::PRODID));
     calendar.push(Property::new("CALSCALE", "GREGORIAN"));
-    calendar.push(Property::with_text("X-WR-CALNAME", name));
+    calendar.push(Property::with_text("X-WR-CALNAME", shown_name(collection)));
     if let Some(color) = &collection.props.color {
         calendar.push(Property::with_text("X-APPLE-CALENDAR-COLOR", color));
     }
-    let mut text = calendar.to_wire();
-    text.truncate(text.len() - "END:VCALENDAR\r\n".len());
-    text
+    calendar
 }
 
 struct Export {
     server: Server,
     collection: Collection,
+    format: Format,
+    /// Whether definitions of well-known zones are wanted (RFC 7809 §7.1).
+    with_zones: Option<bool>,
     filter: ObjectFilter,
     expand: Option<Range<DateTime<Utc>>>,
     after: Option<String>,
     /// Objects that were read but not yet written.
     read: std::vec::IntoIter<Object>,
     is_last: bool,
+    has_written: bool,
     /// Zones that are written already.
     zones: HashSet<String>,
 }
@@ -131,11 +176,19 @@ impl Export {
                 Err(error) => tracing::debug!(%error, "an object is left out of an expanded export"),
             }
         }
+        match self.with_zones {
+            Some(true) => timezones::define(&mut calendar),
+            Some(false) => timezones::strip(&mut calendar),
+            None => {}
+        }
+        let mut text = String::new();
         for component in calendar.components() {
             let zone = component.is("VTIMEZONE").then(|| component.value("TZID").unwrap_or_default().to_owned());
             if zone.is_none_or(|id| self.zones.insert(id)) {
-                out.raw(&component.to_wire());
+                self.format.write_part(component, !self.has_written, &mut text);
+                self.has_written = true;
             }
         }
+        out.raw(&text);
     }
 }

@@ -11,8 +11,9 @@ use super::occurrences::OccurrenceCache;
 use crate::dav::xml::{
     CompFilter, CompTest, Filter, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier, TimeRange,
 };
+use crate::ical::object::COMPONENT_TYPES;
 use crate::ical::recur::{self, Bounds};
-use crate::ical::{CalendarObject, Component, Event, Property, When, Zones};
+use crate::ical::{CalendarObject, Component, Event, Period, Property, When, Zones};
 use crate::store::{ObjectFilter, ObjectMeta};
 use crate::vcard;
 
@@ -37,7 +38,10 @@ struct Screenful<'a> {
 
 impl Matcher {
     pub(super) fn new(filter: Filter, zone: Tz, server: &Inner) -> Self {
-        let (bounds, remembered, now) = (server.bounds(), server.occurrences.clone(), server.env.now());
+        Self::of(filter, zone, server.bounds(), server.occurrences.clone(), server.env.now())
+    }
+
+    fn of(filter: Filter, zone: Tz, bounds: Bounds, remembered: OccurrenceCache, now: DateTime<Utc>) -> Self {
         Self { filter, zone, bounds, remembered, now }
     }
 
@@ -52,24 +56,23 @@ impl Matcher {
         Self::new(Filter::Calendar(within("VCALENDAR", None, vec![events])), zone, server)
     }
 
-    /// What the index can leave out. It never leaves out what passes.
+    /// What the index can leave out. It never leaves out what passes: what has no time is in no range of the index, and
+    /// what takes place without that its component says so, like an alarm, is not asked of it.
     pub(super) fn prefilter(&self) -> ObjectFilter {
-        let Filter::Calendar(CompFilter { test: CompTest::Defined { comps, .. }, .. }) = &self.filter else {
+        let Filter::Calendar(CompFilter { test: CompTest::Defined { range: any, comps, .. }, .. }) = &self.filter
+        else {
             return ObjectFilter::default();
         };
-        let [CompFilter { name, test: CompTest::Defined { range, comps, .. } }] = comps.as_slice() else {
-            return ObjectFilter::default();
+        let one = match comps.as_slice() {
+            [CompFilter { name, test: CompTest::Defined { range, .. } }] if !name.eq_ignore_ascii_case("VTIMEZONE") => {
+                Some((name, range))
+            }
+            _ => None,
         };
-        if name.eq_ignore_ascii_case("VTIMEZONE") {
-            return ObjectFilter::default();
-        }
-        let component = Some(name.to_ascii_uppercase());
-        // Ranges on VALARM reach beyond the event; those on the component itself don't. A VTODO may match by COMPLETED or
-        // CREATED, which the index does not know.
-        let range = range.filter(|_| comps.is_empty() && name.eq_ignore_ascii_case("VEVENT"));
+        let range = any.as_ref().or(one.and_then(|(_, range)| range.as_ref()));
         let around = if self.zone == Tz::UTC { 1 } else { ZONES_APART };
         ObjectFilter {
-            component,
+            component: one.map(|(name, _)| name.to_ascii_uppercase()),
             uid: None,
             start: range.and_then(|r| r.start).map(|t| t.saturating_sub(around)),
             end: range.and_then(|r| r.end).map(|t| t.saturating_add(around)),
@@ -90,6 +93,7 @@ impl Matcher {
                         filter.name.eq_ignore_ascii_case(object.root().name())
                             && matches!(&filter.test, CompTest::Defined { .. })
                             && scope.component(object.root(), &filter.test)
+                            && scope.any_in_range(&filter.test)
                     }
                     Err(_) => false,
                 }
@@ -144,7 +148,7 @@ fn screenful(filter: &CompFilter) -> Option<Screenful<'_>> {
 
 /// Whether the text is of one event that takes place once, at times whose instant does not depend on the reader's zone. A
 /// no may be wrong, a yes is not: the text is searched from its first VEVENT on for anything that could make it so.
-fn happens_once_at_a_fixed_time(data: &str, zone: Tz) -> bool {
+pub(super) fn happens_once_at_a_fixed_time(data: &str, zone: Tz) -> bool {
     let Some(at) = data.find("BEGIN:VEVENT") else { return false };
     let event = &data[at..];
     if ["RRULE", "RDATE", "RECURRENCE-ID", "EXRULE"].iter().any(|word| event.contains(word)) {
@@ -197,37 +201,47 @@ impl Scope<'_> {
 
     fn in_range(&self, parent: &Component, component: &Component, filter: &CompFilter, is_alarm: bool) -> bool {
         let CompTest::Defined { range: Some(range), .. } = &filter.test else { return true };
-        let (range, zone, bounds) = (instants(*range), self.matcher.zone, self.matcher.bounds);
         if is_alarm {
-            return self.alarm_in_range(parent, component, &range);
+            return self.alarm_in_range(parent, component, &instants(*range));
         }
-        // The occurrences of a series belong to master and overrides together.
-        recur::overlaps(self.object, &filter.name, &range, zone, bounds).unwrap_or(true)
+        self.type_in_range(&filter.name, *range)
+    }
+
+    /// Whether anything in the object, whatever its type, takes place in the range that is asked of the calendar itself.
+    fn any_in_range(&self, test: &CompTest) -> bool {
+        let CompTest::Defined { range: Some(range), .. } = test else { return true };
+        COMPONENT_TYPES.iter().any(|name| self.type_in_range(name, *range))
+    }
+
+    /// Whether a component of that type takes place in the range. The occurrences of a series belong to master and
+    /// overrides together.
+    fn type_in_range(&self, name: &str, range: TimeRange) -> bool {
+        recur::overlaps(self.object, name, &instants(range), self.matcher.zone, self.matcher.bounds).unwrap_or(true)
     }
 
     /// Whether the alarm goes off within the range for some occurrence of its event (RFC 4791 §9.9). Repetitions count.
     fn alarm_in_range(&self, event: &Component, alarm: &Component, range: &Range<DateTime<Utc>>) -> bool {
         let Some(trigger) = alarm.get("TRIGGER") else { return false };
-        if let Ok(at @ When::Utc(_)) = When::read(trigger, self.zones) {
-            return range.contains(&at.instant(self.matcher.zone));
-        }
-        let Ok(offset) = crate::ical::parse_duration(trigger.value()) else { return false };
-        let from_end = trigger.get_param("RELATED").is_some_and(|r| r.eq_ignore_ascii_case("END"));
+        let edge = |t: DateTime<Utc>, by: TimeDelta| t.checked_add_signed(by).unwrap_or(t);
         let repeats = alarm.value("REPEAT").and_then(|r| r.trim().parse::<i32>().ok()).unwrap_or(0).clamp(0, 1000);
         let gap = alarm.value("DURATION").and_then(|d| crate::ical::parse_duration(d).ok());
         let gap = gap.map_or_else(TimeDelta::zero, |d| d.exact());
+        let Some(last) = gap.checked_mul(repeats) else { return true };
+        let goes_off = |first: DateTime<Utc>| (0..=repeats).any(|n| range.contains(&edge(first, gap * n)));
+        if let Ok(at @ When::Utc(_)) = When::read(trigger, self.zones) {
+            return goes_off(at.instant(self.matcher.zone));
+        }
+        let Ok(offset) = crate::ical::parse_duration(trigger.value()) else { return false };
+        let from_end = trigger.get_param("RELATED").is_some_and(|r| r.eq_ignore_ascii_case("END"));
         let offset = offset.exact();
-        let reach = gap.abs().checked_mul(repeats).and_then(|all| all.checked_add(&offset.abs()));
-        let Some(reach) = reach.and_then(|reach| reach.checked_add(&TimeDelta::days(1))) else { return true };
-        let edge = |t: DateTime<Utc>, by: TimeDelta| t.checked_add_signed(by).unwrap_or(t);
+        let reach = last.abs().checked_add(&offset.abs()).and_then(|reach| reach.checked_add(&TimeDelta::days(1)));
+        let Some(reach) = reach else { return true };
         let around = edge(range.start, -reach)..edge(range.end, reach);
         let Ok(found) = recur::occurrences(self.object, around, self.matcher.zone, self.matcher.bounds) else {
             return true;
         };
-        found.iter().filter(|o| std::ptr::eq(o.component, event)).any(|o| {
-            let first = edge(if from_end { o.end } else { o.start }, offset);
-            (0..=repeats).any(|n| range.contains(&edge(first, gap * n)))
-        })
+        let mut own = found.iter().filter(|o| std::ptr::eq(o.component, event));
+        own.any(|o| goes_off(edge(if from_end { o.end } else { o.start }, offset)))
     }
 
     fn property(&self, component: &Component, filter: &PropFilter) -> bool {
@@ -245,12 +259,23 @@ impl Scope<'_> {
     }
 
     fn property_in_range(&self, component: &Component, property: &Property, range: TimeRange) -> bool {
-        let range = instants(range);
+        let (range, zone) = (instants(range), self.matcher.zone);
+        if property.is("FREEBUSY") {
+            let mut periods = Period::list(property, self.zones).filter_map(Result::ok);
+            return periods.any(|p| {
+                let start = p.start.instant(zone);
+                start < range.end && p.end().is_some_and(|end| end.instant(zone) > range.start)
+            });
+        }
+        if property.is("RDATE") || property.is("EXDATE") {
+            let mut times = When::list(property, self.zones).filter_map(Result::ok);
+            return times.any(|when| range.contains(&when.instant(zone)));
+        }
         let when = match property.is("DTEND") || property.is("DUE") {
             true => Event::new(component, self.zones).end(),
             false => When::read(property, self.zones).ok(),
         };
-        when.is_some_and(|when| range.contains(&when.instant(self.matcher.zone)))
+        when.is_some_and(|when| range.contains(&when.instant(zone)))
     }
 }
 
@@ -268,3 +293,7 @@ fn parameter(property: &Property, filter: &ParamFilter) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

@@ -3,16 +3,16 @@
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY};
 use http::{Response, StatusCode};
 
-use super::answer;
 use super::call::Call;
 use super::cards::{self, Shown};
-use super::expander::JCAL;
+use super::media::Format;
 use super::properties::{http_date, media_type};
+use super::{answer, timezones};
 use crate::dav::error::DavError;
-use crate::dav::path::{Location, Space};
+use crate::dav::path::Location;
 use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, quoted};
 use crate::dav::upstream::Body;
-use crate::ical::{Component, jcal};
+use crate::ical::Component;
 use crate::store::{Collection, CollectionKind, Object};
 
 impl Call {
@@ -24,10 +24,15 @@ impl Call {
                 self.get_object(&collection, object)
             }
             Location::Collection { space, home, ref uri } => {
-                let plain_text = self.accepts(if space == Space::Calendars { "text/calendar" } else { "text/vcard" });
                 self.server.require_owner(&self.who, &self.location, "d:read").await?;
                 let collection = self.server.collection(space, home, uri).await?;
-                if self.has_parameter("export") || plain_text {
+                // A calendar is the file with all that is in it; a book only for those who ask for cards.
+                let is_file = match collection.kind {
+                    CollectionKind::Calendar => true,
+                    CollectionKind::AddressBook => self.accepts("text/vcard"),
+                    CollectionKind::Inbox | CollectionKind::Outbox => self.accepts("text/calendar"),
+                };
+                if self.has_parameter("export") || is_file {
                     self.export(collection).await
                 } else {
                     Err(DavError::not_implemented(&self.method))
@@ -54,7 +59,7 @@ impl Call {
             return Ok(self.validators(answer::empty(StatusCode::NOT_MODIFIED), &object));
         }
         let is_card = collection.kind == CollectionKind::AddressBook;
-        let shown = if is_card { cards::negotiate(self, &object.data)? } else { self.as_json(&object) };
+        let shown = if is_card { cards::negotiate(self, &object.data)? } else { self.as_asked(&object)? };
         let (text, media_type) = match shown {
             Some(shown) => (shown.text, shown.media_type),
             None => (object.data.clone(), media_type(collection, meta)),
@@ -67,10 +72,20 @@ impl Call {
         Ok(self.validators(response, &object))
     }
 
-    /// A calendar object as jCal, where the client asks for that.
-    fn as_json(&self, object: &Object) -> Option<Shown> {
-        let calendar = self.accepts(JCAL).then(|| Component::parse(&object.data).ok()).flatten()?;
-        Some(Shown { text: jcal::to_jcal(&calendar).to_string(), media_type: JCAL.to_owned() })
+    /// A calendar object in the notation and with the time zones that the client asks for; `None` for the text as stored.
+    fn as_asked(&self, object: &Object) -> Result<Option<Shown>, DavError> {
+        let (format, with_zones) = (self.accepted_format(), self.with_zones()?);
+        if format == Format::ICalendar && with_zones.is_none() {
+            return Ok(None);
+        }
+        // What cannot be parsed is sent as it is.
+        let Ok(mut calendar) = Component::parse(&object.data) else { return Ok(None) };
+        match with_zones {
+            Some(true) => timezones::define(&mut calendar),
+            Some(false) => timezones::strip(&mut calendar),
+            None => {}
+        }
+        Ok(Some(Shown { text: format.write(&calendar), media_type: format.content_type().to_owned() }))
     }
 
     /// Adds what a client compares later.

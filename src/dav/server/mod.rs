@@ -13,7 +13,9 @@ mod accept;
 mod access;
 mod acl;
 mod answer;
+mod availability;
 mod browse;
+mod calendar_query;
 mod call;
 mod cards;
 pub mod check;
@@ -28,7 +30,9 @@ mod export;
 mod filter;
 mod free_busy;
 mod get;
+mod gzip;
 mod itip;
+mod media;
 mod members;
 mod mkcol;
 mod occurrences;
@@ -44,12 +48,14 @@ mod proppatch;
 mod publish;
 mod publish_books;
 mod put;
+mod put_limits;
 mod report;
 mod schedule;
 mod search;
 mod store_props;
 mod sync;
 mod tenant;
+mod timezones;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -136,6 +142,7 @@ impl Server {
 
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         let is_head = request.method() == Method::HEAD;
+        let takes_gzip = gzip::is_accepted(request.headers());
         let actor = request.extensions_mut().remove::<Actor>();
         let response = match Location::parse(request.uri().path()) {
             _ if request.method() == Method::OPTIONS => crate::dav::options::answer(request.uri().path()),
@@ -148,7 +155,11 @@ impl Server {
             },
         };
         let response = answer::with_server_headers(response);
-        Ok(if is_head { answer::without_body(response) } else { response })
+        Ok(match is_head {
+            true => answer::without_body(response),
+            false if takes_gzip => gzip::pack(response),
+            false => response,
+        })
     }
 }
 

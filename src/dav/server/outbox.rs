@@ -11,10 +11,9 @@ use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ical::{CalendarObject, Component, Property};
-use crate::ids::HomeId;
 use crate::itip::Address;
+use crate::store::User;
 use crate::store::home::OUTBOX;
-use crate::store::{Collection, CollectionKind, User};
 
 /// Octets of a request for free and busy times.
 const MAX_REQUEST: usize = 256 << 10;
@@ -83,10 +82,7 @@ impl Call {
         attendee: &Property,
         request: &FreeBusyRequest,
     ) -> Result<Component, DavError> {
-        let mut calendars = self.inner().store.collections(HomeId::from(user.id)).await?;
-        let counts = |c: &Collection| c.kind == CollectionKind::Calendar && !c.props.transparent;
-        calendars.retain(counts);
-        let busy = self.server.busy(&calendars, &request.range, &user.emails).await?;
+        let busy = self.server.busy_of(user, &request.range).await?;
         let mut component = as_component(&busy, &request.range, self.inner().env.now());
         component.push(attendee.clone());
         for property in &request.echoed {

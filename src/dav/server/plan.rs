@@ -181,6 +181,14 @@ pub(super) fn write_failure(href: &str, status: StatusCode, condition: &str, des
     w.raw("</d:response>");
 }
 
+/// Writes the `d:response` that says that there are more results than are told (RFC 6578 §3.6, RFC 6352 §8.6.2).
+pub(super) fn write_truncated(href: &str, w: &mut Writer) {
+    w.raw("<d:response>");
+    w.href(href);
+    w.status(StatusCode::INSUFFICIENT_STORAGE);
+    w.raw("<d:error><d:number-of-matches-within-limits/></d:error></d:response>");
+}
+
 fn dead<'a>(resource: &'a Resource<'_>, name: &Name) -> Option<&'a str> {
     match resource {
         Resource::Collection(c) => c.props.dead.get(&name.to_string()).map(String::as_str),

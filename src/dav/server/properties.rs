@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use chrono_tz::Tz;
+
+use super::calendar_query::edges_of_time;
 use super::principals::Principal;
 use super::tenant::{Tenant, principal_of};
 use super::{Inner, acl, collection_props, expander, principal_props, privileges};
+use crate::config::Limits;
 use crate::dav::announce::{SYNC_PREFIX, shown_name};
 use crate::dav::path::{Location, PrincipalKind, Space};
 use crate::dav::precondition::quoted;
 use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Name, SABRE, Writer};
+use crate::ical::object::COMPONENT_TYPES;
 use crate::ids::{HomeId, UserId};
 use crate::store::{Collection, CollectionKind, ObjectMeta};
 
@@ -137,6 +142,9 @@ static TABLE: &[Row] = &[
         text(calendar(r).and_then(|c| c.props.order).map(|o| o.to_string()).as_deref(), w)
     }),
     usual(APPLE, "calendar-color", |_, r, w| text(calendar(r).and_then(|c| c.props.color.as_deref()), w)),
+    row(CALDAV, "calendar-timezone-id", |_, r, w| {
+        text(calendar(r).and_then(|c| c.props.timezone.as_deref()).and_then(expander::zone_named_in).map(Tz::name), w)
+    }),
     row(CARDDAV, "addressbook-description", |_, r, w| text(book(r).and_then(|c| c.props.description.as_deref()), w)),
     row(DAV, "sync-token", sync_token),
     row(DAV, "current-user-principal", |scene, _, w| scene.href(w, &scene.who.principal_href())),
@@ -153,12 +161,22 @@ static TABLE: &[Row] = &[
     row(CARDDAV, "supported-collation-set", |_, r, w| book(r).is_some() && raw(w, BOOK_COLLATIONS)),
     row(CALDAV, "max-resource-size", |scene, r, w| calendar(r).is_some() && max_size(scene, w)),
     row(CARDDAV, "max-resource-size", |scene, r, w| book(r).is_some() && max_size(scene, w)),
+    row(CALDAV, "min-date-time", |scene, r, w| calendar(r).is_some() && say(w, &edges_of_time(limits(scene)).0)),
+    row(CALDAV, "max-date-time", |scene, r, w| calendar(r).is_some() && say(w, &edges_of_time(limits(scene)).1)),
+    row(CALDAV, "max-instances", |scene, r, w| {
+        let most = limits(scene).instances;
+        calendar(r).is_some() && most > 0 && say(w, &most.to_string())
+    }),
+    row(CALDAV, "max-attendees-per-instance", |scene, r, w| {
+        calendar(r).is_some() && say(w, &limits(scene).attendees.to_string())
+    }),
     of_data(CALDAV, "calendar-data", calendar_data),
     of_data(CARDDAV, "address-data", address_data),
 ];
 
 const CALENDAR_DATA_TYPES: &str = "<cal:calendar-data content-type=\"text/calendar\" version=\"2.0\"/>\
-    <cal:calendar-data content-type=\"application/calendar+json\"/>";
+    <cal:calendar-data content-type=\"application/calendar+json\" version=\"2.0\"/>\
+    <cal:calendar-data content-type=\"application/calendar+xml\" version=\"2.0\"/>";
 const ADDRESS_DATA_TYPES: &str = "<card:address-data-type content-type=\"text/vcard\" version=\"3.0\"/>\
     <card:address-data-type content-type=\"text/vcard\" version=\"4.0\"/>\
     <card:address-data-type content-type=\"application/vcard+json\" version=\"4.0\"/>";
@@ -289,7 +307,7 @@ fn sync_token(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 
 fn components(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     let Some(c) = calendar(r) else { return false };
-    let all = ["VEVENT".to_owned(), "VTODO".to_owned(), "VJOURNAL".to_owned()];
+    let all = COMPONENT_TYPES.map(str::to_owned);
     let components = if c.props.components.is_empty() { &all[..] } else { &c.props.components };
     for component in components {
         w.raw("<cal:comp name=\"");
@@ -402,6 +420,10 @@ fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
         w.within("d:supported-report", |w| w.within("d:report", |w| w.empty(report)));
     }
     true
+}
+
+fn limits<'a>(scene: &Scene<'a>) -> &'a Limits {
+    &scene.server.settings.limits
 }
 
 fn max_size(scene: &Scene<'_>, w: &mut Writer) -> bool {

@@ -28,7 +28,8 @@ impl Call {
     /// Answers a PROPFIND. Without `Depth` it is 1, and `infinity` is taken for 1 (dav §6.1).
     pub(super) async fn propfind(mut self) -> Result<Response<Body>, DavError> {
         let root = self.xml().await?;
-        let request = PropRequest::read_propfind(root.as_ref())?;
+        let mut request = PropRequest::read_propfind(root.as_ref())?;
+        self.complete(&mut request.data)?;
         let minimal = self.prefers("return=minimal");
         let plan = Plan::for_request(&request, minimal);
         let with_children = self.depth() != Some(Depth::Zero);

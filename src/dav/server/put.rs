@@ -1,18 +1,20 @@
 //! PUT: the one way a client's text becomes an object. Each rule is a step with a name, run in the order of dav §10.
 
 use bytes::Bytes;
-use http::header::{ETAG, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED};
 use http::{Response, StatusCode};
 
 use super::access::write_failed;
 use super::call::Call;
-use super::{answer, publish, schedule};
+use super::media::Format;
+use super::properties::{http_date, media_type};
+use super::{answer, publish, put_limits, schedule};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{Preconditions, ResourceState, etag_of, quoted};
 use crate::dav::upstream::Body;
-use crate::ical::object::Repair;
-use crate::ical::{self, CalendarObject, Component, Limits, ObjectError, ParseErrorKind, jcal, recur};
+use crate::ical::object::{Fault, Repair};
+use crate::ical::{self, CalendarObject, Component, Limits, Property, recur, strict};
 use crate::ids::Uid;
 use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectMeta, Op, WriteError};
 
@@ -21,6 +23,7 @@ pub(super) const PRODID: &str = "-//convoke//convoke//EN";
 /// How often a write is tried again when somebody else writes the same object at the same time.
 pub(super) const ATTEMPTS: usize = 5;
 
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const X_SABRE_EW_GROSS: HeaderName = HeaderName::from_static("x-sabre-ew-gross");
 
 /// The conditions of a request, about the resource at its location.
@@ -78,7 +81,10 @@ impl Call {
         for _ in 0..ATTEMPTS {
             let store = &self.inner().store;
             let current = store.object(collection.id, self.name()).await?;
-            conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str()))?;
+            if let Err(error) = conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str())) {
+                return self.not_as_expected(error, current.as_ref(), &collection);
+            }
+            self.keeps_uid(&collection, &draft, current.as_ref())?;
             match self.try_put_event(&collection, &draft, current, import).await? {
                 Some(response) => return Ok(response),
                 // Somebody else wrote the object since it was read: everything is decided anew.
@@ -104,6 +110,12 @@ impl Call {
             existing = None;
         }
         let mut calendar = draft.object.root().clone();
+        if let Some((current, _)) =
+            existing.filter(|(current, _)| !draft.named_itself && !current.meta.uid.0.is_empty())
+        {
+            let named = calendar.components_mut().filter(|c| !c.is("VTIMEZONE"));
+            named.for_each(|c| c.set(Property::with_text("UID", &current.meta.uid.0)));
+        }
         let mut messages = Vec::new();
         schedule::name_alarms(self, &mut calendar);
         if schedule::wanted(self) {
@@ -125,6 +137,7 @@ impl Call {
         batch.publish.extend(self.told(collection, &object, &calendar, existing, import));
         batch.publish.append(&mut messages);
         let etag = object.meta.etag.clone();
+        let answered = self.prefers("return=representation").then(|| object.clone());
         let expect = match (&current, import) {
             (_, true) => Expect::Any,
             (Some(current), false) => Expect::Etag(current.meta.etag.clone()),
@@ -135,12 +148,65 @@ impl Call {
         match self.inner().store.write(batch).await {
             Ok(_) => {
                 let status = if existing.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
-                Ok(Some(stored(status, unchanged.then_some(etag.as_str()), "iCalendar", &draft.warnings)))
+                let mut response = stored(status, unchanged.then_some(etag.as_str()), "iCalendar", &draft.warnings);
+                if let Some(object) = answered {
+                    response = self.represented(response, &object, collection);
+                }
+                Ok(Some(response))
             }
             Err(WriteError::Precondition(_)) => Ok(None),
             Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
             Err(error) => Err(write_failed(error)),
         }
+    }
+
+    /// RFC 4791 §5.3.2.1: an object keeps its UID for life. One that the client gave none goes on under the old.
+    fn keeps_uid(&self, collection: &Collection, draft: &Draft, current: Option<&Object>) -> Result<(), DavError> {
+        let Some(current) = current.filter(|_| draft.named_itself && !self.has_parameter("import")) else {
+            return Ok(());
+        };
+        let old = &current.meta.uid.0;
+        if old.is_empty() || old == draft.object.uid() {
+            Ok(())
+        } else {
+            Err(self.uid_conflict(collection, &current.meta.name))
+        }
+    }
+
+    /// The answer to conditions that do not hold: with the object as it is, where the client would ask for it next
+    /// (RFC 8144 §3.2).
+    fn not_as_expected(
+        &self,
+        error: DavError,
+        current: Option<&Object>,
+        collection: &Collection,
+    ) -> Result<Response<Body>, DavError> {
+        let wanted = error.status == StatusCode::PRECONDITION_FAILED && self.prefers("return=representation");
+        match current.filter(|_| wanted) {
+            Some(object) => Ok(self.represented(answer::empty(StatusCode::PRECONDITION_FAILED), object, collection)),
+            None => Err(error),
+        }
+    }
+
+    /// The answer with the object as it is stored (RFC 8144 §2.2).
+    fn represented(&self, mut response: Response<Body>, object: &Object, collection: &Collection) -> Response<Body> {
+        if response.status() == StatusCode::NO_CONTENT {
+            *response.status_mut() = StatusCode::OK;
+        }
+        *response.body_mut() = Body::from(object.data.clone());
+        let headers = response.headers_mut();
+        let lines = [
+            (ETAG, quoted(&object.meta.etag)),
+            (CONTENT_TYPE, media_type(collection, &object.meta)),
+            (LAST_MODIFIED, http_date(object.meta.modified)),
+            (PREFERENCE_APPLIED, "return=representation".to_owned()),
+        ];
+        for (name, value) in lines {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+        response
     }
 
     /// An import takes the place of whatever has its UID in the home (dav §10).
@@ -246,14 +312,15 @@ struct Draft {
     object: CalendarObject,
     /// Whether reading it mended or converted something.
     repaired: bool,
+    /// Whether the client gave it a UID.
+    named_itself: bool,
     warnings: Vec<String>,
 }
 
 impl Draft {
-    /// Reads and checks an upload (dav §6.4).
+    /// Reads and checks an upload (dav §6.4, RFC 4791 §5.3.2.1).
     fn read(call: &Call, collection: &Collection, uploaded: String, mended: bool) -> Result<Self, DavError> {
-        let is_json = uploaded.trim_start().starts_with('[');
-        let mut object = if is_json { read_json(&uploaded)? } else { read_text(&uploaded, text_limits(call))? };
+        let (mut object, format) = call.read_object(&uploaded, text_limits(call))?;
         let component = object.component_type();
         let taken = &collection.props.components;
         if !taken.is_empty() && !taken.iter().any(|c| c == component) {
@@ -265,60 +332,41 @@ impl Draft {
             )
             .because(Condition::Empty("cal:supported-calendar-component")));
         }
-        let most = call.inner().settings.limits.attendees;
-        if object.components().any(|c| c.all("ATTENDEE").nth(most).is_some()) {
-            return Err(DavError::forbidden(format!("An event invites at most {most} attendees"))
-                .because(Condition::Empty("cal:max-attendees-per-instance")));
+        put_limits::check(&object, &call.inner().settings.limits)?;
+        // What is imported was made elsewhere, and nobody is there to mend it.
+        if !call.has_parameter("import") {
+            put_limits::check_zones(&object)?;
         }
         let faults = object.faults();
-        if let (true, Some(fault)) = (call.prefers("handling=strict"), faults.first()) {
-            return Err(invalid(&fault.to_string()));
+        if call.prefers("handling=strict") {
+            if let Some(fault) = faults.first() {
+                return Err(not_strict(&format!("Validation error in iCalendar: {fault}")));
+            }
+            strict::check(&object)
+                .map_err(|fault| not_strict(&format!("Validation error in iCalendar (RFC 5545: {fault})")))?;
         }
         if let Some(fault) = faults.iter().find(|fault| !fault.is_mendable()) {
-            return Err(invalid(&fault.to_string()));
+            return Err(invalid_object(&fault.to_string()));
         }
+        let named_itself = !faults.iter().any(|fault| matches!(fault, Fault::Uid(_)));
         if !faults.is_empty() {
             let env = &call.inner().env;
             let uid = env.uuid().to_string();
             object.repair(&Repair { prodid: PRODID, uid: &uid, now: env.now() });
         }
         let warnings = faults.iter().map(ToString::to_string).collect();
-        Ok(Self { uploaded, object, repaired: is_json || mended || !faults.is_empty(), warnings })
+        let repaired = format != Format::ICalendar || mended || !faults.is_empty();
+        Ok(Self { uploaded, object, repaired, named_itself, warnings })
     }
 }
 
-fn read_text(uploaded: &str, limits: Limits) -> Result<CalendarObject, DavError> {
-    CalendarObject::parse_within(uploaded, limits).map_err(|error| refused(&error))
-}
-
-/// Reads jCal, which clients may send in the place of iCalendar (dav §6.3).
-fn read_json(uploaded: &str) -> Result<CalendarObject, DavError> {
-    let not_jcal = |reason: String| DavError::unsupported_media_type(format!("The body is not valid jCal: {reason}"));
-    let value = serde_json::from_str(uploaded).map_err(|e| not_jcal(e.to_string()))?;
-    let root = jcal::from_jcal(&value).map_err(|e| not_jcal(e.to_string()))?;
-    CalendarObject::from_root(root).map_err(|error| refused(&error))
-}
-
-fn refused(error: &ObjectError) -> DavError {
-    match error {
-        ObjectError::Parse(parse) if matches!(parse.kind, ParseErrorKind::TooLarge { .. }) => {
-            DavError::forbidden(format!("The object is too large: {error}"))
-                .because(Condition::Empty("cal:max-resource-size"))
-        }
-        _ if error.is_not_icalendar() => {
-            let message = format!("This resource only supports valid iCalendar 2.0 data. Parse error: {error}");
-            DavError::unsupported_media_type(message).because(Condition::Empty("cal:valid-calendar-data"))
-        }
-        ObjectError::NoComponent => {
-            let message = "iCalendar objects must at least have a component of type VEVENT, VTODO";
-            DavError::new(StatusCode::FORBIDDEN, "Sabre\\CalDAV\\Exception\\InvalidComponentType", message)
-                .because(Condition::Empty("cal:supported-calendar-component"))
-        }
-        _ => invalid(&error.to_string()),
-    }
-}
-
-fn invalid(detail: &str) -> DavError {
-    DavError::bad_request(format!("Validation error in iCalendar: {detail}"))
+/// 403: the object is iCalendar, but not what CalDAV keeps (RFC 4791 §4.1).
+pub(super) fn invalid_object(detail: &str) -> DavError {
+    DavError::forbidden(format!("Validation error in iCalendar: {detail}"))
         .because(Condition::Empty("cal:valid-calendar-object-resource"))
+}
+
+/// 400: the client asked for strictness, and gets it (dav §6.4, §18.14).
+fn not_strict(message: &str) -> DavError {
+    DavError::bad_request(message).because(Condition::Empty("cal:valid-calendar-object-resource"))
 }

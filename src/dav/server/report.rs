@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use http::{Response, StatusCode};
 
 use super::access::location_of;
+use super::calendar_query::is_within;
 use super::call::{Call, Depth};
 use super::cards::{self, Form};
 use super::chunked::{self, Pages, Progress};
@@ -30,7 +31,7 @@ impl Call {
     pub(super) async fn report(mut self) -> Result<Response<Body>, DavError> {
         let root = self.xml().await?.ok_or_else(|| DavError::bad_request("A REPORT needs a body"))?;
         match (root.name.ns.as_ref(), root.name.local.as_ref()) {
-            (CALDAV, "calendar-query") => self.query(&root, Filter::read_calendar(&root)?, "cal:calendar-query").await,
+            (CALDAV, "calendar-query") => self.calendar_query(&root).await,
             (CARDDAV, "addressbook-query") => {
                 self.query(&root, Filter::read_card(&root)?, "card:addressbook-query").await
             }
@@ -68,7 +69,7 @@ impl Call {
         if only.is_none() && self.depth() == Some(Depth::Zero) {
             return Err(DavError::bad_request("A query of a collection needs Depth 1"));
         }
-        let zone = self.zone_for(root, &collection);
+        let zone = expander::zone_of(&collection);
         let matcher = Matcher::new(filter, zone, self.inner());
         let prefilter = matcher.prefilter();
         let members = Members::new(self.server, self.who, plan, request.data)?;
@@ -78,15 +79,9 @@ impl Call {
         chunked::multistatus(query, minimal).await
     }
 
-    /// The zone of floating times: that of the query, else of the calendar (RFC 4791 §7.3).
-    fn zone_for(&self, root: &Element, collection: &Collection) -> chrono_tz::Tz {
-        let named = root.child(CALDAV, "timezone").and_then(|t| expander::zone_named_in(&t.text()));
-        let by_id = || root.child(CALDAV, "timezone-id").and_then(|t| t.text().trim().parse().ok());
-        named.or_else(by_id).unwrap_or_else(|| expander::zone_of(collection))
-    }
-
     async fn multiget(self, root: &Element) -> Result<Response<Body>, DavError> {
-        let request = PropRequest::read_report(root)?;
+        let mut request = PropRequest::read_report(root)?;
+        self.complete(&mut request.data)?;
         let minimal = self.prefers("return=minimal");
         let plan = Plan::for_request(&request, minimal);
         // The actor must be able to see where they ask; each address is checked again on its own.
@@ -95,7 +90,8 @@ impl Call {
         let hrefs = root.children(DAV, "href").map(|e| {
             let href = e.text();
             let location = Location::parse_href(&href, &base).or_else(|| Location::parse_href(&href, MOUNT));
-            (href, location)
+            // RFC 4791 §7.9: what the report is about is what it was sent to.
+            (href, location.filter(|location| is_within(&self.location, location)))
         });
         // An address that comes twice is answered once, however it is written.
         let mut seen = HashSet::new();
@@ -120,7 +116,7 @@ pub(super) struct Members {
     pub(super) server: Server,
     pub(super) who: Tenant,
     pub(super) plan: Plan,
-    data: Option<DataRequest>,
+    pub(super) data: Option<DataRequest>,
     /// How cards shall look.
     form: Form,
 }
@@ -157,7 +153,7 @@ impl Members {
         }
     }
 
-    fn write_object(&self, collection: &Collection, base: &str, object: &Object, w: &mut Writer) {
+    pub(super) fn write_object(&self, collection: &Collection, base: &str, object: &Object, w: &mut Writer) {
         let resource = Resource::Object(collection, &object.meta, Some(&object.data));
         self.write(base, &resource, &object.meta.name, w);
     }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::properties;
+use super::{properties, timezones};
 use crate::dav::error::Condition;
 use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, Name, PropChange, Writer};
 use crate::store::{CollectionKind, CollectionProps};
@@ -49,6 +49,11 @@ pub(super) fn apply(
         (CALDAV, "calendar-description") if calendar => props.description = text(change),
         (CARDDAV, "addressbook-description") if book => props.description = text(change),
         (CALDAV, "calendar-timezone") if calendar => props.timezone = zone(change)?,
+        (CALDAV, "calendar-timezone-id") if calendar => props.timezone = zone_by_id(change)?,
+        (CALDAV, "calendar-availability") if kind == CollectionKind::Inbox => {
+            check_availability(change)?;
+            set_dead(props, name, change, room)?;
+        }
         (APPLE, "calendar-color") if calendar => props.color = text(change),
         (APPLE, "calendar-order") if calendar => props.order = order(change)?,
         (CALDAV, "schedule-calendar-transp") if calendar => props.transparent = transparent(change),
@@ -95,6 +100,25 @@ fn definitions(text: &str) -> Option<usize> {
     let calendar = crate::ical::Component::parse(text).ok().filter(|c| c.is("VCALENDAR"))?;
     let named = |c: &&crate::ical::Component| c.is("VTIMEZONE") && c.value("TZID").is_some();
     Some(calendar.components().filter(named).count())
+}
+
+/// RFC 7809 §5.2: the zone by its IANA name; kept as the definition that other clients read.
+fn zone_by_id(change: &PropChange) -> Result<Option<String>, Refused> {
+    let Some(id) = text(change) else { return Ok(None) };
+    let zone = timezones::named(id.trim()).ok_or_else(|| Refused::because("cal:valid-timezone"))?;
+    Ok(Some(timezones::calendar_of(zone)))
+}
+
+/// RFC 7953 §7.2.4: a calendar with one VAVAILABILITY, the zones it names, and nothing else.
+fn check_availability(change: &PropChange) -> Result<(), Refused> {
+    let Some(text) = text(change) else { return Ok(()) };
+    let is_valid = crate::ical::Component::parse(&text).is_ok_and(|calendar| {
+        let is_statement = |c: &crate::ical::Component| c.is("VAVAILABILITY");
+        calendar.is("VCALENDAR")
+            && calendar.components().filter(|c| is_statement(c)).count() == 1
+            && calendar.components().all(|c| is_statement(c) || c.is("VTIMEZONE"))
+    });
+    if is_valid { Ok(()) } else { Err(Refused::because("cal:valid-calendar-data")) }
 }
 
 fn transparent(change: &PropChange) -> bool {

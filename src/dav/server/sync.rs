@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use super::access::location_of;
 use super::call::{Call, Depth};
 use super::chunked::{self, Pages, Progress};
-use super::plan::{Plan, write_status};
+use super::plan::{Plan, write_status, write_truncated};
 use super::properties::Resource;
 use super::propfind::Target;
 use super::report::{Members, unsupported};
@@ -25,7 +25,8 @@ const DATA_PAGE: usize = 64;
 impl Call {
     /// Answers with what changed since the client's token.
     pub(super) async fn sync_collection(self, root: &Element) -> Result<Response<Body>, DavError> {
-        let request = PropRequest::read_report(root)?;
+        let mut request = PropRequest::read_report(root)?;
+        self.complete(&mut request.data)?;
         let token = root.child(DAV, "sync-token").map(Element::text).unwrap_or_default();
         let limit = read_limit(root)?;
         // RFC 6578 §3.3: members of members are never looked at, for calendars have none.
@@ -117,7 +118,7 @@ impl Pages for Sync {
                 self.write_changes(&page, &base, out).await?;
                 if is_cut_short {
                     let href = format!("{}{base}", self.members.server.0.settings.base);
-                    write_status(&href, StatusCode::INSUFFICIENT_STORAGE, out);
+                    write_truncated(&href, out);
                 }
                 (!page.truncated || is_cut_short).then_some(token)
             }

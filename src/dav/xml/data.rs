@@ -1,6 +1,8 @@
 //! `calendar-data` and `address-data` in requests: which part of an object, and in which form (RFC 4791 §9.6, RFC 6352
 //! §10.4).
 
+use chrono_tz::Tz;
+
 use super::filter::TimeRange;
 use super::name::{CALDAV, CARDDAV};
 use super::read::{Element, ReadError};
@@ -27,7 +29,7 @@ pub struct PropSelection {
 
 impl PropSelection {
     fn read(element: &Element) -> Option<Self> {
-        let without_value = element.attribute("novalue") == Some("yes");
+        let without_value = element.attribute("novalue").is_some_and(|v| v.eq_ignore_ascii_case("yes"));
         element.attribute("name").map(|name| Self { name: name.to_owned(), without_value })
     }
 }
@@ -60,6 +62,10 @@ pub struct DataRequest {
     pub comp: Option<CompSelection>,
     /// Properties of a card; `None` for all.
     pub card_props: Option<Vec<PropSelection>>,
+    /// Zone of dates and floating times, where the report around it names one; that of the calendar otherwise.
+    pub zone: Option<Tz>,
+    /// Whether definitions of well-known time zones shall be in it, where the request says so (RFC 7809 §3.1.3).
+    pub with_zones: Option<bool>,
 }
 
 impl DataRequest {
@@ -69,6 +75,7 @@ impl DataRequest {
             && self.freebusy.is_none()
             && self.comp.is_none()
             && self.card_props.is_none()
+            && self.with_zones.is_none()
     }
 
     pub(super) fn read(element: &Element) -> Result<Self, ReadError> {
@@ -91,6 +98,8 @@ impl DataRequest {
             freebusy: range("limit-freebusy-set")?,
             comp: element.child(CALDAV, "comp").map(CompSelection::read).transpose()?,
             card_props: (!all_card).then_some(card_props),
+            zone: None,
+            with_zones: None,
         })
     }
 }

@@ -4,6 +4,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 
 use super::name::{CALDAV, CARDDAV, DAV};
 use super::read::{Element, ReadError};
+use super::valid;
 use crate::dav::collation::Collation;
 
 /// A span of time in unix seconds, start included, end excluded. At least one side is bounded, and it is never empty.
@@ -235,14 +236,21 @@ impl Filter {
     /// Reads the filter of a calendar-query.
     ///
     /// # Errors
-    /// [`ReadError::Unexpected`] when it is missing or means nothing.
+    /// [`ReadError::Filter`] when it is missing or means nothing, [`ReadError::UnsupportedFilter`] when it cannot be
+    /// applied, [`ReadError::Collation`].
     pub fn read_calendar(query: &Element) -> Result<Self, ReadError> {
-        let filter = query.child(CALDAV, "filter").ok_or_else(|| ReadError::unexpected("the query has no filter"))?;
+        let invalid = |what: &str| ReadError::Filter(what.to_owned());
+        let filter = query.child(CALDAV, "filter").ok_or_else(|| invalid("there is none"))?;
         let mut comps = filter.children(CALDAV, "comp-filter");
-        match (comps.next(), comps.next()) {
-            (Some(comp), None) => Ok(Self::Calendar(CompFilter::read(comp)?)),
-            _ => Err(ReadError::unexpected("a filter needs exactly one comp-filter")),
-        }
+        let (Some(comp), None) = (comps.next(), comps.next()) else {
+            return Err(invalid("it needs exactly one comp-filter"));
+        };
+        let filter = CompFilter::read(comp).map_err(|error| match error {
+            ReadError::Unexpected(what) => ReadError::Filter(what),
+            other => other,
+        })?;
+        valid::check(&filter)?;
+        Ok(Self::Calendar(filter))
     }
 
     /// Reads the filter of an addressbook-query.

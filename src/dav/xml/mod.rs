@@ -11,6 +11,7 @@ mod name;
 mod propfind;
 mod read;
 mod update;
+mod valid;
 mod write;
 
 pub use data::{CompSelection, DataRequest, Occurrences, PropSelection};

@@ -18,7 +18,7 @@ pub struct XmlLimits {
 /// them again for each element would cost time that grows with the square of the body.
 const MAX_ATTRIBUTES: usize = 64;
 
-/// Why a body was refused. All of them are answered with 400 (413 where it is too long).
+/// Why a body was refused. Most are answered with 400 (413 where it is too long), those with a precondition with 403.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// More octets than allowed.
@@ -39,6 +39,12 @@ pub enum ReadError {
     /// Not well-formed.
     #[error("the XML body is not well-formed: {0}")]
     Malformed(String),
+    /// The filter of a calendar-query means nothing (RFC 4791 §7.8 `valid-filter`).
+    #[error("the filter is not valid: {0}")]
+    Filter(String),
+    /// The filter of a calendar-query is about something that we cannot filter by (RFC 4791 §7.8 `supported-filter`).
+    #[error("the filter is not supported: {0}")]
+    UnsupportedFilter(String),
     /// A text is to be compared in a way that we do not know (RFC 4791 §7.5, RFC 6352 §8.3).
     #[error("unsupported collation {name:?}")]
     Collation {

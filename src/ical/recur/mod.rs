@@ -177,5 +177,5 @@ pub fn span(object: &Component, floating: Tz) -> Span {
             },
         });
     }
-    span.unwrap_or(Span { first: None, last: None })
+    span.or_else(|| overlap::span_of_statements(object, floating)).unwrap_or(Span { first: None, last: None })
 }

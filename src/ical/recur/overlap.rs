@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::{Bounds, Occurrence, RecurError, Series};
+use super::{Bounds, Occurrence, RecurError, Series, Span};
 use crate::ical::event::Event;
 use crate::ical::tree::Component;
 use crate::ical::when::{Period, When};
@@ -55,7 +55,7 @@ impl Shape {
 /// Whether a component of the given type matches a time range, as `CALDAV:time-range` in a comp-filter asks.
 ///
 /// Unlike [`occurrences`](super::occurrences) it also knows the components that have no occurrences: a VTODO without
-/// DTSTART and DUE, and VFREEBUSY. It stops at the first match.
+/// DTSTART and DUE, VFREEBUSY, and VAVAILABILITY. It stops at the first match.
 ///
 /// # Errors
 /// [`RecurError`] when finding out exceeds the bounds.
@@ -71,6 +71,8 @@ pub fn overlaps(
         let event = Event::new(component, &zones);
         let found = if component.is("VFREEBUSY") {
             free_busy(&event, component, &zones, range, floating)
+        } else if component.is("VAVAILABILITY") {
+            availability(&event, range, floating)
         } else {
             component.is("VTODO")
                 && event.start().is_none()
@@ -89,6 +91,31 @@ pub fn overlaps(
     Ok(false)
 }
 
+/// The time that a VFREEBUSY or VAVAILABILITY covers; `None` where it is no such object, or does not say so on both sides.
+pub(super) fn span_of_statements(object: &Component, floating: Tz) -> Option<Span> {
+    let zones = Zones::of(object);
+    let mut span: Option<(DateTime<Utc>, DateTime<Utc>)> = None;
+    for component in object.components() {
+        let event = Event::new(component, &zones);
+        let mut times = Vec::new();
+        if component.is("VAVAILABILITY") {
+            let start = event.start()?;
+            let end = event.when("DTEND").or_else(|| Some(start.plus(event.duration()?)))?;
+            times.extend([start, end]);
+        } else if component.is("VFREEBUSY") {
+            times.extend(event.start().into_iter().chain(event.when("DTEND")));
+            for period in component.all("FREEBUSY").flat_map(|p| Period::list(p, &zones)).filter_map(Result::ok) {
+                times.extend(period.end());
+                times.push(period.start);
+            }
+        }
+        for at in times.iter().map(|when| when.instant(floating)) {
+            span = Some(span.map_or((at, at), |(first, last)| (first.min(at), last.max(at))));
+        }
+    }
+    span.map(|(first, last)| Span { first: Some(first), last: Some(last) })
+}
+
 fn timeless(todo: &Event<'_>, range: &Range<DateTime<Utc>>, floating: Tz) -> bool {
     let (from, to) = (range.start, range.end);
     let at = |name: &str| todo.when(name).map(|w| w.instant(floating));
@@ -98,6 +125,14 @@ fn timeless(todo: &Event<'_>, range: &Range<DateTime<Utc>>, floating: Tz) -> boo
         (None, Some(made)) => to > made,
         (None, None) => true,
     }
+}
+
+/// RFC 7953 §7.2.3: a side that is not given reaches as far as time does.
+fn availability(event: &Event<'_>, range: &Range<DateTime<Utc>>, floating: Tz) -> bool {
+    let start = event.start();
+    let end = event.when("DTEND").or_else(|| Some(start.as_ref()?.plus(event.duration()?)));
+    start.is_none_or(|start| range.end > start.instant(floating))
+        && end.is_none_or(|end| range.start < end.instant(floating))
 }
 
 fn free_busy(

@@ -6,6 +6,7 @@ mod oracle;
 mod recurrence;
 mod round_trip;
 mod times;
+mod xcal;
 mod zones;
 
 use super::Component;

@@ -75,15 +75,15 @@ async fn malformed_icalendar_is_refused_and_leaves_the_object_alone() {
     let empty = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nEND:VCALENDAR\r\n";
     let method = before.replace("BEGIN:VEVENT", "METHOD:REQUEST\r\nBEGIN:VEVENT");
     for (text, status, expected) in [
-        ("garbage", 415, "This resource only supports valid iCalendar 2.0 data. Parse error:"),
-        ("", 415, "<cal:valid-calendar-data "),
-        ("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VCALENDAR\r\n", 415, "<cal:valid-calendar-data "),
-        ("BEGIN:VCARD\r\nEND:VCARD\r\n", 415, "expected a VCALENDAR, found VCARD"),
-        ("[\"vcalendar\"", 415, "not valid jCal"),
+        ("garbage", 403, "This resource only supports valid iCalendar 2.0 data. Parse error:"),
+        ("", 403, "<cal:valid-calendar-data "),
+        ("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VCALENDAR\r\n", 403, "<cal:valid-calendar-data "),
+        ("BEGIN:VCARD\r\nEND:VCARD\r\n", 403, "expected a VCALENDAR, found VCARD"),
+        ("[\"vcalendar\"", 403, "not valid jCal"),
         (empty, 403, "<cal:supported-calendar-component "),
-        (&method, 400, "Validation error in iCalendar: A calendar object on a CalDAV server MUST NOT have a METHOD"),
-        (&two, 400, "may only have components with the same UID"),
-        (&mixed, 400, "Validation error in iCalendar: "),
+        (&method, 403, "Validation error in iCalendar: A calendar object on a CalDAV server MUST NOT have a METHOD"),
+        (&two, 403, "may only have components with the same UID"),
+        (&mixed, 403, "Validation error in iCalendar: "),
     ] {
         let refused = client.put(&path, text).await.expect(status);
         assert!(refused.body.contains(expected), "{text}: {}", refused.body);
@@ -218,7 +218,7 @@ async fn methods_and_filters_nobody_knows_are_refused() {
                   </cal:comp-filter></cal:comp-filter></cal:filter>";
     let refused = client.report(CALENDAR, "cal:calendar-query", filter).await.expect(403);
     assert!(refused.body.contains("<cal:supported-collation "), "{}", refused.body);
-    client.report(CALENDAR, "cal:calendar-query", "<d:prop/>").await.expect(400);
+    client.report(CALENDAR, "cal:calendar-query", "<d:prop/>").await.expect(403);
     client.send("POST", CALENDAR, &[("x-http-method-override", "b\u{e4}d")], "").await.expect(400);
     client.send("POST", &format!("{CALENDAR}x.ics"), &[("x-http-method-override", "delete")], "").await.expect(404);
 }
@@ -227,7 +227,7 @@ async fn methods_and_filters_nobody_knows_are_refused() {
 async fn an_event_that_never_starts_is_refused() {
     let world = World::new().await;
     let text = calendar("VEVENT", "never", &["SUMMARY:Never"]);
-    let refused = world.alice().put(&format!("{CALENDAR}never.ics"), &text).await.expect(400);
+    let refused = world.alice().put(&format!("{CALENDAR}never.ics"), &text).await.expect(403);
     assert!(refused.body.contains("<cal:valid-calendar-object-resource"), "{}", refused.body);
     assert_eq!(world.alice().contents(CALENDAR).await.len(), 0);
     let task = calendar("VTODO", "some-day", &["SUMMARY:Some day"]);

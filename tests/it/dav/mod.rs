@@ -1,9 +1,11 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
+mod availability;
 mod bad_input;
 mod book_messages;
 mod book_queries;
 mod books;
+mod calendar_queries;
 mod cards;
 mod clients;
 mod collections;
@@ -11,11 +13,13 @@ mod creation;
 mod discovery;
 mod groups_and_photos;
 mod members;
+mod object_preconditions;
 mod objects;
 mod preconditions;
 mod preferences;
 mod principals;
 mod queries;
+mod representations;
 mod scheduling;
 mod sync;
 mod tenants;

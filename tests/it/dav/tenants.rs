@@ -77,7 +77,10 @@ async fn a_query_for_somebody_else_s_objects_finds_none() {
         "<d:prop><d:getetag/></d:prop><d:href>/calendars/{BOB}/{BOB}/a.ics</d:href>\
          <d:href>/calendars/{EVE}/{EVE}/a.ics</d:href>"
     );
-    let answer = world.alice().report(super::CALENDAR, "cal:calendar-multiget", &hrefs).await;
+    // What lies elsewhere is not there; from further up it is somebody else's.
+    let elsewhere = world.alice().report(super::CALENDAR, "cal:calendar-multiget", &hrefs).await.responses();
+    assert_eq!(elsewhere.matches("HTTP/1.1 404 Not Found").count(), 2, "{elsewhere}");
+    let answer = world.alice().report("/calendars/", "cal:calendar-multiget", &hrefs).await;
     assert_eq!(
         answer.responses(),
         format!(
