@@ -346,7 +346,8 @@ pub fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstrea
 fn upstream_at(base: String, engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
     if config.upstream.url == "builtin" {
         let settings = server_settings(base, config);
-        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), settings);
+        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), settings)
+            .with_files(engines.files.clone());
         return Ok(server.into_upstream());
     }
     let idle = Duration::from_secs(config.proxy.idle_timeout_s);
@@ -357,6 +358,7 @@ fn server_settings(base: String, config: &Config) -> Settings {
     Settings {
         base,
         limits: config.limits.clone(),
+        files: config.files.clone(),
         guard_attendee_changes: config.dav.guard_attendee_changes,
         principal_privacy: config.dav.principal_privacy,
         reply_propagation: config.dav.reply_propagation,

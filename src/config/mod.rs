@@ -2,6 +2,7 @@
 //! (`CONVOKE__SECTION__KEY`). `conf/convoke.toml` documents every key; a test compares it with the types here.
 
 mod engine;
+mod files;
 pub mod import;
 mod load;
 mod mongodb;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
+pub use files::Files;
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
 pub use opensearch::{ContactsIndex, EventsIndex, OpenSearch};
@@ -51,6 +53,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// The built-in DAV server.
     pub dav: Dav,
+    /// Plain files of the built-in DAV server.
+    pub files: Files,
     /// `/dav/**`.
     pub proxy: Proxy,
     /// Who may come in.

@@ -4,6 +4,7 @@
 //! that happens as a whole together with the messages it publishes, and every read is served by an index.
 
 pub mod copy;
+pub mod files;
 pub mod home;
 mod model;
 pub mod mongo;

@@ -65,7 +65,7 @@ impl Call {
         Err(no_object(space))
     }
 
-    fn destination(&self) -> Result<Location, DavError> {
+    pub(super) fn destination(&self) -> Result<Location, DavError> {
         let header = self.headers.get(DESTINATION).and_then(|v| v.to_str().ok());
         let header = header.ok_or_else(|| DavError::bad_request("The destination header was not supplied"))?;
         Location::parse_href(header, &self.inner().settings.base)

@@ -16,6 +16,7 @@ mod copy_move;
 mod delete;
 mod expander;
 mod export;
+mod files;
 mod filter;
 mod free_busy;
 mod get;
@@ -38,7 +39,7 @@ mod store_props;
 mod sync;
 mod tenant;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -49,10 +50,12 @@ use self::call::Call;
 use self::occurrences::OccurrenceCache;
 use self::tenant::Tenants;
 use super::error::DavError;
+use super::options::Area;
 use super::path::Location;
 use super::upstream::{Actor, Body, Upstream, UpstreamError};
 use crate::clock::Env;
-use crate::config::Limits;
+use crate::config::{Files, Limits};
+use crate::store::files::SharedFileStore;
 use crate::store::{SharedDavStore, SharedDirectory};
 
 /// How the server behaves.
@@ -62,6 +65,8 @@ pub struct Settings {
     pub base: String,
     /// What objects and requests may cost.
     pub limits: Limits,
+    /// What plain files may cost.
+    pub files: Files,
     /// Attendees may not change what only the organizer may (dav §10.7, `SABRE_ENFORCE_RFC_6638`).
     pub guard_attendee_changes: bool,
     /// Listings and searches of principals show a user nobody but themselves (dav §4, `PRINCIPAL_PRIVACY`).
@@ -76,6 +81,7 @@ impl Default for Settings {
         Self {
             base: String::new(),
             limits: Limits::default(),
+            files: Files::default(),
             guard_attendee_changes: true,
             principal_privacy: true,
             reply_propagation: 200,
@@ -90,6 +96,8 @@ pub struct Server(Arc<Inner>);
 struct Inner {
     store: SharedDavStore,
     directory: SharedDirectory,
+    /// Plain files, where they are kept.
+    files: OnceLock<SharedFileStore>,
     env: Env,
     settings: Settings,
     tenants: Tenants,
@@ -107,7 +115,20 @@ impl Server {
     pub fn new(store: SharedDavStore, directory: SharedDirectory, env: Env, settings: Settings) -> Self {
         let tenants = Tenants::new(directory.clone());
         let occurrences = OccurrenceCache::new();
-        Self(Arc::new(Inner { store, directory, env, settings, tenants, occurrences }))
+        Self(Arc::new(Inner { store, directory, files: OnceLock::new(), env, settings, tenants, occurrences }))
+    }
+
+    /// The same server with plain files, which it has none of otherwise.
+    #[must_use]
+    pub fn with_files(self, files: SharedFileStore) -> Self {
+        // Whoever was first stays.
+        let _ = self.0.files.set(files);
+        self
+    }
+
+    /// Which part of this server a path is in.
+    fn area(&self, path: &str) -> Area {
+        if self.0.files.get().is_some() { Area::of(path) } else { Area::Groupware }
     }
 
     /// The server as what stands behind the proxy.
@@ -117,9 +138,10 @@ impl Server {
 
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         let is_head = request.method() == Method::HEAD;
+        let area = self.area(request.uri().path());
         let actor = request.extensions_mut().remove::<Actor>();
         let response = match Location::parse(request.uri().path()) {
-            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(),
+            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(area),
             // Public by nature: clients ask before they know how to log in (RFC 6764 §5).
             Some(Location::WellKnown(space)) => answer::moved(&self.0.settings.base, space),
             _ => match Call::read(&self, actor, request).await {
@@ -128,7 +150,7 @@ impl Server {
                 Err(call::Refusal::Answer(error)) => error.into_response(),
             },
         };
-        let response = answer::with_server_headers(response);
+        let response = answer::with_server_headers(response, area);
         Ok(if is_head { answer::without_body(response) } else { response })
     }
 }

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::tenant::{Tenant, principal_of};
+use super::files::{FileSight, properties as file};
 use super::{Inner, expander, privileges};
 use crate::dav::precondition::quoted;
 use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Name, SABRE, Writer};
 use crate::ids::{HomeId, UserId};
+use crate::store::files::FileContent;
 use crate::store::home::{INBOX, OUTBOX};
 use crate::store::{Collection, CollectionKind, ObjectMeta, User};
 
@@ -31,6 +33,8 @@ pub(super) enum Resource<'a> {
     Collection(&'a Collection),
     /// An object; its data where the plan needs it.
     Object(&'a Collection, &'a ObjectMeta, Option<&'a str>),
+    /// A plain file or folder.
+    File(&'a FileSight<'a>),
 }
 
 /// What a property depends on besides the resource.
@@ -115,7 +119,7 @@ const fn of_data(ns: &'static str, local: &'static str, value: Value) -> Row {
     Row { name: Name::new(ns, local), in_allprop: false, needs_data: true, value }
 }
 
-static TABLE: [Row; 43] = [
+static TABLE: [Row; 48] = [
     usual(DAV, "getlastmodified", last_modified),
     usual(DAV, "getcontentlength", content_length),
     usual(DAV, "resourcetype", resource_type),
@@ -166,6 +170,11 @@ static TABLE: [Row; 43] = [
     row(CARDDAV, "supported-collation-set", |_, r, w| book(r).is_some() && raw(w, BOOK_COLLATIONS)),
     row(CALDAV, "max-resource-size", |scene, r, w| calendar(r).is_some() && max_size(scene, w)),
     row(CARDDAV, "max-resource-size", |scene, r, w| book(r).is_some() && max_size(scene, w)),
+    usual(DAV, "creationdate", file::creation_date),
+    usual(DAV, "lockdiscovery", file::lock_discovery),
+    usual(DAV, "supportedlock", file::supported_lock),
+    row(DAV, "quota-used-bytes", file::quota_used),
+    row(DAV, "quota-available-bytes", file::quota_available),
     of_data(CALDAV, "calendar-data", calendar_data),
     of_data(CARDDAV, "address-data", address_data),
 ];
@@ -224,6 +233,17 @@ fn synced<'a>(resource: &Resource<'a>) -> Option<&'a Collection> {
     collection(resource).filter(|c| matches!(c.kind, CollectionKind::Calendar | CollectionKind::AddressBook))
 }
 
+fn file_of<'a>(resource: &'a Resource<'_>) -> Option<&'a FileSight<'a>> {
+    match resource {
+        Resource::File(file) => Some(file),
+        _ => None,
+    }
+}
+
+fn content_of<'a>(resource: &'a Resource<'_>) -> Option<&'a FileContent> {
+    file_of(resource).and_then(|file| file.node.content.as_ref())
+}
+
 fn meta<'a>(resource: &Resource<'a>) -> Option<&'a ObjectMeta> {
     match resource {
         Resource::Object(_, meta, _) => Some(meta),
@@ -237,16 +257,19 @@ pub(super) fn http_date(time: chrono::DateTime<chrono::Utc>) -> String {
 }
 
 fn last_modified(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    meta(r).is_some_and(|m| raw(w, &http_date(m.modified)))
+    let modified = file_of(r).map(|f| f.node.modified).or_else(|| meta(r).map(|m| m.modified));
+    modified.is_some_and(|time| raw(w, &http_date(time)))
 }
 
 fn content_length(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    meta(r).is_some_and(|m| raw(w, &m.size.to_string()))
+    let size = content_of(r).map(|c| c.size).or_else(|| meta(r).map(|m| m.size));
+    size.is_some_and(|size| raw(w, &size.to_string()))
 }
 
 fn resource_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     let types = match r {
         Resource::Object(..) => "",
+        Resource::File(f) if !f.node.is_folder() => "",
         Resource::User(_) => "<d:collection/><d:principal/>",
         Resource::Collection(c) => match c.kind {
             CollectionKind::Calendar => "<d:collection/><cal:calendar/>",
@@ -260,7 +283,8 @@ fn resource_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 }
 
 fn etag(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    meta(r).is_some_and(|m| say(w, &quoted(&m.etag)))
+    let etag = content_of(r).map(|c| &c.etag).or_else(|| meta(r).map(|m| &m.etag));
+    etag.is_some_and(|etag| say(w, &quoted(etag)))
 }
 
 /// The media type of an object.
@@ -274,7 +298,7 @@ pub(super) fn media_type(collection: &Collection, meta: &ObjectMeta) -> String {
 fn content_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
         Resource::Object(collection, meta, _) => say(w, &media_type(collection, meta)),
-        _ => false,
+        _ => content_of(r).is_some_and(|c| say(w, &c.media_type)),
     }
 }
 
@@ -334,6 +358,7 @@ fn owner(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
         Resource::User(user) => HomeId::from(user.id),
         Resource::Home(home) => *home,
         Resource::Collection(c) | Resource::Object(c, ..) => c.home,
+        Resource::File(f) => f.home,
         _ => return false,
     };
     scene.href(w, &principal_of(UserId(home.0)))
@@ -350,6 +375,7 @@ fn acl(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     let home = match r {
         Resource::Home(home) => *home,
         Resource::Collection(c) | Resource::Object(c, ..) => c.home,
+        Resource::File(f) => f.home,
         _ => return false,
     };
     let grant = |w: &mut Writer, privilege: &str| {
@@ -397,6 +423,9 @@ fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool
 }
 
 fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+    if file_of(r).is_some() {
+        return true;
+    }
     const EVERYWHERE: [&str; 3] =
         ["d:expand-property", "d:principal-property-search", "d:principal-search-property-set"];
     let more: &[&str] = match collection(r).map(|c| c.kind) {

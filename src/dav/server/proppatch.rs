@@ -49,7 +49,7 @@ impl Call {
 }
 
 /// Writes the `d:response` that says how each change went: where one failed, the others failed with it.
-fn write_results(href: &str, update: &PropUpdate, results: &[Result<(), Refused>], w: &mut Writer) {
+pub(super) fn write_results(href: &str, update: &PropUpdate, results: &[Result<(), Refused>], w: &mut Writer) {
     let failed = results.iter().any(Result::is_err);
     let outcome = |change: &PropChange, result: &Result<(), Refused>| match (result, change) {
         (Err(refused), _) => (refused.status, refused.condition.clone()),
