@@ -529,6 +529,8 @@ pub struct Limits {
     pub expansion_bytes: usize,
     /// Octets of an XML request body.
     pub xml_bytes: usize,
+    /// Octets of the objects that one COPY or MOVE of a calendar or address book takes along.
+    pub copied_bytes: u64,
     /// Nested XML elements.
     pub xml_depth: usize,
     /// Octets of a JSON request body of the REST API.
@@ -546,6 +548,7 @@ impl Default for Limits {
             occurrences: 10_000,
             expansion_bytes: 20 << 20,
             xml_bytes: 2 << 20,
+            copied_bytes: 64 << 20,
             xml_depth: 64,
             json_bytes: 1 << 20,
             attendees: 1_000,

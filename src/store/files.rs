@@ -272,7 +272,8 @@ pub struct FileWrite {
     pub home: HomeId,
     /// What was seen.
     pub revision: u64,
-    /// In order. At the place of a new, moved or copied node there must be nothing by then.
+    /// In order. At the place of a new, moved or copied node there must be nothing by then, and what is copied or removed
+    /// must not be what another of these changes is about.
     pub ops: Vec<FileOp>,
     /// All locks of the home afterwards; `None` leaves them as they are.
     pub locks: Option<Vec<FileLock>>,
@@ -297,6 +298,9 @@ pub enum FileWriteError {
 /// Plain files. The names of a folder are unique, byte for byte.
 #[async_trait]
 pub trait FileStore: Send + Sync + 'static {
+    /// A page of the homes that somebody wrote to, by id, after `after`.
+    async fn homes(&self, after: Option<HomeId>, limit: usize) -> Result<Vec<HomeId>, StoreError>;
+
     /// Looks at some places of a home.
     async fn look(&self, home: HomeId, paths: &[FilePath]) -> Result<FileView, StoreError>;
 
@@ -304,7 +308,7 @@ pub trait FileStore: Send + Sync + 'static {
     async fn list(&self, folder: FileId, after: Option<&str>, limit: usize) -> Result<Vec<FileNode>, StoreError>;
 
     /// Appends piece number `n`, counted from 0, to a content that no file refers to yet. Every piece but the last has
-    /// [`PIECE`] octets. A content without pieces is empty.
+    /// [`PIECE`] octets. A content without pieces is empty. Piece 0 begins anew: what was appended before is forgotten.
     async fn append(&self, content: ContentId, n: u64, piece: Bytes) -> Result<(), StoreError>;
 
     /// Forgets a content that no file will refer to.
@@ -319,6 +323,26 @@ pub trait FileStore: Send + Sync + 'static {
 
 /// The file store that the program was started with.
 pub type SharedFileStore = Arc<dyn FileStore>;
+
+/// Nodes that are removed in one write.
+const REMOVED_AT_ONCE: usize = 100;
+
+/// Removes all files of a home, with its locks.
+///
+/// # Errors
+/// [`FileWriteError`]; [`FileWriteError::Changed`] when somebody writes to the home meanwhile.
+pub async fn remove_all(store: &dyn FileStore, home: HomeId) -> Result<(), FileWriteError> {
+    loop {
+        let view = store.look(home, &[]).await?;
+        let members = store.list(FileId(home.0), None, REMOVED_AT_ONCE).await?;
+        if members.is_empty() && view.home.locks.is_empty() {
+            return Ok(());
+        }
+        let ops = members.iter().map(|node| FileOp::Remove(node.id)).collect();
+        let room = Room { octets: 0, entries: 0 };
+        store.write(FileWrite { home, revision: view.home.revision, ops, locks: Some(Vec::new()), room }).await?;
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -75,6 +75,7 @@ impl Call {
             return Err(DavError::no_node(&self.path));
         };
         refuse_protected(&collection)?;
+        Conditions::read(&self)?.check(&self, None)?;
         let mut batch = Batch::default();
         if collection.kind == CollectionKind::Calendar {
             self.tell_of_contents(&collection).await?;
@@ -111,7 +112,7 @@ impl Call {
 }
 
 /// What every home has stays (dav §6.3).
-fn refuse_protected(collection: &Collection) -> Result<(), DavError> {
+pub(super) fn refuse_protected(collection: &Collection) -> Result<(), DavError> {
     let is_book = collection.kind == CollectionKind::AddressBook;
     if collection.is_default() {
         return Err(DavError::forbidden("Forbidden: You can not delete your main calendar"));

@@ -12,6 +12,7 @@ mod access;
 mod answer;
 mod call;
 mod chunked;
+mod copy_collection;
 mod copy_move;
 mod delete;
 mod expander;

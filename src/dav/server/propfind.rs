@@ -10,7 +10,7 @@ use super::chunked::{self, Pages, Progress};
 use super::plan::Plan;
 use super::properties::{Resource, Scene};
 use super::tenant::{Tenant, principal_of};
-use crate::dav::error::DavError;
+use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, PrincipalKind, Space, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DataRequest, PropRequest, Writer};
@@ -23,13 +23,17 @@ const PAGE: usize = 500;
 const DATA_PAGE: usize = 64;
 
 impl Call {
-    /// Answers a PROPFIND. Without `Depth` it is 1, and `infinity` is taken for 1 (dav §6.1).
+    /// Answers a PROPFIND. Without `Depth` it is 1 (dav §6.1); `infinity` is refused where somebody says so.
     pub(super) async fn propfind(mut self) -> Result<Response<Body>, DavError> {
         let root = self.xml().await?;
         let request = PropRequest::read_propfind(root.as_ref())?;
         let minimal = self.prefers("return=minimal");
         let plan = Plan::for_request(&request, minimal);
-        let with_children = self.depth() != Some(Depth::Zero);
+        let with_children = match self.strict_depth()? {
+            Some(Depth::Infinity) => return Err(finite_depth()),
+            Some(Depth::Zero) => false,
+            Some(Depth::One) | None => true,
+        };
         let (target, is_owner) = self.target().await?;
         let steps = steps(target, with_children, self.who.home());
         let listing = Listing { server: self.server, who: self.who, is_owner, plan, data: request.data, steps };
@@ -74,6 +78,12 @@ impl Call {
             Location::Itip | Location::WellKnown(_) | Location::FileHomes | Location::File { .. } => return Err(DavError::no_node(&location.href())),
         })
     }
+}
+
+/// 403: nobody gets the whole tree at once (RFC 4918 §9.1).
+pub(super) fn finite_depth() -> DavError {
+    DavError::forbidden("PROPFIND is answered with Depth 0 and 1 only")
+        .because(Condition::Empty("d:propfind-finite-depth"))
 }
 
 /// What a PROPFIND is about.

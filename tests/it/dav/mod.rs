@@ -4,9 +4,13 @@ mod bad_input;
 mod books;
 mod collections;
 mod discovery;
+mod files;
+mod files_over_http;
+mod locks;
 mod objects;
 mod preconditions;
 mod queries;
+mod relocation;
 mod scheduling;
 mod sync;
 mod tenants;
@@ -86,7 +90,8 @@ impl World {
         }
         let witness = ConsumerSpec { topics: Topic::ALL.to_vec(), ..WITNESS };
         sqlite.bind(&witness).await.unwrap();
-        let server = Server::new(Arc::new(sqlite.clone()), Arc::new(sqlite.clone()), env, settings);
+        let server = Server::new(Arc::new(sqlite.clone()), Arc::new(sqlite.clone()), env, settings)
+            .with_files(Arc::new(sqlite.clone()));
         Self { upstream: server.into_upstream(), sqlite, witness, _dir: dir }
     }
 

@@ -4,7 +4,7 @@ use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_M
 use http::{Method, Response, StatusCode};
 
 use super::{FileRequest, Sight};
-use crate::dav::error::{Condition, DavError};
+use crate::dav::error::DavError;
 use crate::dav::path::{Location, MOUNT};
 use crate::dav::precondition::{ConditionError, Known, Preconditions};
 use crate::dav::server::call::Call;
@@ -158,11 +158,4 @@ pub(super) fn multistatus(mut w: Writer) -> Response<Body> {
 pub(super) fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let text = headers.get(name)?.to_str().ok()?;
     chrono::DateTime::parse_from_rfc2822(text.trim()).ok().map(|date| date.timestamp())
-}
-
-/// 412: what is at the destination may not be overwritten (RFC 4918 §10.6).
-pub(super) fn must_not_overwrite() -> DavError {
-    let message = "The destination node already exists, and the overwrite header is set to false";
-    DavError::new(StatusCode::PRECONDITION_FAILED, "Sabre\\DAV\\Exception\\PreconditionFailed", message)
-        .because(Condition::Header("Overwrite"))
 }

@@ -5,11 +5,12 @@ use http::Response;
 
 use super::properties::FileSight;
 use super::{FileRequest, not_allowed};
-use crate::dav::error::{Condition, DavError};
+use crate::dav::error::DavError;
 use crate::dav::path::{Location, push_segment};
 use crate::dav::server::call::{Call, Depth};
 use crate::dav::server::chunked::{self, Pages, Progress};
 use crate::dav::server::plan::Plan;
+use crate::dav::server::propfind::finite_depth;
 use crate::dav::server::properties::{Resource, Scene};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{PropRequest, Writer};
@@ -38,12 +39,6 @@ impl FileRequest {
         let step = Step::This { node, with_members };
         chunked::multistatus(Listing { request: self, home: sight.view.home, plan, step: Some(step) }, minimal).await
     }
-}
-
-/// 403: nobody gets the whole tree at once (RFC 4918 §9.1).
-pub(in crate::dav::server) fn finite_depth() -> DavError {
-    DavError::forbidden("PROPFIND is answered with Depth 0 and 1 only")
-        .because(Condition::Empty("d:propfind-finite-depth"))
 }
 
 enum Step {

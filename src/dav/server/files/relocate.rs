@@ -2,11 +2,11 @@
 
 use http::{Response, StatusCode};
 
-use super::conditions::must_not_overwrite;
 use super::{Decision, FileRequest, Sight, done, no_parent};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::server::call::Depth;
+use crate::dav::server::copy_move::must_not_overwrite;
 use crate::dav::upstream::Body;
 use crate::store::files::{FileLock, FileOp, FilePath, Found};
 

@@ -28,7 +28,7 @@ use mongodb::bson::{Binary, Bson, DateTime, Document, doc};
 
 use super::Mongo;
 use crate::ids::{ContentId, FileId, HomeId};
-use crate::mongo::{Failure, Interrupt, Timed, oid};
+use crate::mongo::{Failure, Interrupt, Timed, id, oid};
 use crate::store::StoreError;
 use crate::store::files::{
     FileNode, FilePath, FileStore, FileView, FileWrite, FileWriteError, Found, KEPT_FOR_WRITERS_S,
@@ -66,6 +66,15 @@ impl From<Timed> for FileWriteError {
 
 #[async_trait]
 impl FileStore for Mongo {
+    async fn homes(&self, after: Option<HomeId>, limit: usize) -> Result<Vec<HomeId>, StoreError> {
+        let filter = after.map_or_else(Document::new, |after| doc! { "_id": { "$gt": oid(after.0) } });
+        let homes = rows(self, HOMES);
+        let page = homes.find(filter).projection(doc! { "_id": 1 }).sort(doc! { "_id": 1 });
+        let page = page.limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        let page: Vec<Document> = self.timed(async { page.await?.try_collect().await }).await?;
+        Ok(page.iter().filter_map(|row| Some(HomeId(id(row.get_object_id("_id").ok()?)))).collect())
+    }
+
     async fn look(&self, home: HomeId, paths: &[FilePath]) -> Result<FileView, StoreError> {
         // First: a change that comes after it makes the write fail that is decided on what follows.
         let row = self.timed(rows(self, HOMES).find_one(doc! { "_id": oid(home.0) })).await?;
@@ -89,6 +98,7 @@ impl FileStore for Mongo {
         let now = self.env().now();
         if n == 0 {
             self.clear_unused_contents(now).await?;
+            self.remove_content(oid(content.0)).await?;
         }
         let octets = i64::try_from(piece.len()).unwrap_or(i64::MAX);
         let until = DateTime::from_millis((now.timestamp() + KEPT_FOR_WRITERS_S) * 1000);

@@ -34,6 +34,21 @@ impl From<rusqlite::Error> for FileWriteError {
 
 #[async_trait]
 impl FileStore for Sqlite {
+    async fn homes(&self, after: Option<HomeId>, limit: usize) -> Result<Vec<HomeId>, StoreError> {
+        self.db()
+            .read(move |conn| {
+                let after = after.map(|home| home.blob());
+                let found = conn
+                    .prepare_cached(
+                        "SELECT home FROM file_homes WHERE ?1 IS NULL OR home > ?1 ORDER BY home LIMIT ?2",
+                    )?
+                    .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| id(row, 0))?
+                    .collect::<Result<_, _>>()?;
+                Ok(found)
+            })
+            .await
+    }
+
     async fn look(&self, home: HomeId, paths: &[FilePath]) -> Result<FileView, StoreError> {
         let paths = paths.to_vec();
         self.db()
@@ -66,6 +81,9 @@ impl FileStore for Sqlite {
         self.db()
             .write_lazily(move |tx| {
                 clear_away(tx, now)?;
+                if n == 0 {
+                    begin_anew(tx, content)?;
+                }
                 let octets = piece.len() as i64;
                 tx.prepare_cached(
                     "INSERT INTO file_contents (id, octets, links, until) VALUES (?1, ?2, 0, ?3)
@@ -121,6 +139,17 @@ fn clear_away(conn: &Connection, now: i64) -> Result<(), StoreError> {
         .execute(params![unused, CLEARED_EACH])?;
     if removed < CLEARED_EACH as usize {
         conn.prepare_cached("DELETE FROM file_contents WHERE id = ?1")?.execute([unused])?;
+    }
+    Ok(())
+}
+
+/// Forgets what an upload that broke off has left behind.
+fn begin_anew(conn: &Connection, content: ContentId) -> Result<(), StoreError> {
+    let left = conn
+        .prepare_cached("DELETE FROM file_contents WHERE id = ?1 AND links = 0")?
+        .execute([content.blob()])?;
+    if left > 0 {
+        conn.prepare_cached("DELETE FROM file_pieces WHERE content = ?1")?.execute([content.blob()])?;
     }
     Ok(())
 }
