@@ -329,7 +329,8 @@ impl Identity {
     pub fn new(engines: &Engines, config: &Config, env: &Env) -> Self {
         let homes = (config.upstream.url == "builtin").then(|| engines.dav.clone());
         let files = homes.is_some().then(|| engines.files.clone());
-        let accounts = Accounts::new(engines.directory.clone(), homes, config.i18n.clone(), env.clone()).with_files(files);
+        let accounts =
+            Accounts::new(engines.directory.clone(), homes, config.i18n.clone(), env.clone()).with_files(files);
         let passwords = Arc::new(PasswordGate::new(&config.auth, Arc::new(accounts.clone()), env.clone()));
         Self { accounts, passwords }
     }

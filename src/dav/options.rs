@@ -24,9 +24,8 @@ const METHODS: HeaderValue = HeaderValue::from_static(
 );
 
 /// What can be asked about plain files.
-pub(super) const FILE_METHODS: HeaderValue = HeaderValue::from_static(
-    "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK",
-);
+pub(super) const FILE_METHODS: HeaderValue =
+    HeaderValue::from_static("OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK");
 
 /// Which part of the server it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -176,10 +176,7 @@ impl Preconditions {
         let Some(first) = resources.first() else { return Ok(()) };
         self.check_by(first.location, base, &|location| {
             let known = resources.iter().find(|r| r.location == location);
-            Known {
-                etag: known.and_then(|r| r.etag),
-                tokens: known.and_then(|r| r.token).into_iter().collect(),
-            }
+            Known { etag: known.and_then(|r| r.etag), tokens: known.and_then(|r| r.token).into_iter().collect() }
         })
     }
 

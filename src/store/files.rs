@@ -382,6 +382,6 @@ mod tests {
     fn a_home_is_a_folder_as_old_as_its_id() {
         let root = FileNode::root("65aa00000000000000000001".parse().unwrap());
         assert!(root.is_folder());
-        assert_eq!(root.created.to_rfc3339(), "2024-01-19T04:54:24+00:00");
+        assert_eq!(root.created.to_rfc3339(), "2024-01-19T04:52:16+00:00");
     }
 }

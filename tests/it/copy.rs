@@ -442,7 +442,8 @@ async fn a_copy_that_was_broken_off_is_continued(from: &Engine, to: &Engine) {
     let mut attempts = 0;
     loop {
         let failing = Failing { store: target.clone(), writes: AtomicU64::new(4) };
-        let broken = End { dav: Arc::new(failing), files: target.files.clone(), directory: Arc::clone(&target.directory) };
+        let broken =
+            End { dav: Arc::new(failing), files: target.files.clone(), directory: Arc::clone(&target.directory) };
         attempts += 1;
         match copy(&source, Some(&broken), if attempts == 1 { FRESH } else { RESUME }, &Unseen).await {
             Ok(done) => break assert_eq!(done.left.first, Vec::<String>::new()),

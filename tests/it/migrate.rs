@@ -45,7 +45,8 @@ async fn a_house_moves_to_mongodb_and_back() {
     let Some(test) = TestMongo::on(REPLICA_SET) else { return };
     let (here, back) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let db = open(here.path());
-    let house = furnish(&End { dav: Arc::new(db.clone()), files: Arc::new(db.clone()), directory: Arc::new(db.clone()) }).await;
+    let house =
+        furnish(&End { dav: Arc::new(db.clone()), files: Arc::new(db.clone()), directory: Arc::new(db.clone()) }).await;
     let spec =
         ConsumerSpec { name: "test", topics: vec![Topic::EventCreated], concurrency: 1, retry: Default::default() };
     db.bind(&spec).await.unwrap();

@@ -13,9 +13,9 @@ use crate::queue::OutgoingStore;
 use crate::queue::mongo::MongoOutgoing;
 use crate::queue::sqlite::outgoing::SqliteOutgoing;
 use crate::sqlite::Sqlite;
+use crate::store::files::SharedFileStore;
 use crate::store::mongo::MongoDav;
 use crate::store::mongo::bootstrap::{BootstrapError, bootstrap};
-use crate::store::files::SharedFileStore;
 use crate::store::{SharedDavStore, SharedDirectory, SharedTickets};
 use crate::webadmin::StoreAnswers;
 

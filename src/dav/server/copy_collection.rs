@@ -82,7 +82,9 @@ impl Call {
         };
         let from = self.server.collection(space, home, uri).await?;
         if matches!(from.kind, CollectionKind::Inbox | CollectionKind::Outbox) || space_of(from.kind) != to {
-            return Err(DavError::forbidden("Calendars are copied and moved to calendars, address books to address books"));
+            return Err(DavError::forbidden(
+                "Calendars are copied and moved to calendars, address books to address books",
+            ));
         }
         Ok(from)
     }

@@ -81,8 +81,7 @@ impl Plan {
             let written = match column {
                 // What is live elsewhere may be dead here.
                 Column::Live(row) => {
-                    row.write(scene, resource, w)
-                        || (self.mode == Mode::These && write_dead(resource, &row.name, w))
+                    row.write(scene, resource, w) || (self.mode == Mode::These && write_dead(resource, &row.name, w))
                 }
                 Column::Dead(name) => write_dead(resource, name, w),
             };

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::tenant::{Tenant, principal_of};
 use super::files::{FileSight, properties as file};
+use super::tenant::{Tenant, principal_of};
 use super::{Inner, expander, privileges};
 use crate::dav::precondition::quoted;
 use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Name, SABRE, Writer};

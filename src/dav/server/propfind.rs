@@ -75,7 +75,9 @@ impl Call {
                 let (collection, object) = server.object(&self.who, location, "d:read").await?;
                 (Target::Object(collection, object), true)
             }
-            Location::Itip | Location::WellKnown(_) | Location::FileHomes | Location::File { .. } => return Err(DavError::no_node(&location.href())),
+            Location::Itip | Location::WellKnown(_) | Location::FileHomes | Location::File { .. } => {
+                return Err(DavError::no_node(&location.href()));
+            }
         })
     }
 }

@@ -364,7 +364,18 @@ mod tests {
 
     #[test]
     fn what_is_not_well_formed_is_refused() {
-        for body in ["<a xmlns:x=''/>", "<a>", "<a></b>", "a", "<a/><b/>", "<a/>x", "<a b=c/>", "<x:a/>", "<a>\u{1}</a>", "<a>&#0;</a>"] {
+        for body in [
+            "<a xmlns:x=''/>",
+            "<a>",
+            "<a></b>",
+            "a",
+            "<a/><b/>",
+            "<a/>x",
+            "<a b=c/>",
+            "<x:a/>",
+            "<a>\u{1}</a>",
+            "<a>&#0;</a>",
+        ] {
             assert!(matches!(refused(body), ReadError::Malformed(_)), "{body}");
         }
         assert!(parse(b"<a>\xff</a>", LIMITS).is_err());

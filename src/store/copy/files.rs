@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Compared, Copied, CopyError, End, Options, Watch, patiently};
 use crate::ids::{FileId, HomeId};
 use crate::store::StoreError;
-use crate::store::files::{
-    FileContent, FileNode, FileOp, FilePath, FileView, FileWrite, FileWriteError, Found, Room,
-};
+use crate::store::files::{FileContent, FileNode, FileOp, FilePath, FileView, FileWrite, FileWriteError, Found, Room};
 
 /// Homes read at once, and members of a folder.
 const PAGE: usize = 500;
@@ -115,9 +113,7 @@ fn place(home: HomeId, path: &FilePath) -> String {
 
 /// Whether two nodes hold the same; when they were made is all the same for the home itself.
 fn is_same(one: &FileNode, other: &FileNode) -> bool {
-    let what = |content: &Option<FileContent>| {
-        content.as_ref().map(|c| (c.size, c.etag.clone(), c.media_type.clone()))
-    };
+    let what = |content: &Option<FileContent>| content.as_ref().map(|c| (c.size, c.etag.clone(), c.media_type.clone()));
     what(&one.content) == what(&other.content)
         && one.dead == other.dead
         && (one.name.is_empty() || (one.created == other.created && one.modified == other.modified))

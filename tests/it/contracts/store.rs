@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use convoke::events::Topic;
 use convoke::ids::Uid;
-use convoke::store::{Batch, CollectionKind, Expect, Object, ObjectFilter, Op, StoreError, WriteError};
+use convoke::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectFilter, Op, StoreError, WriteError};
 use serde_json::json;
 
 use super::samples::*;
@@ -388,7 +388,8 @@ async fn a_calendar_takes_the_place_of_another_unless_something_changed(engine: 
     ops.push(put(&from, objects[0].clone(), Expect::Any));
     ops.push(put(&old, event("gone.ics", 1), Expect::Any));
     write(&*store, ops).await.unwrap();
-    let seen = async || store.collection(from.home, CollectionKind::Calendar, "from").await.unwrap().unwrap().sync_token;
+    let seen =
+        async || store.collection(from.home, CollectionKind::Calendar, "from").await.unwrap().unwrap().sync_token;
     let token = seen().await;
     write(&*store, vec![put(&from, objects[1].clone(), Expect::Any)]).await.unwrap();
     let made = calendar(from.home, "old");

@@ -139,7 +139,10 @@ async fn a_folder_may_be_locked_with_or_without_what_is_in_it() {
     assert_eq!(with(&client, &[&deep], "COPY", "flat/f", "deep/came").await, 201);
     assert_eq!(with(&client, &[], "PUT", "deep/came", "").await, 423);
     let told = client.propfind(&at("deep/in/f"), "0", "<d:lockdiscovery/>").await.responses();
-    assert!(told.contains(&deep) && told.contains(&format!("<d:lockroot><d:href>/files/{ALICE}/deep/</d:href>")), "{told}");
+    assert!(
+        told.contains(&deep) && told.contains(&format!("<d:lockroot><d:href>/files/{ALICE}/deep/</d:href>")),
+        "{told}"
+    );
 
     let flat = lock(&client, "flat", "0", "exclusive").await;
     assert_eq!(with(&client, &[], "PUT", "flat/f", "").await, 204, "its members are free");
@@ -233,7 +236,11 @@ async fn bad_lock_requests_are_refused() {
     client.send("LOCK", &at("f"), &[], "<lockinfo xmlns='DAV:'/>").await.expect(400);
     client.send("LOCK", &at("f"), &[("if", "(<urn:uuid:none>)")], "").await.expect(412);
     let owner = format!("<d:owner>{}</d:owner></d:lockinfo>", "x".repeat(5000));
-    let long = lockinfo("exclusive").replace("</d:lockinfo>", &owner).replacen("<d:owner><d:href>mailto:alice@example.org</d:href></d:owner>", "", 1);
+    let long = lockinfo("exclusive").replace("</d:lockinfo>", &owner).replacen(
+        "<d:owner><d:href>mailto:alice@example.org</d:href></d:owner>",
+        "",
+        1,
+    );
     client.send("LOCK", &at("f"), &[], &long).await.expect(413);
     client.send("LOCK", &format!("/calendars/{ALICE}/{ALICE}/"), &[], &lockinfo("exclusive")).await.expect(501);
 }
@@ -250,17 +257,13 @@ async fn locks_end_in_time_unless_they_are_refreshed() {
     }
     let mut world = World::new().await;
     let env = Env::new(Shared(clock.clone()), CountingEntropy::default());
-    let files = convoke::sqlite::Sqlite::open(
-        &dir.path().join("convoke.db"),
-        convoke::config::Durability::Normal,
-        env.clone(),
-    )
-    .unwrap();
+    let files =
+        convoke::sqlite::Sqlite::open(&dir.path().join("convoke.db"), convoke::config::Durability::Normal, env.clone())
+            .unwrap();
     let limits = Files { lock_s: 50, lock_most_s: 200, locks: 2, ..Files::default() };
     let settings = Settings { files: limits, ..Settings::default() };
     let store = Arc::new(world.sqlite.clone());
-    world.upstream =
-        Server::new(store.clone(), store, env, settings).with_files(Arc::new(files)).into_upstream();
+    world.upstream = Server::new(store.clone(), store, env, settings).with_files(Arc::new(files)).into_upstream();
     let client = world.alice();
     let timeout = async |path: &str, asked: &str| {
         let headers = [("depth", "0"), ("timeout", asked)];
@@ -279,7 +282,8 @@ async fn locks_end_in_time_unless_they_are_refreshed() {
     assert_eq!(timeout("f", "nonsense").await.0, "50", "one that ended makes room");
     clock.advance(TimeDelta::seconds(100));
     let condition = format!("({token})");
-    let refreshed = client.send("LOCK", &at("f"), &[("if", &condition), ("timeout", "Second-150")], "").await.expect(200);
+    let refreshed =
+        client.send("LOCK", &at("f"), &[("if", &condition), ("timeout", "Second-150")], "").await.expect(200);
     assert!(refreshed.body.contains("<d:timeout>Second-150</d:timeout>"), "{}", refreshed.body);
     clock.advance(TimeDelta::seconds(149));
     write(&client, "f", "still locked").await.expect(423);
@@ -296,10 +300,7 @@ async fn a_lock_holds_on_every_node() {
     let token = lock(&client, "f", "0", "exclusive").await;
     let mut other = World::new().await;
     let store = Arc::new(world.sqlite.clone());
-    let env = Env::new(
-        ManualClock::at("2026-11-21T06:20:20Z".parse().unwrap()),
-        CountingEntropy::default(),
-    );
+    let env = Env::new(ManualClock::at("2026-11-21T06:20:20Z".parse().unwrap()), CountingEntropy::default());
     let server = Server::new(store.clone(), store.clone(), env, Settings::default());
     other.upstream = server.with_files(store).into_upstream();
     assert_eq!(with(&other.alice(), &[], "PUT", "f", "").await, 423);

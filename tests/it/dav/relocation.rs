@@ -35,8 +35,7 @@ async fn a_calendar_is_moved_with_all_that_is_in_it() {
     assert_eq!(client.contents(&home("play/")).await, before);
     let props = client.propfind(&home("play/"), "0", "<d:displayname/><note/>").await.responses();
     assert!(props.contains("<d:displayname>Work</d:displayname><note>no namespace</note>"), "{props}");
-    let told: Vec<_> =
-        world.topics().await.into_iter().filter(|t| !t.contains("alarm")).map(str::to_owned).collect();
+    let told: Vec<_> = world.topics().await.into_iter().filter(|t| !t.contains("alarm")).map(str::to_owned).collect();
     let count = |topic: &str| told.iter().filter(|t| *t == topic).count();
     assert_eq!(count("calendar:calendar:created"), 1, "{told:?}");
     assert_eq!(count("calendar:calendar:deleted"), 1, "{told:?}");

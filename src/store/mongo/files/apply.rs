@@ -27,7 +27,8 @@ pub(super) async fn ensure_home(mongo: &Mongo, home: HomeId) -> Result<(), FileW
         let mut row = row;
         row.remove("_id");
         let made = doc! { "$setOnInsert": row };
-        let made = mongo.timed(rows(mongo, collection).update_one(doc! { "_id": oid(home.0) }, made).upsert(true)).await;
+        let made =
+            mongo.timed(rows(mongo, collection).update_one(doc! { "_id": oid(home.0) }, made).upsert(true)).await;
         match made.map_err(Failure::from) {
             // Somebody else made it at the same time.
             Ok(_) | Err(Failure::Duplicate { .. }) => {}
@@ -139,11 +140,7 @@ struct Plan {
 
 impl Plan {
     /// Reads what the changes are about, and refuses what must not be. Nothing has happened then.
-    async fn make(
-        via: &mut Via<'_>,
-        write: &FileWrite,
-        home: &FileHome,
-    ) -> Result<Self, Interrupt<FileWriteError>> {
+    async fn make(via: &mut Via<'_>, write: &FileWrite, home: &FileHome) -> Result<Self, Interrupt<FileWriteError>> {
         let mut plan = Self::default();
         for op in &write.ops {
             plan.add(via, op).await?;

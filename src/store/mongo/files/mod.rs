@@ -102,7 +102,8 @@ impl FileStore for Mongo {
         }
         let octets = i64::try_from(piece.len()).unwrap_or(i64::MAX);
         let until = DateTime::from_millis((now.timestamp() + KEPT_FOR_WRITERS_S) * 1000);
-        let grown = doc! { "$inc": { "octets": octets }, "$set": { "until": until }, "$setOnInsert": { "links": 0_i64 } };
+        let grown =
+            doc! { "$inc": { "octets": octets }, "$set": { "until": until }, "$setOnInsert": { "links": 0_i64 } };
         let data = Binary { subtype: BinarySubtype::Generic, bytes: piece.into() };
         let row = doc! { "_id": self.new_id(), "content": oid(content.0), "n": number(n), "data": data };
         self.timed(rows(self, PIECES).insert_one(row)).await?;

@@ -26,8 +26,10 @@ pub(super) fn apply(tx: &Tx<'_>, write: &FileWrite, env: &Env) -> Result<(), Fil
     let mut before = match state(tx, write.home)? {
         Some(state) => state,
         None => {
-            tx.prepare_cached("INSERT INTO file_homes (home, revision, used, entries, locks) VALUES (?1, 0, 0, 0, '[]')")?
-                .execute([home])?;
+            tx.prepare_cached(
+                "INSERT INTO file_homes (home, revision, used, entries, locks) VALUES (?1, 0, 0, 0, '[]')",
+            )?
+            .execute([home])?;
             insert(tx, None, &FileNode::root(write.home))?;
             Default::default()
         }
@@ -180,9 +182,7 @@ impl Changes<'_, '_> {
         }
         let linked = self
             .tx
-            .prepare_cached(
-                "UPDATE file_contents SET links = links + 1, until = NULL WHERE id = ?1 AND octets = ?2",
-            )?
+            .prepare_cached("UPDATE file_contents SET links = links + 1, until = NULL WHERE id = ?1 AND octets = ?2")?
             .execute(params![content.id.blob(), content.size as i64])?;
         match linked {
             0 => Err(StoreError::Missing("the content of the file".to_owned()).into()),
@@ -221,7 +221,6 @@ fn insert(tx: &Tx<'_>, parent: Option<FileId>, node: &FileNode) -> Result<(), Fi
     ])?;
     Ok(())
 }
-
 
 fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Broken(e.to_string()))

@@ -39,9 +39,7 @@ impl FileStore for Sqlite {
             .read(move |conn| {
                 let after = after.map(|home| home.blob());
                 let found = conn
-                    .prepare_cached(
-                        "SELECT home FROM file_homes WHERE ?1 IS NULL OR home > ?1 ORDER BY home LIMIT ?2",
-                    )?
+                    .prepare_cached("SELECT home FROM file_homes WHERE ?1 IS NULL OR home > ?1 ORDER BY home LIMIT ?2")?
                     .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| id(row, 0))?
                     .collect::<Result<_, _>>()?;
                 Ok(found)
@@ -133,9 +131,7 @@ fn clear_away(conn: &Connection, now: i64) -> Result<(), StoreError> {
         .optional()?;
     let Some(unused) = unused else { return Ok(()) };
     let removed = conn
-        .prepare_cached(
-            "DELETE FROM file_pieces WHERE id IN (SELECT id FROM file_pieces WHERE content = ?1 LIMIT ?2)",
-        )?
+        .prepare_cached("DELETE FROM file_pieces WHERE id IN (SELECT id FROM file_pieces WHERE content = ?1 LIMIT ?2)")?
         .execute(params![unused, CLEARED_EACH])?;
     if removed < CLEARED_EACH as usize {
         conn.prepare_cached("DELETE FROM file_contents WHERE id = ?1")?.execute([unused])?;
@@ -145,9 +141,8 @@ fn clear_away(conn: &Connection, now: i64) -> Result<(), StoreError> {
 
 /// Forgets what an upload that broke off has left behind.
 fn begin_anew(conn: &Connection, content: ContentId) -> Result<(), StoreError> {
-    let left = conn
-        .prepare_cached("DELETE FROM file_contents WHERE id = ?1 AND links = 0")?
-        .execute([content.blob()])?;
+    let left =
+        conn.prepare_cached("DELETE FROM file_contents WHERE id = ?1 AND links = 0")?.execute([content.blob()])?;
     if left > 0 {
         conn.prepare_cached("DELETE FROM file_pieces WHERE content = ?1")?.execute([content.blob()])?;
     }
