@@ -21,7 +21,7 @@ pub fn read_lock(root: &Element) -> Result<LockInfo, ReadError> {
         return Err(ReadError::unexpected(format!("expected {{DAV:}}lockinfo, found {}", root.name)));
     }
     let kind = root.child(DAV, "locktype");
-    if !kind.is_some_and(|kind| kind.child(DAV, "write").is_some()) {
+    if kind.is_none_or(|kind| kind.child(DAV, "write").is_none()) {
         return Err(ReadError::unexpected("a lockinfo needs the locktype write"));
     }
     let scope = |local| root.child(DAV, "lockscope").is_some_and(|scope| scope.child(DAV, local).is_some());
