@@ -23,9 +23,7 @@ async fn served(world: &World, change: impl FnOnce(&mut convoke::config::Config)
 
 #[tokio::test]
 async fn a_file_is_locked_written_and_moved_below_the_mount_and_at_the_root() {
-    let mut settings = Settings::default();
-    settings.base = "/dav".to_owned();
-    let world = World::with(settings).await;
+    let world = World::with(Settings { base: "/dav".to_owned(), ..Settings::default() }).await;
     let front = served(&world, |_| {}).await;
     let url = |path: &str| front.url(&format!("/dav{}", at(path)));
     let info = "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>";
