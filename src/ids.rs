@@ -114,6 +114,14 @@ object_id!(
     /// A calendar's or address book's own id, the same for every instance of it that is shared out. Never in a URL.
     CollectionId
 );
+object_id!(
+    /// A file's or folder's own id, which moves along with it. Never in a URL.
+    FileId
+);
+object_id!(
+    /// The id of what is in a file; copies of a file share it.
+    ContentId
+);
 
 impl From<UserId> for HomeId {
     fn from(id: UserId) -> Self {

@@ -1,9 +1,12 @@
-# The client programs of tests/clients: vdirsyncer and the caldav library. Nothing is started.
+# The client programs of tests/clients: vdirsyncer, the caldav library and litmus. Nothing is started.
 
-install() { python_tools; }
+install() {
+  python_tools
+  need_packages litmus
+}
 
 start() {
-  python_tools
+  install
   publish CONVOKE_TEST_PYTHON "$PYTHON"
   publish CONVOKE_TEST_VDIRSYNCER "${PYTHON%/*}/vdirsyncer"
 }

@@ -8,6 +8,7 @@ use super::preferences::{CORE, DATETIME, LANGUAGE, TIME_ZONE};
 use super::{Account, Accounts, AccountsError, AccountsFile, Password};
 use crate::auth::PasswordVerifier as _;
 use crate::ids::{DomainId, DomainName, Email, HomeId, UserId};
+use crate::store::files::remove_all;
 use crate::store::{Batch, Domain, Op, Settings, StoreError, User};
 
 /// Users read at once when all are listed.
@@ -168,6 +169,9 @@ impl Accounts {
         let Some(homes) = &self.homes else { return Ok(()) };
         let ops = homes.collections(home).await?.into_iter().map(|c| Op::DeleteCollection(c.id)).collect();
         homes.write(Batch { ops, publish: Vec::new() }).await?;
+        if let Some(files) = &self.files {
+            remove_all(&**files, home).await?;
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ mod preferences;
 use crate::clock::Env;
 use crate::config::I18n;
 use crate::ids::{Email, UserId};
+use crate::store::files::{FileWriteError, SharedFileStore};
 use crate::store::{SharedDavStore, SharedDirectory, StoreError, WriteError};
 
 pub use file::{Account, AccountMistake, AccountsFile, AccountsFileError, Password};
@@ -26,6 +27,7 @@ pub use preferences::Preferences;
 pub struct Accounts {
     directory: SharedDirectory,
     homes: Option<SharedDavStore>,
+    files: Option<SharedFileStore>,
     defaults: I18n,
     env: Env,
 }
@@ -69,11 +71,27 @@ impl From<WriteError> for AccountsError {
     }
 }
 
+impl From<FileWriteError> for AccountsError {
+    fn from(error: FileWriteError) -> Self {
+        match error {
+            FileWriteError::Store(e) => Self::Store(e),
+            other => Self::Home(other.to_string()),
+        }
+    }
+}
+
 impl Accounts {
     /// The accounts kept in this directory, with their homes in that store; `None` where a DAV server elsewhere makes
     /// homes itself.
     pub fn new(directory: SharedDirectory, homes: Option<SharedDavStore>, defaults: I18n, env: Env) -> Self {
-        Self { directory, homes, defaults, env }
+        Self { directory, homes, files: None, defaults, env }
+    }
+
+    /// The same accounts with their plain files in that store: they go with the home.
+    #[must_use]
+    pub fn with_files(mut self, files: Option<SharedFileStore>) -> Self {
+        self.files = files;
+        self
     }
 
     /// The three people of the demo, alice, bob and carol of example.org, with ids that are the same everywhere.

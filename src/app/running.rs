@@ -338,7 +338,9 @@ impl Identity {
     /// The people in the directory of these engines.
     pub fn new(engines: &Engines, config: &Config, env: &Env) -> Self {
         let homes = (config.upstream.url == "builtin").then(|| engines.dav.clone());
-        let accounts = Accounts::new(engines.directory.clone(), homes, config.i18n.clone(), env.clone());
+        let files = homes.is_some().then(|| engines.files.clone());
+        let accounts =
+            Accounts::new(engines.directory.clone(), homes, config.i18n.clone(), env.clone()).with_files(files);
         let passwords = Arc::new(PasswordGate::new(&config.auth, Arc::new(accounts.clone()), env.clone()));
         Self { accounts, passwords }
     }
@@ -356,7 +358,8 @@ pub fn upstream(engines: &Engines, config: &Config, env: &Env) -> Result<Upstrea
 fn upstream_at(base: String, engines: &Engines, config: &Config, env: &Env) -> Result<Upstream, StartError> {
     if config.upstream.url == "builtin" {
         let settings = server_settings(base, config);
-        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), settings);
+        let server = Server::new(engines.dav.clone(), engines.directory.clone(), env.clone(), settings)
+            .with_files(engines.files.clone());
         return Ok(server.into_upstream());
     }
     let idle = Duration::from_secs(config.proxy.idle_timeout_s);
@@ -367,6 +370,7 @@ fn server_settings(base: String, config: &Config) -> Settings {
     Settings {
         base,
         limits: config.limits.clone(),
+        files: config.files.clone(),
         guard_attendee_changes: config.dav.guard_attendee_changes,
         principal_privacy: config.dav.principal_privacy,
         reply_propagation: config.dav.reply_propagation,

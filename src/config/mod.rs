@@ -2,6 +2,7 @@
 //! (`CONVOKE__SECTION__KEY`). `conf/convoke.toml` documents every key; a test compares it with the types here.
 
 mod engine;
+mod files;
 pub mod import;
 mod load;
 mod mongodb;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
+pub use files::Files;
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
 pub use mongodb::MongoDb;
 pub use opensearch::{ContactsIndex, EventsIndex, OpenSearch};
@@ -51,6 +53,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// The built-in DAV server.
     pub dav: Dav,
+    /// Plain files of the built-in DAV server.
+    pub files: Files,
     /// `/dav/**`.
     pub proxy: Proxy,
     /// Who may come in.
@@ -527,6 +531,8 @@ pub struct Limits {
     pub expansion_bytes: usize,
     /// Octets of an XML request body.
     pub xml_bytes: usize,
+    /// Octets of the objects that one COPY or MOVE of a calendar or address book takes along.
+    pub copied_bytes: u64,
     /// Nested XML elements.
     pub xml_depth: usize,
     /// Octets of a JSON request body of the REST API.
@@ -556,6 +562,7 @@ impl Default for Limits {
             occurrences: 10_000,
             expansion_bytes: 20 << 20,
             xml_bytes: 2 << 20,
+            copied_bytes: 64 << 20,
             xml_depth: 64,
             json_bytes: 1 << 20,
             attendees: 1_000,

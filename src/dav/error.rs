@@ -119,6 +119,18 @@ impl DavError {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Sabre\\DAV\\Exception\\UnsupportedMediaType", message)
     }
 
+    /// 423: a lock is in the way, whose root has this href (RFC 4918 §16 `lock-token-submitted`).
+    pub fn locked(root: &str) -> Self {
+        let message = "The resource is locked, and the token of the lock was not submitted";
+        Self::new(StatusCode::LOCKED, "Sabre\\DAV\\Exception\\Locked", message)
+            .because(Condition::Href("d:lock-token-submitted", root.to_owned()))
+    }
+
+    /// 507.
+    pub fn insufficient_storage(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "Sabre\\DAV\\Exception\\InsufficientStorage", message)
+    }
+
     /// 501.
     pub fn not_implemented(method: &http::Method) -> Self {
         let message = format!("There was no plugin in the system that was willing to handle this {method} method.");

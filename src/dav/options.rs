@@ -1,4 +1,5 @@
-//! The answer to OPTIONS (dav §1.1): for everybody, the same features for every path, and the methods that each can take.
+//! The answer to OPTIONS (dav §1.1): for everybody, the same features for every path but those of plain files, and the methods
+//! that each can take.
 
 use http::Response;
 use http::header::{ALLOW, HeaderName, HeaderValue};
@@ -16,6 +17,9 @@ pub(super) const FEATURES: HeaderValue = HeaderValue::from_static(
      calendar-availability, calendar-no-timezone",
 );
 
+/// What it can do with plain files, which alone can be locked.
+pub(super) const FILE_FEATURES: HeaderValue = HeaderValue::from_static("1, 2, 3, extended-mkcol, access-control");
+
 /// What can be asked of it.
 const METHODS: HeaderValue = HeaderValue::from_static(
     "OPTIONS, GET, HEAD, POST, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, MKCALENDAR, COPY, MOVE, REPORT, ACL, ITIP",
@@ -23,23 +27,56 @@ const METHODS: HeaderValue = HeaderValue::from_static(
 /// What can be asked of places that only hold others.
 const BRANCH_METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, PROPFIND, PROPPATCH, REPORT, ACL");
 
-/// Says which methods and features there are at a path. Nothing is looked up: what is not there may be made.
-pub fn answer(path: &str) -> Response<Body> {
-    let methods = match Location::parse(path) {
-        Some(
-            Location::Root
-            | Location::Principals
-            | Location::PrincipalSet(_)
-            | Location::Principal(..)
-            | Location::PrincipalPart(..)
-            | Location::Homes(_),
+/// What can be asked about plain files.
+pub(super) const FILE_METHODS: HeaderValue =
+    HeaderValue::from_static("OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK");
+
+/// Which part of the server it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// Calendars, address books, principals.
+    Groupware,
+    /// Plain files.
+    Files,
+}
+
+impl Area {
+    /// The area of a path of the server.
+    pub fn of(path: &str) -> Self {
+        let is_file = matches!(Location::parse(path), Some(Location::File { .. } | Location::FileHomes));
+        if is_file { Self::Files } else { Self::Groupware }
+    }
+
+    /// What the server can do there.
+    pub(in crate::dav) const fn features(self) -> HeaderValue {
+        match self {
+            Self::Groupware => FEATURES,
+            Self::Files => FILE_FEATURES,
+        }
+    }
+}
+
+/// Says which methods and features there are at a path of an area. Nothing is looked up: what is not there may be made.
+pub fn answer(path: &str, area: Area) -> Response<Body> {
+    let methods = match (area, Location::parse(path)) {
+        (Area::Files, _) => FILE_METHODS,
+        (
+            Area::Groupware,
+            Some(
+                Location::Root
+                | Location::Principals
+                | Location::PrincipalSet(_)
+                | Location::Principal(..)
+                | Location::PrincipalPart(..)
+                | Location::Homes(_),
+            ),
         ) => BRANCH_METHODS,
         _ => METHODS,
     };
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(ALLOW, methods);
-    headers.insert(DAV, FEATURES);
+    headers.insert(DAV, area.features());
     headers.insert(MS_AUTHOR_VIA, HeaderValue::from_static("DAV"));
     response
 }

@@ -3,9 +3,12 @@
 use std::fmt::Write as _;
 
 use crate::ids::{HomeId, ObjectId};
+use crate::store::files::FilePath;
 
 /// Where the proxy mounts the tree; what follows is a path of the DAV server (rest-api §16).
 pub const MOUNT: &str = "/dav";
+/// First segment of plain files.
+const FILES: &str = "files";
 /// Octets of one decoded segment at most.
 const MAX_SEGMENT: usize = 1024;
 
@@ -122,6 +125,15 @@ pub enum Location {
     },
     /// `/itip` (dav §11.1).
     Itip,
+    /// `/files/`.
+    FileHomes,
+    /// `/files/{home}/` and everything below it.
+    File {
+        /// Whose home.
+        home: HomeId,
+        /// Where in it.
+        path: FilePath,
+    },
 }
 
 impl Location {
@@ -136,6 +148,11 @@ impl Location {
             [".well-known", "caldav"] => Some(Self::WellKnown(Space::Calendars)),
             [".well-known", "carddav"] => Some(Self::WellKnown(Space::AddressBooks)),
             ["itip"] => Some(Self::Itip),
+            [FILES] => Some(Self::FileHomes),
+            [FILES, home, ref path @ ..] => {
+                let path = FilePath::new(path.iter().map(|&segment| segment.to_owned()).collect());
+                Some(Self::File { home: home.parse().ok()?, path })
+            }
             ["principals"] => Some(Self::Principals),
             ["principals", kind, ref rest @ ..] => {
                 let kind = PrincipalKind::ALL.into_iter().find(|k| k.segment() == kind)?;
@@ -179,7 +196,8 @@ impl Location {
         Self::parse(below.unwrap_or(path))
     }
 
-    /// The path, percent-encoded, without the base; collections end in `/`.
+    /// The path, percent-encoded, without the base; collections end in `/`, but for folders, which do not know that they
+    /// are some.
     pub fn href(&self) -> String {
         let mut out = String::with_capacity(96);
         match self {
@@ -189,6 +207,16 @@ impl Location {
                 out.push_str(if *space == Space::Calendars { "caldav" } else { "carddav" });
             }
             Self::Itip => out.push_str("/itip"),
+            Self::FileHomes => out = format!("/{FILES}/"),
+            Self::File { home, path } => {
+                out = format!("/{FILES}/{home}/");
+                for (n, segment) in path.segments().iter().enumerate() {
+                    if n > 0 {
+                        out.push('/');
+                    }
+                    push_segment(&mut out, segment);
+                }
+            }
             Self::Principals => out.push_str("/principals/"),
             Self::PrincipalSet(kind) => out = format!("/principals/{}/", kind.segment()),
             Self::Principal(kind, id) => out = format!("/principals/{}/{id}/", kind.segment()),
@@ -261,6 +289,9 @@ mod tests {
             format!("/calendars/{HOME}/work/"),
             format!("/calendars/{HOME}/work/a%20b%40c.ics"),
             format!("/addressbooks/{HOME}/contacts/x.vcf"),
+            "/files/".to_owned(),
+            format!("/files/{HOME}/"),
+            format!("/files/{HOME}/a%20b/c/d.pdf"),
         ] {
             assert_eq!(Location::parse(&path).unwrap_or_else(|| panic!("{path}")).href(), path);
         }
@@ -287,6 +318,8 @@ mod tests {
             "/principals/robots",
             "/principals/domains/6650c0ffee0123456789abcd/calendar-proxy-read",
             "/principals/users/6650c0ffee0123456789abcd/calendar-proxy-none",
+            "/files/nobody/x",
+            "/files/6650c0ffee0123456789abcd/a/../b",
             "/elsewhere",
         ] {
             assert_eq!(Location::parse(path), None, "{path}");

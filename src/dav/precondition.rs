@@ -26,6 +26,9 @@ pub enum ConditionError {
     /// `If-None-Match` named the ETag that the resource has, or `*`.
     #[error("An If-None-Match header was specified, but the ETag matched (or * was specified).")]
     IfNoneMatch,
+    /// The resource was changed after the instant in `If-Unmodified-Since`.
+    #[error("An If-Unmodified-Since header was specified, but the entity has been changed since the specified date.")]
+    IfUnmodifiedSince,
     /// No list of `If` held.
     #[error("None of the conditions in the If header held.")]
     If,
@@ -40,6 +43,7 @@ impl ConditionError {
         match self {
             Self::IfMatch => "If-Match",
             Self::IfNoneMatch => "If-None-Match",
+            Self::IfUnmodifiedSince => "If-Unmodified-Since",
             Self::If => "If",
             Self::Malformed(header) => header,
         }
@@ -122,6 +126,15 @@ pub struct ResourceState<'a> {
     pub token: Option<&'a str>,
 }
 
+/// What is known of a resource; nothing where there is none.
+#[derive(Debug, Clone, Default)]
+pub struct Known<'a> {
+    /// Its ETag without quotes.
+    pub etag: Option<&'a str>,
+    /// Its sync token, and the tokens of the locks that it is under.
+    pub tokens: Vec<&'a str>,
+}
+
 /// The conditions of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preconditions {
@@ -160,7 +173,24 @@ impl Preconditions {
     /// # Errors
     /// The condition that does not hold.
     pub fn check(&self, resources: &[ResourceState<'_>], base: &str) -> Result<(), ConditionError> {
-        let etag = resources.first().and_then(|r| r.etag);
+        let Some(first) = resources.first() else { return Ok(()) };
+        self.check_by(first.location, base, &|location| {
+            let known = resources.iter().find(|r| r.location == location);
+            Known { etag: known.and_then(|r| r.etag), tokens: known.and_then(|r| r.token).into_iter().collect() }
+        })
+    }
+
+    /// Checks them for the resource at `here`; `state` tells what is known of any resource.
+    ///
+    /// # Errors
+    /// The condition that does not hold.
+    pub fn check_by<'a>(
+        &self,
+        here: &Location,
+        base: &str,
+        state: &dyn Fn(&Location) -> Known<'a>,
+    ) -> Result<(), ConditionError> {
+        let etag = state(here).etag;
         if self.if_match.as_ref().is_some_and(|tags| !tags.name(etag)) {
             return Err(ConditionError::IfMatch);
         }
@@ -168,25 +198,37 @@ impl Preconditions {
             return Err(ConditionError::IfNoneMatch);
         }
         match &self.if_lists {
-            Some(lists) if !lists.iter().any(|list| list.holds(resources, base)) => Err(ConditionError::If),
+            Some(lists) if !lists.iter().any(|list| list.holds(here, base, state)) => Err(ConditionError::If),
             _ => Ok(()),
         }
+    }
+
+    /// The resources that lists of `If` are tagged with.
+    pub fn tagged<'a>(&'a self, base: &'a str) -> impl Iterator<Item = Location> + 'a {
+        let tags = self.if_lists.iter().flatten().filter_map(|list| list.tag.as_deref());
+        tags.filter_map(|tag| Location::parse_href(tag, base))
+    }
+
+    /// The state tokens in `If`: whoever names the token of a lock submits it (RFC 4918 §10.4.1).
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        let conditions = self.if_lists.iter().flatten().flat_map(|list| &list.conditions);
+        conditions.filter_map(|condition| match &condition.state {
+            State::Token(token) => Some(token.as_str()),
+            State::Etag(_) => None,
+        })
     }
 }
 
 impl List {
-    fn holds(&self, resources: &[ResourceState<'_>], base: &str) -> bool {
-        let resource = match &self.tag {
-            None => resources.first().copied(),
-            Some(tag) => {
-                let location = Location::parse_href(tag, base);
-                resources.iter().find(|r| location.as_ref() == Some(r.location)).copied()
-            }
+    fn holds<'a>(&self, here: &Location, base: &str, state: &dyn Fn(&Location) -> Known<'a>) -> bool {
+        let known = match &self.tag {
+            None => state(here),
+            Some(tag) => Location::parse_href(tag, base).map(|tagged| state(&tagged)).unwrap_or_default(),
         };
         self.conditions.iter().all(|condition| {
             let held = match &condition.state {
-                State::Etag(etag) => resource.and_then(|r| r.etag) == Some(etag),
-                State::Token(token) => resource.and_then(|r| r.token) == Some(token),
+                State::Etag(etag) => known.etag == Some(etag),
+                State::Token(token) => known.tokens.contains(&token.as_str()),
             };
             held != condition.negated
         })

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use http::Request;
 use http_body::{Frame, SizeHint};
 
+use crate::dav::options::Area;
 use crate::net::{BodyError, IdleTimeout};
 
 /// How far a body may go.
@@ -17,8 +19,17 @@ use crate::net::{BodyError, IdleTimeout};
 pub(super) struct Bounds {
     /// Octets of a request body.
     pub(super) octets: u64,
+    /// Octets of one that is a plain file.
+    pub(super) file_octets: u64,
     /// Time without a piece of it.
     pub(super) idle: Duration,
+}
+
+impl Bounds {
+    /// Octets that the body of this request may have.
+    pub(super) fn of<B>(&self, request: &Request<B>) -> u64 {
+        if Area::of(request.uri().path()) == Area::Files { self.file_octets } else { self.octets }
+    }
 }
 
 /// Why a request body was broken off.
@@ -66,9 +77,9 @@ pub(super) struct BoundedBody {
 
 impl BoundedBody {
     /// The body within its bounds, and how to learn of its fate.
-    pub(super) fn new(body: Body, bounds: Bounds) -> (Self, Fate) {
+    pub(super) fn new(body: Body, octets: u64, idle: Duration) -> (Self, Fate) {
         let fate = Fate::default();
-        (Self { inner: IdleTimeout::new(body, bounds.idle), left: bounds.octets, fate: fate.clone() }, fate)
+        (Self { inner: IdleTimeout::new(body, idle), left: octets, fate: fate.clone() }, fate)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use futures_util::future::BoxFuture;
@@ -53,14 +53,15 @@ where
         Box::pin(async move {
             let began = Instant::now();
             let caller = Caller::of(request.headers());
-            let (request, fate) = bound(request, bounds);
+            let octets = bounds.of(&request);
+            let (request, fate) = bound(request, octets, bounds.idle);
             let outcome = match std::future::poll_fn(|cx| upstream.poll_ready(cx)).await {
                 Ok(()) => upstream.call(request).await,
                 Err(error) => Err(error),
             };
             // Storage §10 calls this timer so.
             metrics::histogram!("davProxy").record(began.elapsed());
-            Ok(match judge(outcome, fate.as_ref().and_then(Fate::broken_off), bounds) {
+            Ok(match judge(outcome, fate.as_ref().and_then(Fate::broken_off), octets) {
                 Ok(response) => response,
                 Err(error) => error.into_response(caller),
             })
@@ -68,12 +69,12 @@ where
     }
 }
 
-fn bound(request: Request<Body>, bounds: Bounds) -> (Request<Body>, Option<Fate>) {
+fn bound(request: Request<Body>, octets: u64, idle: Duration) -> (Request<Body>, Option<Fate>) {
     if request.body().is_end_stream() {
         return (request, None);
     }
     let (head, body) = request.into_parts();
-    let (body, fate) = BoundedBody::new(body, bounds);
+    let (body, fate) = BoundedBody::new(body, octets, idle);
     (Request::from_parts(head, Body::new(body)), Some(fate))
 }
 
@@ -81,14 +82,14 @@ fn bound(request: Request<Body>, bounds: Bounds) -> (Request<Body>, Option<Fate>
 fn judge(
     outcome: Result<Response<Body>, UpstreamError>,
     broken_off: Option<BrokenOff>,
-    bounds: Bounds,
+    octets: u64,
 ) -> Result<Response<Body>, ProxyError> {
     let failed = match &outcome {
         Ok(response) => !response.status().is_success(),
         Err(_) => true,
     };
     match broken_off {
-        Some(BrokenOff::TooLarge) if failed => return Err(ProxyError::TooLarge(bounds.octets)),
+        Some(BrokenOff::TooLarge) if failed => return Err(ProxyError::TooLarge(octets)),
         Some(BrokenOff::Idle) if failed => return Err(ProxyError::BodyIdle),
         Some(BrokenOff::Gone) if failed => return Err(ProxyError::BodyGone),
         _ => {}

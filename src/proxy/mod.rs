@@ -40,6 +40,7 @@ use self::exchange::AnswerFailures;
 use self::gate::Gate;
 use crate::auth::{RequireUser, Session};
 use crate::config::Config;
+use crate::dav::options::Area;
 use crate::dav::{Actor, Upstream, UpstreamError, options};
 use crate::net::Cors;
 
@@ -51,7 +52,13 @@ pub type Proxy = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// The proxy in front of a DAV server, top to bottom.
 pub fn stack(upstream: Upstream, require_user: RequireUser, config: &Config) -> Proxy {
-    let bounds = Bounds { octets: config.proxy.body_bytes, idle: Duration::from_secs(config.proxy.idle_timeout_s) };
+    let is_builtin = config.upstream.url == "builtin";
+    let bounds = Bounds {
+        octets: config.proxy.body_bytes,
+        // The built-in server has a limit of its own for files.
+        file_octets: if is_builtin { config.files.file_bytes } else { 0 }.max(config.proxy.body_bytes),
+        idle: Duration::from_secs(config.proxy.idle_timeout_s),
+    };
     let address = Arc::new(PublicAddress::new(&config.server.public_url));
     let mounts_redirects = !config.proxy.at_root && config.upstream.script_name.is_none();
 
@@ -63,7 +70,7 @@ pub fn stack(upstream: Upstream, require_user: RequireUser, config: &Config) -> 
         .layer(Gate(enter))
         .layer(Gate(move |request: &mut Request<Body>| refuse_declared_excess(request, bounds)))
         // Nobody's body is asked for (RFC 9110 §10.1.1) before we know who it is.
-        .layer(axum::middleware::from_fn(answer_options))
+        .layer(axum::middleware::from_fn(move |request, next| answer_options(is_builtin, request, next)))
         .layer(require_user)
         .layer(Gate(impersonate))
         // `Destination` is a path of the DAV server, as the request's own is by now.
@@ -101,6 +108,11 @@ pub fn router(upstream: Upstream, require_user: RequireUser, config: &Config) ->
             "/itip",
         ] {
             router = router.route_service(path, proxy.clone());
+        }
+        if config.upstream.url == "builtin" {
+            for path in ["/files", "/files/", "/files/{*path}"] {
+                router = router.route_service(path, proxy.clone());
+            }
         }
     }
     let root = discovery_root(config);
@@ -158,18 +170,21 @@ fn enter(request: &mut Request<Body>) -> Result<(), ProxyError> {
 fn refuse_declared_excess(request: &mut Request<Body>, bounds: Bounds) -> Result<(), ProxyError> {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     match declared {
-        Some(octets) if octets > bounds.octets => Err(ProxyError::TooLarge(bounds.octets)),
+        Some(octets) if octets > bounds.of(request) => Err(ProxyError::TooLarge(bounds.of(request))),
         _ => Ok(()),
     }
 }
 
 /// What there is to ask is no secret: OPTIONS needs no login (dav §1.1). Whoever is recognised hears it from the server.
-async fn answer_options(request: Request<Body>, next: Next) -> Response<Body> {
+async fn answer_options(is_builtin: bool, request: Request<Body>, next: Next) -> Response<Body> {
     let path = (request.method() == Method::OPTIONS).then(|| request.uri().path().to_owned());
     let response = next.run(request).await;
     match path {
         // A 401 of the server never gets here.
-        Some(path) if response.status() == StatusCode::UNAUTHORIZED => options::answer(&path),
+        Some(path) if response.status() == StatusCode::UNAUTHORIZED => {
+            let area = if is_builtin { Area::of(&path) } else { Area::Groupware };
+            options::answer(&path, area)
+        }
         _ => response,
     }
 }

@@ -4,6 +4,7 @@
 //! that happens as a whole together with the messages it publishes, and every read is served by an index.
 
 pub mod copy;
+pub mod files;
 pub mod home;
 mod model;
 pub mod mongo;
@@ -38,8 +39,8 @@ pub enum StoreError {
 /// Why a [`Batch`] was not applied. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The operation's [`Expect`] did not hold.
-    #[error("operation {0}: the object is not as expected")]
+    /// The operation's [`Expect`], or the token that it expects, did not hold.
+    #[error("operation {0}: the object or collection is not as expected")]
     Precondition(usize),
     /// The collection holds another object with this UID (RFC 4791 §5.3.2.1 `no-uid-conflict`).
     #[error("operation {op}: the UID is taken by {name}")]

@@ -151,6 +151,14 @@ pub enum Op {
         /// All its properties.
         props: CollectionProps,
     },
+    /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) unless
+    /// this is the number of the last change of the collection at this point of the batch.
+    ExpectToken {
+        /// The collection.
+        collection: CollectionId,
+        /// The number that was seen.
+        token: u64,
+    },
     /// Deletes a collection with all that is in it. Tokens it issued mean nothing to a later one of the same path.
     DeleteCollection(CollectionId),
     /// Creates or replaces an object. Within one collection a UID belongs to one object, inboxes excepted.

@@ -33,3 +33,4 @@ done
 
 "$HERE/vdirsyncer.sh" "$URL" alice@example.org alice
 "$CONVOKE_TEST_PYTHON" "$HERE/caldav_client.py" "$URL" bob@example.org bob
+"$HERE/litmus.sh" "$URL" carol@example.org carol

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use convoke::clock::Env;
 use convoke::config::Durability;
-use convoke::ids::{CollectionId, DomainId, HomeId, Uid, UserId};
+use convoke::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, Uid, UserId};
 use convoke::sqlite::Sqlite;
 use convoke::store::copy::{CopyError, End, Options, Tally, Watch, compare, copy};
+use convoke::store::files::{FileContent, FileNode, FileOp, FilePath, FileWrite, PIECE, Room};
 use convoke::store::home::home_collections;
 use convoke::store::mongo::MongoDav;
 use convoke::store::mongo::bootstrap::bootstrap;
@@ -20,7 +21,7 @@ use convoke::store::{
 };
 use serde_json::json;
 
-use super::contracts::samples::{calendar, delete, event, put, with_data, write};
+use super::contracts::samples::{self, calendar, delete, event, put, with_data, write};
 use super::mongo_support::{REPLICA_SET, STANDALONE, TestMongo};
 
 /// Nobody looks.
@@ -52,12 +53,16 @@ impl Engine {
             Self::Sqlite(dir) => {
                 let path = dir.path().join("convoke.db");
                 let db = Sqlite::open(&path, Durability::Normal, Env::system()).unwrap();
-                End { dav: Arc::new(db.clone()), directory: Arc::new(db) }
+                End { dav: Arc::new(db.clone()), files: Arc::new(db.clone()), directory: Arc::new(db) }
             }
             Self::Mongo(test) => {
                 let mongo = test.connect().await;
                 bootstrap(&mongo).await.unwrap();
-                End { dav: Arc::new(MongoDav::open(mongo.clone()).await.unwrap()), directory: Arc::new(mongo) }
+                End {
+                    dav: Arc::new(MongoDav::open(mongo.clone()).await.unwrap()),
+                    files: Arc::new(mongo.clone()),
+                    directory: Arc::new(mongo),
+                }
             }
         }
     }
@@ -131,7 +136,51 @@ pub async fn furnish(end: &End) -> House {
     write(&*end.dav, vec![put(&book, card, Expect::Any)]).await.unwrap();
     let inbox = end.dav.collection(bob.id.into(), CollectionKind::Inbox, "inbox").await.unwrap().unwrap();
     write(&*end.dav, vec![put(&inbox, event("request.ics", 0), Expect::Any)]).await.unwrap();
+    furnish_files(end, alice.id.into()).await;
     House { alice, bob, work }
+}
+
+/// A folder, a file of two pieces in it, a copy of that, and an empty file.
+async fn furnish_files(end: &End, home: HomeId) {
+    let env = Env::system();
+    let now = samples::instant("2026-05-01T10:00:00Z");
+    let node = |name: &str, content| FileNode {
+        id: FileId(env.object_id()),
+        name: name.to_owned(),
+        content,
+        created: now,
+        modified: now,
+        dead: [("{urn:x}y".to_owned(), "<y xmlns=\"urn:x\">ü</y>".to_owned())].into(),
+    };
+    let content = |size| {
+        let media_type = "text/plain".to_owned();
+        FileContent { id: ContentId(env.object_id()), size, etag: format!("{size}"), media_type }
+    };
+    let (large, empty) = (content(PIECE as u64 + 5), content(0));
+    end.files.append(large.id, 0, vec![b'x'; PIECE].into()).await.unwrap();
+    end.files.append(large.id, 1, "hello".into()).await.unwrap();
+    let (folder, file) = (node("a folder", None), node("f", Some(large)));
+    let copy = FileOp::Copy { node: file.id, parent: FileId(home.0), name: "g".to_owned(), deep: true, created: now };
+    let ops = [
+        FileOp::Create { parent: FileId(home.0), node: folder.clone() },
+        FileOp::Create { parent: folder.id, node: file },
+        FileOp::Create { parent: folder.id, node: node("empty", Some(empty)) },
+        copy,
+    ];
+    for op in ops {
+        let revision = end.files.look(home, &[]).await.unwrap().home.revision;
+        let room = Room { octets: u64::MAX, entries: u64::MAX };
+        end.files.write(FileWrite { home, revision, ops: vec![op], locks: None, room }).await.unwrap();
+    }
+}
+
+/// What is in the file at a path, and how much its home holds.
+async fn file_at(end: &End, home: HomeId, path: &[&str]) -> (String, u64) {
+    let path = FilePath::new(path.iter().map(|&segment| segment.to_owned()).collect());
+    let view = end.files.look(home, &[path]).await.unwrap();
+    let content = view.found[0].node().unwrap().content.clone().unwrap();
+    let last = end.files.piece(content.id, 1).await.unwrap().unwrap();
+    (String::from_utf8(last.to_vec()).unwrap(), view.home.used)
 }
 
 /// What a client knows, and the token up to which it knows it.
@@ -182,7 +231,7 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
     let house = furnish(&from).await;
     let done = copied(&from, &to, FRESH).await;
     assert_eq!(done.left.first, Vec::<String>::new());
-    let all = Tally { domains: 1, users: 2, settings: 1, passwords: 1, collections: 11, objects: 153 };
+    let all = Tally { domains: 1, users: 2, settings: 1, passwords: 1, collections: 11, objects: 153, files: 4 };
     assert_eq!(done.written, all);
     the_same(&from, &to).await;
 
@@ -201,6 +250,10 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
                 assert_eq!(ours, theirs);
             }
         }
+    }
+    let home = house.alice.id.into();
+    for path in [&["a folder", "f"][..], &["g"]] {
+        assert_eq!(file_at(&to, home, path).await, ("hello".to_owned(), 2 * (PIECE as u64 + 5)));
     }
     let uid = Uid("7".to_owned());
     assert_eq!(to.dav.find_uid(house.alice.id.into(), &uid).await.unwrap().len(), 1);
@@ -389,7 +442,8 @@ async fn a_copy_that_was_broken_off_is_continued(from: &Engine, to: &Engine) {
     let mut attempts = 0;
     loop {
         let failing = Failing { store: target.clone(), writes: AtomicU64::new(4) };
-        let broken = End { dav: Arc::new(failing), directory: Arc::clone(&target.directory) };
+        let broken =
+            End { dav: Arc::new(failing), files: target.files.clone(), directory: Arc::clone(&target.directory) };
         attempts += 1;
         match copy(&source, Some(&broken), if attempts == 1 { FRESH } else { RESUME }, &Unseen).await {
             Ok(done) => break assert_eq!(done.left.first, Vec::<String>::new()),

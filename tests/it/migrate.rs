@@ -45,7 +45,8 @@ async fn a_house_moves_to_mongodb_and_back() {
     let Some(test) = TestMongo::on(REPLICA_SET) else { return };
     let (here, back) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let db = open(here.path());
-    let house = furnish(&End { dav: Arc::new(db.clone()), directory: Arc::new(db.clone()) }).await;
+    let house =
+        furnish(&End { dav: Arc::new(db.clone()), files: Arc::new(db.clone()), directory: Arc::new(db.clone()) }).await;
     let spec =
         ConsumerSpec { name: "test", topics: vec![Topic::EventCreated], concurrency: 1, retry: Default::default() };
     db.bind(&spec).await.unwrap();
@@ -54,7 +55,7 @@ async fn a_house_moves_to_mongodb_and_back() {
 
     let there = ["copy", "--from", "sqlite", "--to", "mongodb"];
     let with = |more: &[&'static str]| [&there[..], more].concat();
-    let all = "1 domains, 2 users (1 with settings, 1 with a password), 11 collections, 153 objects";
+    let all = "1 domains, 2 users (1 with settings, 1 with a password), 11 collections, 153 objects, 4 files";
     let (status, said) = told(&migrate(here.path(), &test, &with(&["--dry-run"])));
     assert_eq!(status, 0, "{said}");
     assert!(said.contains(&format!("would copy {all}")), "{said}");

@@ -13,6 +13,7 @@ use crate::queue::OutgoingStore;
 use crate::queue::mongo::MongoOutgoing;
 use crate::queue::sqlite::outgoing::SqliteOutgoing;
 use crate::sqlite::Sqlite;
+use crate::store::files::SharedFileStore;
 use crate::store::mongo::MongoDav;
 use crate::store::mongo::bootstrap::{BootstrapError, bootstrap};
 use crate::store::{SharedDavStore, SharedDirectory, SharedTickets};
@@ -26,6 +27,7 @@ const DATABASE: &str = "convoke.db";
 /// The engines of documents, opened.
 pub(super) struct Documents {
     pub(super) dav: SharedDavStore,
+    pub(super) files: SharedFileStore,
     pub(super) directory: SharedDirectory,
     pub(super) tickets: SharedTickets,
     pub(super) leases: SharedLeases,
@@ -61,6 +63,7 @@ impl Documents {
         let directory: SharedDirectory = Arc::new(sqlite.clone());
         Ok(Self {
             dav: Arc::new(sqlite.clone()),
+            files: Arc::new(sqlite.clone()),
             health: Arc::new(StoreAnswers { engine: "SQLite", directory: directory.clone() }),
             directory,
             tickets: Arc::new(sqlite.clone()),
@@ -75,6 +78,7 @@ impl Documents {
     fn on_mongo(mongo: Mongo, dav: MongoDav, sqlite: Option<Sqlite>) -> Self {
         Self {
             dav: Arc::new(dav),
+            files: Arc::new(mongo.clone()),
             directory: Arc::new(mongo.clone()),
             tickets: Arc::new(mongo.clone()),
             leases: Arc::new(mongo.clone()),

@@ -27,6 +27,7 @@ use crate::search::fts::Fts;
 use crate::search::opensearch::OpenSearch;
 use crate::search::{SharedContactIndex, SharedEventIndex};
 use crate::sqlite::Sqlite;
+use crate::store::files::SharedFileStore;
 use crate::store::{SharedDavStore, SharedDirectory, SharedTickets};
 use crate::webadmin::{DeadLettersAbsent, QueueAnswers, SearchAnswers};
 
@@ -88,6 +89,8 @@ impl StartError {
 pub struct Engines {
     /// Calendars and address books.
     pub dav: SharedDavStore,
+    /// Plain files.
+    pub files: SharedFileStore,
     /// People and domains.
     pub directory: SharedDirectory,
     /// Tickets that open a WebSocket.
@@ -144,6 +147,7 @@ impl Engines {
         let (tokens, bus) = opened.cache(config, &mut health, env).await?;
         Ok(Self {
             dav: documents.dav,
+            files: documents.files,
             directory: documents.directory,
             tickets: documents.tickets,
             leases: documents.leases,

@@ -137,13 +137,17 @@ impl Opened {
     /// A dry run must not even make an index.
     async fn end(&self, dry_run: bool) -> anyhow::Result<End> {
         Ok(match self {
-            Self::Sqlite(sqlite) => End { dav: Arc::new(sqlite.clone()), directory: Arc::new(sqlite.clone()) },
+            Self::Sqlite(sqlite) => End {
+                dav: Arc::new(sqlite.clone()),
+                files: Arc::new(sqlite.clone()),
+                directory: Arc::new(sqlite.clone()),
+            },
             Self::Mongo(mongo) => {
                 let dav = match dry_run {
                     true => MongoDav::for_reading(mongo.clone()),
                     false => MongoDav::open(mongo.clone()).await?,
                 };
-                End { dav: Arc::new(dav), directory: Arc::new(mongo.clone()) }
+                End { dav: Arc::new(dav), files: Arc::new(mongo.clone()), directory: Arc::new(mongo.clone()) }
             }
         })
     }

@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use http_body::Body as _;
 
 use crate::dav::error::SABREDAV_VERSION;
-use crate::dav::options::{DAV, FEATURES};
+use crate::dav::options::{Area, DAV};
 use crate::dav::path::Space;
 use crate::dav::upstream::Body;
 
@@ -34,9 +34,9 @@ pub(super) fn applied(response: &mut Response<Body>, preference: &'static str) {
 }
 
 /// Adds the headers that every answer has.
-pub(super) fn with_server_headers(mut response: Response<Body>) -> Response<Body> {
+pub(super) fn with_server_headers(mut response: Response<Body>, area: Area) -> Response<Body> {
     let headers = response.headers_mut();
-    headers.insert(DAV, FEATURES);
+    headers.insert(DAV, area.features());
     headers.insert(X_SABRE_VERSION, HeaderValue::from_static(SABREDAV_VERSION));
     response
 }

@@ -93,6 +93,9 @@ impl Call {
 
     /// The answer: one arm per method.
     pub(super) async fn answer(self) -> Result<Response<Body>, DavError> {
+        if matches!(self.location, Location::File { .. } | Location::FileHomes) {
+            return self.about_files().await;
+        }
         match self.method.as_str() {
             "GET" | "HEAD" => self.get().await,
             "PROPFIND" => self.propfind().await,
@@ -125,6 +128,26 @@ impl Call {
             "1" => Depth::One,
             _ => Depth::Infinity,
         })
+    }
+
+    /// The `Depth` of the request, where it must be one of RFC 4918 §10.2.
+    pub(super) fn strict_depth(&self) -> Result<Option<Depth>, DavError> {
+        let Some(value) = self.headers.get("depth") else { return Ok(None) };
+        match value.as_bytes().trim_ascii() {
+            b"0" => Ok(Some(Depth::Zero)),
+            b"1" => Ok(Some(Depth::One)),
+            value if value.eq_ignore_ascii_case(b"infinity") => Ok(Some(Depth::Infinity)),
+            _ => Err(DavError::bad_request("Depth is 0, 1 or infinity")),
+        }
+    }
+
+    /// Whether what is there may be overwritten (RFC 4918 §10.6).
+    pub(super) fn overwrites(&self) -> Result<bool, DavError> {
+        match self.headers.get("overwrite").map(|v| v.as_bytes().trim_ascii()) {
+            None | Some(b"T" | b"t") => Ok(true),
+            Some(b"F" | b"f") => Ok(false),
+            Some(_) => Err(DavError::bad_request("Overwrite is T or F")),
+        }
     }
 
     /// Whether the query string has this parameter, with any value or none.
@@ -168,9 +191,14 @@ impl Call {
         format!("{}{}", self.server.0.settings.base, location.href())
     }
 
+    /// The body, to be read as it comes.
+    pub(super) fn take_body(&mut self) -> Body {
+        std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Reads the body, up to `limit` octets, also when they come packed. `too_large` says what to answer to more.
     pub(super) async fn body(&mut self, limit: usize, too_large: DavError) -> Result<Bytes, DavError> {
-        let body = std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let body = self.take_body();
         match Limited::new(body, limit).collect().await {
             Ok(collected) => gzip::unpack(&self.headers, collected.to_bytes(), limit).map_err(|error| match error {
                 UnpackError::TooLarge(_) => too_large,

@@ -4,27 +4,22 @@
 use chrono::DateTime;
 use md5::{Digest as _, Md5};
 
+use super::files::properties as file;
 use super::principals::Principal;
-use super::properties::{Resource, Row, Scene, calendar, raw, row};
+use super::properties::{Resource, Row, Scene, raw, row, usual};
 use crate::dav::path::Space;
 use crate::dav::xml::{CALDAV, DAV, Writer};
 use crate::ids::ObjectId;
 
 /// The rows, in the order in which answers list them.
 pub(super) static ROWS: &[Row] = &[
-    row(DAV, "creationdate", creation_date),
+    usual(DAV, "creationdate", creation_date),
     row(DAV, "resource-id", resource_id),
     // Nobody owns anything together with others.
     row(DAV, "inherited-acl-set", |_, _, _| true),
     row(DAV, "acl-restrictions", |_, _, w| raw(w, "<d:grant-only/><d:no-invert/>")),
     // Without an element in it: calendars for any combination of components can be made (caldav-extensions).
     row(CALDAV, "supported-calendar-component-sets", |_, r, _| matches!(r, Resource::Home(Space::Calendars, _))),
-    // What iCalendar can write at all (RFC 5545 §3.3.5).
-    row(CALDAV, "min-date-time", |_, r, w| calendar(r).is_some() && raw(w, "00010101T000000Z")),
-    row(CALDAV, "max-date-time", |_, r, w| calendar(r).is_some() && raw(w, "99991231T235959Z")),
-    row(CALDAV, "max-attendees-per-instance", |scene, r, w| {
-        calendar(r).is_some() && raw(w, &scene.server.settings.limits.attendees.to_string())
-    }),
 ];
 
 /// The id under which a resource was made, and what else tells it apart from others that were made with it.
@@ -36,13 +31,13 @@ fn made_as(resource: &Resource<'_>) -> Option<(ObjectId, &'static str)> {
         Resource::Notifications(user) => Some((user.0, "notifications")),
         Resource::Home(space, home) => Some((home.0, space.segment())),
         Resource::Collection(collection) => Some((collection.id.0, "collection")),
-        Resource::Branch | Resource::Object(..) => None,
+        Resource::Branch | Resource::Object(..) | Resource::File(_) => None,
     }
 }
 
 /// Ids begin with the second in which they were made.
-fn creation_date(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    let Some((id, _)) = made_as(r) else { return false };
+fn creation_date(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+    let Some((id, _)) = made_as(r) else { return file::creation_date(scene, r, w) };
     let [a, b, c, d, ..] = *id.bytes();
     let seconds = i64::from(u32::from_be_bytes([a, b, c, d]));
     DateTime::from_timestamp(seconds, 0).is_some_and(|made| raw(w, &made.format("%Y-%m-%dT%H:%M:%SZ").to_string()))

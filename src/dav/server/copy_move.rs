@@ -16,7 +16,13 @@ use crate::ical::Component;
 use crate::store::{Batch, Collection, CollectionKind, Expect, Object, Op, WriteError};
 
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
-const OVERWRITE: HeaderName = HeaderName::from_static("overwrite");
+
+/// 412: what is at the destination may not be overwritten (RFC 4918 §10.6).
+pub(super) fn must_not_overwrite() -> DavError {
+    let message = "The destination node already exists, and the overwrite header is set to false";
+    DavError::new(StatusCode::PRECONDITION_FAILED, "Sabre\\DAV\\Exception\\PreconditionFailed", message)
+        .because(Condition::Header("Overwrite"))
+}
 
 /// Where it goes, checked.
 struct Destination {
@@ -31,10 +37,14 @@ impl Call {
     pub(super) async fn copy_or_move(self) -> Result<Response<Body>, DavError> {
         let is_move = self.method.as_str() == "MOVE";
         let to = self.destination()?;
-        let overwrite = !self.headers.get(OVERWRITE).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"F"));
-        let Location::Member { space, .. } = self.location else {
-            self.target().await?;
-            return Err(DavError::forbidden("Collections cannot be copied or moved"));
+        let overwrite = self.overwrites()?;
+        let space = match self.location {
+            Location::Member { space, .. } => space,
+            Location::Collection { .. } => return self.copy_or_move_collection(is_move, to, overwrite).await,
+            _ => {
+                self.target().await?;
+                return Err(DavError::forbidden("Only objects, calendars and address books can be copied or moved"));
+            }
         };
         if to == self.location {
             return Err(DavError::forbidden("Source and destination uri are identical."));
@@ -46,10 +56,7 @@ impl Call {
             conditions.check(&self, Some(&object.meta.etag))?;
             let destination = self.check_destination(&to, &from, &object).await?;
             if destination.taken_by.is_some() && !overwrite {
-                let message = "The destination node already exists, and the overwrite header is set to false";
-                let exception = "Sabre\\DAV\\Exception\\PreconditionFailed";
-                return Err(DavError::new(StatusCode::PRECONDITION_FAILED, exception, message)
-                    .because(Condition::Header("Overwrite")));
+                return Err(must_not_overwrite());
             }
             let replaces = destination.taken_by.is_some();
             let batch = self.relocation(&from, object, &destination, is_move);
@@ -66,7 +73,7 @@ impl Call {
         Err(no_object(space))
     }
 
-    fn destination(&self) -> Result<Location, DavError> {
+    pub(super) fn destination(&self) -> Result<Location, DavError> {
         let header = self.headers.get(DESTINATION).and_then(|v| v.to_str().ok());
         let header = header.ok_or_else(|| DavError::bad_request("The destination header was not supplied"))?;
         Location::parse_href(header, &self.inner().settings.base)
@@ -123,7 +130,7 @@ impl Call {
         batch
     }
 
-    fn told_of(&self, collection: &Collection, object: &Object, what: Told) -> Vec<Message> {
+    pub(super) fn told_of(&self, collection: &Collection, object: &Object, what: Told) -> Vec<Message> {
         if collection.kind == CollectionKind::AddressBook {
             let book = Book::of(collection, &self.who);
             return vec![match what {
@@ -144,8 +151,9 @@ impl Call {
     }
 }
 
+/// What became of an object.
 #[derive(Clone, Copy)]
-enum Told {
+pub(super) enum Told {
     Created,
     Deleted,
 }

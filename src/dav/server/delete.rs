@@ -78,15 +78,11 @@ impl Call {
             return Err(DavError::no_node(&self.path));
         };
         refuse_protected(&collection)?;
+        Conditions::read(&self)?.check(&self, None)?;
         self.server.refuse_chosen_default(&collection).await?;
         let mut batch = Batch::default();
         self.tell_of_contents(&collection).await?;
-        batch.publish.push(match collection.kind {
-            CollectionKind::AddressBook => Book::of(&collection, &self.who).deleted(),
-            CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => {
-                publish::calendar_deleted(&collection, &self.who.principal())
-            }
-        });
+        batch.publish.push(self.told_gone(&collection));
         batch.ops.push(Op::DeleteCollection(collection.id));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
@@ -121,7 +117,7 @@ impl Call {
 }
 
 /// What every home has stays (dav §6.3).
-fn refuse_protected(collection: &Collection) -> Result<(), DavError> {
+pub(super) fn refuse_protected(collection: &Collection) -> Result<(), DavError> {
     let is_book = collection.kind == CollectionKind::AddressBook;
     if collection.is_default() {
         return Err(DavError::forbidden("Forbidden: You can not delete your main calendar")

@@ -21,12 +21,14 @@ mod cards;
 pub mod check;
 mod chunked;
 mod collection_props;
+mod copy_collection;
 mod copy_move;
 mod default_calendar;
 mod delete;
 mod expand;
 mod expander;
 mod export;
+mod files;
 mod filter;
 mod free_busy;
 mod get;
@@ -57,7 +59,7 @@ mod sync;
 mod tenant;
 mod timezones;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -69,10 +71,12 @@ use self::members::MembersBooks;
 use self::occurrences::OccurrenceCache;
 use self::tenant::Tenants;
 use super::error::DavError;
+use super::options::Area;
 use super::path::Location;
 use super::upstream::{Actor, Body, Upstream, UpstreamError};
 use crate::clock::Env;
-use crate::config::Limits;
+use crate::config::{Files, Limits};
+use crate::store::files::SharedFileStore;
 use crate::store::{SharedDavStore, SharedDirectory};
 
 /// How the server behaves.
@@ -82,6 +86,8 @@ pub struct Settings {
     pub base: String,
     /// What objects and requests may cost.
     pub limits: Limits,
+    /// What plain files may cost.
+    pub files: Files,
     /// Attendees may not change what only the organizer may (dav §10.7, `SABRE_ENFORCE_RFC_6638`).
     pub guard_attendee_changes: bool,
     /// Listings and searches of principals show a user nobody but themselves (dav §4, `PRINCIPAL_PRIVACY`).
@@ -98,6 +104,7 @@ impl Default for Settings {
         Self {
             base: String::new(),
             limits: Limits::default(),
+            files: Files::default(),
             guard_attendee_changes: true,
             principal_privacy: true,
             reply_propagation: 200,
@@ -113,6 +120,8 @@ pub struct Server(Arc<Inner>);
 struct Inner {
     store: SharedDavStore,
     directory: SharedDirectory,
+    /// Plain files, where they are kept.
+    files: OnceLock<SharedFileStore>,
     env: Env,
     settings: Settings,
     tenants: Tenants,
@@ -132,7 +141,21 @@ impl Server {
         let tenants = Tenants::new(directory.clone());
         let occurrences = OccurrenceCache::new();
         let members = MembersBooks::default();
-        Self(Arc::new(Inner { store, directory, env, settings, tenants, occurrences, members }))
+        let files = OnceLock::new();
+        Self(Arc::new(Inner { store, directory, files, env, settings, tenants, occurrences, members }))
+    }
+
+    /// The same server with plain files, which it has none of otherwise.
+    #[must_use]
+    pub fn with_files(self, files: SharedFileStore) -> Self {
+        // Whoever was first stays.
+        let _ = self.0.files.set(files);
+        self
+    }
+
+    /// Which part of this server a path is in.
+    fn area(&self, path: &str) -> Area {
+        if self.0.files.get().is_some() { Area::of(path) } else { Area::Groupware }
     }
 
     /// The server as what stands behind the proxy.
@@ -143,9 +166,10 @@ impl Server {
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, UpstreamError> {
         let is_head = request.method() == Method::HEAD;
         let takes_gzip = gzip::is_accepted(request.headers());
+        let area = self.area(request.uri().path());
         let actor = request.extensions_mut().remove::<Actor>();
         let response = match Location::parse(request.uri().path()) {
-            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(request.uri().path()),
+            _ if request.method() == Method::OPTIONS => crate::dav::options::answer(request.uri().path(), area),
             // Public by nature: clients ask before they know how to log in (RFC 6764 §5).
             Some(Location::WellKnown(space)) => answer::moved(&self.0.settings.base, space),
             _ => match Call::read(&self, actor, request).await {
@@ -154,7 +178,7 @@ impl Server {
                 Err(call::Refusal::Answer(error)) => error.into_response(),
             },
         };
-        let response = answer::with_server_headers(response);
+        let response = answer::with_server_headers(response, area);
         Ok(match is_head {
             true => answer::without_body(response),
             false if takes_gzip => gzip::pack(response),

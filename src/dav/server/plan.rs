@@ -1,11 +1,12 @@
 //! Which properties an answer holds, decided once per request and written for every resource.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 
 use super::browse;
 use super::properties::{self, Resource, Row, Scene};
 use crate::dav::xml::{DAV, Name, PropRequest, Wanted, Writer};
-use crate::store::Collection;
 
 /// One property asked for.
 enum Column {
@@ -99,11 +100,11 @@ impl Plan {
             let start = w.len();
             let written = match column {
                 Column::Live(row) if self.is_quiet_about(row, resource) => continue,
-                Column::Live(row) => row.write(scene, resource, w),
-                Column::Dead(name) => dead(resource, name).is_some_and(|xml| {
-                    w.raw(xml);
-                    true
-                }),
+                // What is live elsewhere may be dead here.
+                Column::Live(row) => {
+                    row.write(scene, resource, w) || (self.mode == Mode::These && write_dead(resource, &row.name, w))
+                }
+                Column::Dead(name) => write_dead(resource, name, w),
             };
             if written && self.mode == Mode::Names {
                 w.truncate(start);
@@ -115,8 +116,8 @@ impl Plan {
                 false => {}
             }
         }
-        if let (Resource::Collection(c), Mode::All | Mode::Names) = (resource, self.mode) {
-            found += self.write_all_dead(c, w);
+        if let (Some(dead), Mode::All | Mode::Names) = (dead_of(resource), self.mode) {
+            found += self.write_all_dead(dead, w);
         }
         // A response needs a propstat even when there is nothing to say.
         if found > 0 || missing.is_empty() {
@@ -152,14 +153,14 @@ impl Plan {
         }
     }
 
-    fn write_all_dead(&self, collection: &Collection, w: &mut Writer) -> usize {
-        for (clark, xml) in &collection.props.dead {
-            match (self.mode, clark.strip_prefix('{').and_then(|c| c.split_once('}'))) {
+    fn write_all_dead(&self, dead: &BTreeMap<String, String>, w: &mut Writer) -> usize {
+        for (clark, xml) in dead {
+            match (self.mode, clark.strip_prefix('{').and_then(|c| c.rsplit_once('}'))) {
                 (Mode::Names, Some((ns, local))) => w.empty_name(&Name::read(ns, local)),
                 _ => w.raw(xml),
             }
         }
-        collection.props.dead.len()
+        dead.len()
     }
 }
 
@@ -189,9 +190,17 @@ pub(super) fn write_truncated(href: &str, w: &mut Writer) {
     w.raw("<d:error><d:number-of-matches-within-limits/></d:error></d:response>");
 }
 
-fn dead<'a>(resource: &'a Resource<'_>, name: &Name) -> Option<&'a str> {
+/// The dead properties that clients left on a resource; `None` where they can leave none.
+fn dead_of<'a>(resource: &'a Resource<'_>) -> Option<&'a BTreeMap<String, String>> {
     match resource {
-        Resource::Collection(c) => c.props.dead.get(&name.to_string()).map(String::as_str),
+        Resource::Collection(c) => Some(&c.props.dead),
+        Resource::File(file) => Some(&file.node.dead),
         _ => None,
     }
+}
+
+fn write_dead(resource: &Resource<'_>, name: &Name, w: &mut Writer) -> bool {
+    let Some(xml) = dead_of(resource).and_then(|dead| dead.get(&name.to_string())) else { return false };
+    w.raw(xml);
+    true
 }

@@ -71,7 +71,7 @@ const READ: &[&str] = &["d:read", "d:read-acl", "d:read-current-user-privilege-s
 /// resource is one that all may read and nobody may write.
 pub(super) fn of(resource: &Resource<'_>, is_owner: bool) -> &'static [&'static str] {
     match resource {
-        Resource::Home(..) if is_owner => HOME,
+        Resource::Home(..) | Resource::File(_) if is_owner => HOME,
         Resource::Collection(c) | Resource::Object(c, ..) if is_owner => match c.kind {
             CollectionKind::Calendar => CALENDAR,
             CollectionKind::AddressBook => BOOK,

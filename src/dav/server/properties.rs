@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use chrono_tz::Tz;
 
 use super::calendar_query::edges_of_time;
+use super::files::{FileSight, properties as file};
 use super::principals::Principal;
 use super::tenant::{Tenant, principal_of};
 use super::{Inner, acl, collection_props, expander, principal_props, privileges};
@@ -16,6 +17,7 @@ use crate::dav::precondition::quoted;
 use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Name, SABRE, Writer};
 use crate::ical::object::COMPONENT_TYPES;
 use crate::ids::{HomeId, UserId};
+use crate::store::files::FileContent;
 use crate::store::{Collection, CollectionKind, ObjectMeta};
 
 /// A resource whose properties are asked for.
@@ -29,6 +31,8 @@ pub(super) enum Resource<'a> {
     Collection(&'a Collection),
     /// An object; its data where the plan needs it.
     Object(&'a Collection, &'a ObjectMeta, Option<&'a str>),
+    /// A plain file or folder.
+    File(&'a FileSight<'a>),
 }
 
 /// What a property depends on besides the resource.
@@ -117,7 +121,7 @@ pub(super) const fn row(ns: &'static str, local: &'static str, value: Value) -> 
 }
 
 /// A property that `allprop` answers with.
-const fn usual(ns: &'static str, local: &'static str, value: Value) -> Row {
+pub(super) const fn usual(ns: &'static str, local: &'static str, value: Value) -> Row {
     Row { name: Name::new(ns, local), in_allprop: true, needs_data: false, value }
 }
 
@@ -170,6 +174,10 @@ static TABLE: &[Row] = &[
     row(CALDAV, "max-attendees-per-instance", |scene, r, w| {
         calendar(r).is_some() && say(w, &limits(scene).attendees.to_string())
     }),
+    usual(DAV, "lockdiscovery", file::lock_discovery),
+    usual(DAV, "supportedlock", file::supported_lock),
+    row(DAV, "quota-used-bytes", file::quota_used),
+    row(DAV, "quota-available-bytes", file::quota_available),
     of_data(CALDAV, "calendar-data", calendar_data),
     of_data(CARDDAV, "address-data", address_data),
 ];
@@ -223,6 +231,17 @@ fn synced<'a>(resource: &Resource<'a>) -> Option<&'a Collection> {
     collection(resource).filter(|c| matches!(c.kind, CollectionKind::Calendar | CollectionKind::AddressBook))
 }
 
+fn file_of<'a>(resource: &'a Resource<'_>) -> Option<&'a FileSight<'a>> {
+    match resource {
+        Resource::File(file) => Some(file),
+        _ => None,
+    }
+}
+
+fn content_of<'a>(resource: &'a Resource<'_>) -> Option<&'a FileContent> {
+    file_of(resource).and_then(|file| file.node.content.as_ref())
+}
+
 fn meta<'a>(resource: &Resource<'a>) -> Option<&'a ObjectMeta> {
     match resource {
         Resource::Object(_, meta, _) => Some(meta),
@@ -236,11 +255,13 @@ pub(super) fn http_date(time: chrono::DateTime<chrono::Utc>) -> String {
 }
 
 fn last_modified(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    meta(r).is_some_and(|m| raw(w, &http_date(m.modified)))
+    let modified = file_of(r).map(|f| f.node.modified).or_else(|| meta(r).map(|m| m.modified));
+    modified.is_some_and(|time| raw(w, &http_date(time)))
 }
 
 fn content_length(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    meta(r).is_some_and(|m| raw(w, &m.size.to_string()))
+    let size = content_of(r).map(|c| c.size).or_else(|| meta(r).map(|m| m.size));
+    size.is_some_and(|size| raw(w, &size.to_string()))
 }
 
 fn resource_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
@@ -248,6 +269,7 @@ fn resource_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
         Resource::Object(..) => "",
         Resource::Principal(principal) => return principal_props::resource_type(principal, w),
         Resource::Notifications(_) => "<d:collection/><cs:notification/>",
+        Resource::File(f) if !f.node.is_folder() => "",
         Resource::Collection(c) => match c.kind {
             CollectionKind::Calendar => "<d:collection/><cal:calendar/>",
             CollectionKind::Inbox => "<d:collection/><cal:schedule-inbox/>",
@@ -262,7 +284,10 @@ fn resource_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 fn etag(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
         Resource::Collection(collection) => say(w, &quoted(&collection_etag(collection))),
-        _ => meta(r).is_some_and(|m| say(w, &quoted(&m.etag))),
+        _ => {
+            let etag = content_of(r).map(|c| &c.etag).or_else(|| meta(r).map(|m| &m.etag));
+            etag.is_some_and(|etag| say(w, &quoted(etag)))
+        }
     }
 }
 
@@ -282,7 +307,7 @@ pub(super) fn media_type(collection: &Collection, meta: &ObjectMeta) -> String {
 fn content_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match r {
         Resource::Object(collection, meta, _) => say(w, &media_type(collection, meta)),
-        _ => false,
+        _ => content_of(r).is_some_and(|c| say(w, &c.media_type)),
     }
 }
 
@@ -366,6 +391,7 @@ pub(super) fn home_of(resource: &Resource<'_>) -> Option<HomeId> {
     match resource {
         Resource::Home(_, home) => Some(*home),
         Resource::Collection(c) | Resource::Object(c, ..) => Some(c.home),
+        Resource::File(file) => Some(file.home),
         Resource::Principal(_) | Resource::Notifications(_) | Resource::Branch => None,
     }
 }
@@ -376,7 +402,7 @@ pub(super) fn owner_of(who: &Tenant, resource: &Resource<'_>) -> Option<UserId> 
         Resource::Principal(Principal::User(person)) => Some(person.user.id),
         Resource::Principal(Principal::Proxies(user, _)) | Resource::Notifications(user) => Some(*user),
         Resource::Principal(Principal::Domain(_)) | Resource::Branch => None,
-        Resource::Home(..) | Resource::Collection(_) | Resource::Object(..) => {
+        Resource::Home(..) | Resource::Collection(_) | Resource::Object(..) | Resource::File(_) => {
             home_of(resource).filter(|home| *home != who.domain_home()).map(|home| UserId(home.0))
         }
     }
@@ -390,6 +416,9 @@ fn privilege_set(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 }
 
 fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+    if file_of(r).is_some() {
+        return true;
+    }
     const EVERYWHERE: [&str; 6] = [
         "d:acl-principal-prop-set",
         "d:expand-property",

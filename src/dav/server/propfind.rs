@@ -11,7 +11,7 @@ use super::principals::Principal;
 use super::properties::{Resource, Scene};
 use super::tenant::Tenant;
 use super::{Server, answer};
-use crate::dav::error::DavError;
+use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, PrincipalKind, PrincipalPart, Space, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DataRequest, PropRequest, Writer};
@@ -25,14 +25,18 @@ const PAGE: usize = 500;
 const DATA_PAGE: usize = 64;
 
 impl Call {
-    /// Answers a PROPFIND. Without `Depth` it is 1, and `infinity` is taken for 1 (dav §6.1).
+    /// Answers a PROPFIND. Without `Depth` it is 1 (dav §6.1); `infinity` is refused where somebody says so.
     pub(super) async fn propfind(mut self) -> Result<Response<Body>, DavError> {
         let root = self.xml().await?;
         let mut request = PropRequest::read_propfind(root.as_ref())?;
         self.complete(&mut request.data)?;
         let minimal = self.prefers("return=minimal");
         let plan = Plan::for_request(&request, minimal);
-        let with_children = self.depth() != Some(Depth::Zero);
+        let with_children = match self.strict_depth()? {
+            Some(Depth::Infinity) => return Err(finite_depth()),
+            Some(Depth::Zero) => false,
+            Some(Depth::One) | None => true,
+        };
         let without_root = with_children && self.prefers("depth-noroot");
         let (target, is_owner) = self.target().await?;
         let mut steps = steps(target, with_children, &self.who, &self.homes_shown());
@@ -93,9 +97,17 @@ impl Call {
                 let (collection, object) = server.object(&self.who, location, "d:read").await?;
                 (Target::Object(collection, object), *home != self.who.domain_home())
             }
-            Location::Itip | Location::WellKnown(_) => return Err(DavError::no_node(&location.href())),
+            Location::Itip | Location::WellKnown(_) | Location::FileHomes | Location::File { .. } => {
+                return Err(DavError::no_node(&location.href()));
+            }
         })
     }
+}
+
+/// 403: nobody gets the whole tree at once (RFC 4918 §9.1).
+pub(super) fn finite_depth() -> DavError {
+    DavError::forbidden("PROPFIND is answered with Depth 0 and 1 only")
+        .because(Condition::Empty("d:propfind-finite-depth"))
 }
 
 /// What a PROPFIND is about.

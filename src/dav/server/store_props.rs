@@ -1,10 +1,12 @@
 //! Property changes that clients ask for, applied to what the store keeps of a collection.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 
 use super::{properties, timezones};
 use crate::dav::error::Condition;
-use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, Name, PropChange, Writer};
+use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, PropChange, Writer};
 use crate::store::{CollectionKind, CollectionProps};
 
 /// Component types that a calendar can hold.
@@ -52,7 +54,7 @@ pub(super) fn apply(
         (CALDAV, "calendar-timezone-id") if calendar => props.timezone = zone_by_id(change)?,
         (CALDAV, "calendar-availability") if kind == CollectionKind::Inbox => {
             check_availability(change)?;
-            set_dead(props, name, change, room)?;
+            change_dead(&mut props.dead, change, room)?;
         }
         (APPLE, "calendar-color") if calendar => props.color = text(change),
         (APPLE, "calendar-order") if calendar => props.order = order(change)?,
@@ -63,7 +65,7 @@ pub(super) fn apply(
         // Decided by the method and the place.
         (DAV, "resourcetype") if moment == Moment::Creation => {}
         _ if properties::find(name).is_some() => return Err(Refused::protected()),
-        _ => set_dead(props, name, change, room)?,
+        _ => change_dead(&mut props.dead, change, room)?,
     }
     Ok(())
 }
@@ -136,16 +138,22 @@ fn components(change: &PropChange) -> Result<Vec<String>, Refused> {
     Ok(components)
 }
 
-fn set_dead(props: &mut CollectionProps, name: &Name, change: &PropChange, room: usize) -> Result<(), Refused> {
+/// Applies one change of a dead property. `room` is the number of octets that they may take in all.
+pub(super) fn change_dead(
+    dead: &mut BTreeMap<String, String>,
+    change: &PropChange,
+    room: usize,
+) -> Result<(), Refused> {
+    let name = change.name().to_string();
     match change {
         PropChange::Remove(_) => {
-            props.dead.remove(&name.to_string());
+            dead.remove(&name);
         }
         PropChange::Set(element) => {
             let mut w = Writer::default();
             w.tree(element);
-            props.dead.insert(name.to_string(), w.take());
-            let used: usize = props.dead.iter().map(|(name, xml)| name.len() + xml.len()).sum();
+            dead.insert(name, w.take());
+            let used: usize = dead.iter().map(|(name, xml)| name.len() + xml.len()).sum();
             if used > room {
                 return Err(Refused { status: StatusCode::INSUFFICIENT_STORAGE, condition: None });
             }

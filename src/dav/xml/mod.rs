@@ -6,6 +6,7 @@
 
 mod data;
 mod filter;
+mod lock;
 mod members;
 mod name;
 mod propfind;
@@ -17,6 +18,7 @@ mod write;
 pub use data::{CompSelection, DataRequest, Occurrences, PropSelection};
 pub use filter::{CompFilter, CompTest, Filter, MatchType, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier};
 pub use filter::{TextMatch, TimeRange, read_limit};
+pub use lock::{LockInfo, read_lock};
 pub use members::Members;
 pub use name::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, Name, SABRE};
 pub use propfind::{PropRequest, Wanted};

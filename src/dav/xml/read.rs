@@ -246,6 +246,10 @@ pub(super) fn element(
         let value = decode(attribute.value.as_ref())?;
         match attribute.key.as_ref() {
             "xmlns" => scopes.0.push((depth, String::new(), value)),
+            // Only the namespace without prefix can be taken back (Namespaces in XML §5).
+            key if key.starts_with("xmlns:") && value.is_empty() => {
+                return Err(ReadError::Malformed(format!("{key:?} declares no namespace")));
+            }
             key => match key.strip_prefix("xmlns:") {
                 Some(prefix) => scopes.0.push((depth, prefix.to_owned(), value)),
                 None => plain.push((key.to_owned(), value)),
@@ -371,7 +375,18 @@ mod tests {
 
     #[test]
     fn what_is_not_well_formed_is_refused() {
-        for body in ["<a>", "<a></b>", "a", "<a/><b/>", "<a/>x", "<a b=c/>", "<x:a/>", "<a>\u{1}</a>", "<a>&#0;</a>"] {
+        for body in [
+            "<a xmlns:x=''/>",
+            "<a>",
+            "<a></b>",
+            "a",
+            "<a/><b/>",
+            "<a/>x",
+            "<a b=c/>",
+            "<x:a/>",
+            "<a>\u{1}</a>",
+            "<a>&#0;</a>",
+        ] {
             assert!(matches!(refused(body), ReadError::Malformed(_)), "{body}");
         }
         assert!(parse(b"<a>\xff</a>", LIMITS).is_err());

@@ -2,6 +2,7 @@
 
 use super::name::{CALDAV, DAV, Name};
 use super::read::{Element, ReadError};
+use super::write::XML;
 
 /// One instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +55,46 @@ pub fn read_creation(body: Option<&Element>) -> Result<PropUpdate, ReadError> {
 fn changes(root: &Element) -> PropUpdate {
     let mut changes = Vec::new();
     for instruction in root.elements() {
-        let props = instruction.children(DAV, "prop").flat_map(Element::elements);
-        if instruction.name.is(DAV, "set") {
-            changes.extend(props.cloned().map(PropChange::Set));
-        } else if instruction.name.is(DAV, "remove") {
-            changes.extend(props.map(|e| PropChange::Remove(e.name.clone())));
+        for prop in instruction.children(DAV, "prop") {
+            if instruction.name.is(DAV, "set") {
+                let language = [prop, instruction, root].into_iter().find_map(language_of);
+                changes.extend(prop.elements().map(|e| PropChange::Set(with_language(e, language))));
+            } else if instruction.name.is(DAV, "remove") {
+                changes.extend(prop.elements().map(|e| PropChange::Remove(e.name.clone())));
+            }
         }
     }
     changes
+}
+
+fn language_of(element: &Element) -> Option<&str> {
+    element.attributes.iter().find(|(name, _)| name.is(XML, "lang")).map(|(_, value)| value.as_str())
+}
+
+/// A property with the language that is in scope where it stands: it belongs to the value (RFC 4918 §4.3).
+fn with_language(property: &Element, language: Option<&str>) -> Element {
+    let mut property = property.clone();
+    if let (None, Some(language)) = (language_of(&property), language) {
+        property.attributes.push((Name::new(XML, "lang"), language.to_owned()));
+    }
+    property
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dav::xml::{XmlLimits, parse};
+
+    #[test]
+    fn a_property_keeps_the_language_that_is_in_scope() {
+        let body = r#"<propertyupdate xmlns="DAV:" xml:lang="en"><set><prop><a/><b xml:lang="de"/></prop></set>
+            <set xml:lang="fr"><prop><c/></prop></set><remove><prop><d/></prop></remove></propertyupdate>"#;
+        let root = parse(body.as_bytes(), XmlLimits { bytes: 4096, depth: 8 }).unwrap();
+        let update = read_update(root.as_ref()).unwrap();
+        let languages = update.iter().map(|change| match change {
+            PropChange::Set(element) => language_of(element),
+            PropChange::Remove(_) => None,
+        });
+        assert_eq!(languages.collect::<Vec<_>>(), [Some("en"), Some("de"), Some("fr"), None]);
+    }
 }

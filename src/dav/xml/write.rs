@@ -4,7 +4,7 @@ use super::name::Name;
 use super::read::{Element, Node};
 
 /// Namespace of `xml:lang`.
-const XML: &str = "http://www.w3.org/XML/1998/namespace";
+pub(super) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 
 /// The start of every multistatus answer, up to the first response.
 pub const PROLOG: &str = concat!(

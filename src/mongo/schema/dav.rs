@@ -97,6 +97,9 @@ pub(super) const INDEXES: &[Index] = &[
     index("convoke_boxes", "principaluri_1_uri_1", &[("principaluri", 1), ("uri", 1)], "two inboxes may get one path")
         .unique(),
     index("convoke_box_changes", "box_1_synctoken_1", &[("box", 1), ("synctoken", 1)], "inboxes synchronise slowly"),
+    index("convoke_files", "parent_1_name_1", &[("parent", 1), ("name", 1)], "two files may get one path").unique(),
+    index("convoke_file_contents", "until_1", &[("until", 1)], "what is in removed files piles up"),
+    index("convoke_file_pieces", "content_1_n_1", &[("content", 1), ("n", 1)], "files are read slowly").unique(),
     index("convoke_outgoing", "node_1_order_1", &[("node", 1), ("order", 1)], "messages go out slowly"),
     index("convoke_journal_steps", "batch_1_step_1", &[("batch", 1), ("step", 1)], "writes are slow"),
 ];

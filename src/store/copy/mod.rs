@@ -1,5 +1,5 @@
 //! Copies everything that the store's ports hold from one engine to another: domains, people, settings and passwords, then
-//! homes with their collections and objects, byte for byte. It publishes no message, so a copy invites nobody, and it can be
+//! homes with their collections and objects, and plain files, byte for byte. It publishes no message, so a copy invites nobody, and it can be
 //! broken off and continued.
 //!
 //! The source is only read. What the target holds is never overwritten or removed unless [`Options::replace`] says so: the
@@ -10,6 +10,7 @@
 //! as it knows them; one with an older token is refused, as it would not hear of what was deleted since, and reads everything
 //! anew. Where the source has moved on before the copy was complete, the collection is made anew from the later token.
 
+mod files;
 mod homes;
 mod objects;
 mod people;
@@ -17,6 +18,7 @@ mod verify;
 
 use std::time::Duration;
 
+use super::files::SharedFileStore;
 use super::{SharedDavStore, SharedDirectory, StoreError, WriteError};
 
 /// One side of a copy.
@@ -24,6 +26,8 @@ use super::{SharedDavStore, SharedDirectory, StoreError, WriteError};
 pub struct End {
     /// Calendars and address books.
     pub dav: SharedDavStore,
+    /// Plain files.
+    pub files: SharedFileStore,
     /// People and domains.
     pub directory: SharedDirectory,
 }
@@ -64,6 +68,8 @@ pub struct Tally {
     pub collections: u64,
     /// Events, tasks, cards and messages of inboxes.
     pub objects: u64,
+    /// Plain files and folders.
+    pub files: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -74,14 +80,15 @@ impl std::ops::AddAssign for Tally {
         self.passwords += other.passwords;
         self.collections += other.collections;
         self.objects += other.objects;
+        self.files += other.files;
     }
 }
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { domains, users, settings, passwords, collections, objects } = self;
+        let Self { domains, users, settings, passwords, collections, objects, files } = self;
         write!(f, "{domains} domains, {users} users ({settings} with settings, {passwords} with a password), ")?;
-        write!(f, "{collections} collections, {objects} objects")
+        write!(f, "{collections} collections, {objects} objects, {files} files")
     }
 }
 
@@ -169,11 +176,12 @@ pub async fn copy(from: &End, to: Option<&End>, options: Options, watch: &dyn Wa
     }
     let mut copied = people::copy(from, to, options, watch).await?;
     copied.extend(homes::copy(from, to, options, watch).await?);
+    copied.extend(files::copy(from, to, options, watch).await?);
     Ok(copied)
 }
 
-/// Compares the two sides: people, settings, passwords, collections with their properties and sync tokens, and the names,
-/// sizes and ETags of all objects.
+/// Compares the two sides: people, settings, passwords, collections with their properties and sync tokens, the names,
+/// sizes and ETags of all objects and files, and the properties of files.
 ///
 /// # Errors
 /// [`CopyError`] when one of them cannot be read.
@@ -188,6 +196,8 @@ async fn check_empty(to: &End) -> Result<(), CopyError> {
         "users"
     } else if !to.dav.homes(None, 1).await.map_err(CopyError::Target)?.is_empty() {
         "collections"
+    } else if !to.files.homes(None, 1).await.map_err(CopyError::Target)?.is_empty() {
+        "files"
     } else {
         return Ok(());
     };

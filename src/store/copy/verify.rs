@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::homes::{all, collections, place, same_path};
 use super::objects::{compare as compare_objects, counts_from};
-use super::{Compared, CopyError, End, Tally, Watch, patiently, people};
+use super::{Compared, CopyError, End, Tally, Watch, files, patiently, people};
 use crate::ids::{HomeId, UserId};
 use crate::store::Collection;
 
@@ -21,6 +21,7 @@ pub(super) async fn compare(from: &End, to: &End, watch: &dyn Watch) -> Result<C
     domains(from, to, &mut compared).await?;
     users(from, to, watch, &mut compared).await?;
     homes(from, to, watch, &mut compared).await?;
+    files::compare(from, to, &mut compared).await?;
     Ok(compared)
 }
 

@@ -7,6 +7,7 @@
 pub mod bootstrap;
 mod dav;
 mod directory;
+mod files;
 pub mod migrate;
 mod people;
 mod settings;

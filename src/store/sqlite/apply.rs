@@ -30,6 +30,10 @@ pub(super) fn apply(tx: &mut Tx<'_>, batch: Batch, now: chrono::DateTime<chrono:
         let (token, existed) = match op {
             Op::CreateCollection(collection) => (create(tx, index, &collection)?, false),
             Op::SetProps { collection, props } => (set_props(tx, index, collection, &props)?, true),
+            Op::ExpectToken { collection, token } => match target(tx, index, collection)?.token {
+                found if found == token => (token, true),
+                _ => return Err(WriteError::Precondition(index)),
+            },
             Op::DeleteCollection(collection) => (delete_collection(tx, index, collection)?, true),
             Op::PutObject { collection, object, expect } => put(tx, index, collection, &object, &expect)?,
             Op::DeleteObject { collection, name, expect } => delete(tx, index, collection, &name, &expect)?,

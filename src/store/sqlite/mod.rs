@@ -1,16 +1,17 @@
-//! The embedded engine of the store: [`DavStore`](super::DavStore), [`DirectoryStore`](super::DirectoryStore) and
-//! [`TicketStore`](super::TicketStore) on the handle of `convoke.db`. Ids are blobs of 12 bytes, structured values JSON.
+//! The embedded engine of the store: [`DavStore`](super::DavStore), [`DirectoryStore`](super::DirectoryStore),
+//! [`TicketStore`](super::TicketStore) and [`FileStore`](super::files::FileStore) on the handle of `convoke.db`. Ids are blobs of 12 bytes, structured values JSON.
 
 mod apply;
 mod dav;
 mod directory;
+mod files;
 mod span;
 mod tickets;
 
 pub use crate::sqlite::{OpenError, Sqlite};
 
 use super::{StoreError, WriteError};
-use crate::ids::{CollectionId, DomainId, HomeId, ObjectId, UserId};
+use crate::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, UserId};
 use crate::sqlite::DbError;
 
 impl From<DbError> for StoreError {
@@ -59,7 +60,7 @@ macro_rules! as_blob {
         }
     )*};
 }
-as_blob!(CollectionId, DomainId, HomeId, UserId);
+as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, UserId);
 
 /// Reads an id from a column.
 fn id<T: AsBlob>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -6,6 +6,7 @@
 mod cache;
 mod consume;
 mod directory;
+mod files;
 mod nodes;
 pub mod queue;
 pub mod search;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use convoke::events::Topic;
 use convoke::ids::Uid;
-use convoke::store::{Batch, CollectionKind, Expect, Object, ObjectFilter, Op, StoreError, WriteError};
+use convoke::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectFilter, Op, StoreError, WriteError};
 use serde_json::json;
 
 use super::samples::*;
@@ -393,6 +393,39 @@ async fn a_deleted_collection_takes_its_content_along(engine: &dyn StoreHarness)
     assert_eq!(places.iter().map(|(c, _)| c.uri.as_str()).collect::<Vec<_>>(), ["kept"]);
 }
 
+async fn a_calendar_takes_the_place_of_another_unless_something_changed(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let (from, old) = (calendar(home(), "from"), calendar(home(), "old"));
+    let old = Collection { home: from.home, ..old };
+    let objects = [event("a.ics", 1000), event("b.ics", 2000)];
+    let mut ops = vec![Op::CreateCollection(from.clone()), Op::CreateCollection(old.clone())];
+    ops.push(put(&from, objects[0].clone(), Expect::Any));
+    ops.push(put(&old, event("gone.ics", 1), Expect::Any));
+    write(&*store, ops).await.unwrap();
+    let seen =
+        async || store.collection(from.home, CollectionKind::Calendar, "from").await.unwrap().unwrap().sync_token;
+    let token = seen().await;
+    write(&*store, vec![put(&from, objects[1].clone(), Expect::Any)]).await.unwrap();
+    let made = calendar(from.home, "old");
+    let relocation = |token| {
+        let mut ops = vec![Op::ExpectToken { collection: from.id, token }, Op::DeleteCollection(old.id)];
+        ops.push(Op::CreateCollection(made.clone()));
+        ops.extend(objects.iter().map(|object| put(&made, object.clone(), Expect::Absent)));
+        ops.push(Op::DeleteCollection(from.id));
+        ops
+    };
+    let refused = write(&*store, relocation(token)).await;
+    assert!(matches!(refused, Err(WriteError::Precondition(0))), "{refused:?}");
+    assert_eq!(store.list(old.id, None, 10).await.unwrap().len(), 1, "nothing of it happened");
+    let before = seen().await;
+    let written = write(&*store, relocation(before)).await.unwrap();
+    assert_eq!(written.sync_tokens[0], before, "nothing is counted");
+    let uris: Vec<_> = store.collections(from.home).await.unwrap().into_iter().map(|c| c.uri).collect();
+    assert_eq!(uris, ["old"]);
+    let names: Vec<_> = store.list(made.id, None, 10).await.unwrap().into_iter().map(|m| m.name).collect();
+    assert_eq!(names, ["a.ics", "b.ics"]);
+}
+
 async fn of_a_hundred_writers_with_the_same_etag_one_wins(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let work = stored_calendar(&*store, "work").await;
@@ -468,6 +501,7 @@ macro_rules! over {
                 a_query_by_time_finds_everything_that_may_lie_in_the_range,
                 few_and_many_matches_are_found_alike,
                 a_deleted_collection_takes_its_content_along,
+                a_calendar_takes_the_place_of_another_unless_something_changed,
                 of_a_hundred_writers_with_the_same_etag_one_wins,
                 a_hundred_parallel_writers_all_arrive_and_each_gets_a_token_of_its_own,
                 what_was_written_is_there_after_reopening,

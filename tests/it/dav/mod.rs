@@ -11,7 +11,10 @@ mod clients;
 mod collections;
 mod creation;
 mod discovery;
+mod files;
+mod files_over_http;
 mod groups_and_photos;
+mod locks;
 mod members;
 mod object_preconditions;
 mod objects;
@@ -19,6 +22,7 @@ mod preconditions;
 mod preferences;
 mod principals;
 mod queries;
+mod relocation;
 mod representations;
 mod scheduling;
 mod sync;
@@ -98,7 +102,8 @@ impl World {
         }
         let witness = ConsumerSpec { topics: Topic::ALL.to_vec(), ..WITNESS };
         sqlite.bind(&witness).await.unwrap();
-        let server = Server::new(Arc::new(sqlite.clone()), Arc::new(sqlite.clone()), env, settings);
+        let server = Server::new(Arc::new(sqlite.clone()), Arc::new(sqlite.clone()), env, settings)
+            .with_files(Arc::new(sqlite.clone()));
         Self { upstream: server.into_upstream(), sqlite, witness, _dir: dir }
     }
 

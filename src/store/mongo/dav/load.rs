@@ -107,6 +107,7 @@ pub(super) fn named_by(op: &Op) -> CollectionId {
     match op {
         Op::CreateCollection(collection) => collection.id,
         Op::SetProps { collection, .. }
+        | Op::ExpectToken { collection, .. }
         | Op::DeleteCollection(collection)
         | Op::PutObject { collection, .. }
         | Op::DeleteObject { collection, .. } => *collection,

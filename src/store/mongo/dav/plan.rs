@@ -178,6 +178,10 @@ impl<'b> Picture<'b> {
         match op {
             Op::CreateCollection(collection) => self.create(index, collection),
             Op::SetProps { collection, props } => self.set_props(index, *collection, props),
+            Op::ExpectToken { collection, token } => match self.alive(index, *collection)?.token {
+                found if found == *token => Ok((*collection, true)),
+                _ => Err(WriteError::Precondition(index)),
+            },
             Op::DeleteCollection(collection) => self.delete_collection(index, *collection),
             Op::PutObject { collection, object, expect } => self.put(index, *collection, object, expect),
             Op::DeleteObject { collection, name, expect } => self.delete(index, *collection, name, expect),

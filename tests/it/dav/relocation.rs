@@ -1,0 +1,141 @@
+//! COPY and MOVE of calendars and address books, and of objects between them (RFC 4918 §9.8, §9.9).
+
+use convoke::config::Limits;
+use convoke::dav::server::Settings;
+
+use super::{ALICE, BOB, CALENDAR, Client, World, event, root};
+
+fn home(name: &str) -> String {
+    format!("/calendars/{ALICE}/{name}")
+}
+
+async fn relocate(client: &Client<'_>, method: &str, from: &str, to: &str, more: &[(&str, &str)]) -> u16 {
+    let headers: Vec<_> = [("destination", to)].into_iter().chain(more.iter().copied()).collect();
+    client.send(method, from, &headers, "").await.status.as_u16()
+}
+
+/// A calendar with two events and a property of its own.
+async fn work(client: &Client<'_>) {
+    let props = "<d:displayname>Work</d:displayname><note>no namespace</note>";
+    let body = format!("{}<d:set><d:prop>{props}</d:prop></d:set></cal:mkcalendar>", root("cal:mkcalendar"));
+    client.send("MKCALENDAR", &home("work/"), &[], &body).await.expect(201);
+    client.put(&home("work/a.ics"), &event("a", "20300305T120000Z")).await.expect(201);
+    client.put(&home("work/b%40x.ics"), &event("b", "20300306T120000Z")).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_calendar_is_moved_with_all_that_is_in_it() {
+    let world = World::new().await;
+    let client = world.alice();
+    work(&client).await;
+    let before = client.contents(&home("work/")).await;
+    world.published().await;
+    assert_eq!(relocate(&client, "MOVE", &home("work/"), &home("play/"), &[]).await, 201);
+    client.propfind(&home("work/"), "0", "").await.expect(404);
+    assert_eq!(client.contents(&home("play/")).await, before);
+    let props = client.propfind(&home("play/"), "0", "<d:displayname/><note/>").await.responses();
+    assert!(props.contains("<d:displayname>Work</d:displayname><note>no namespace</note>"), "{props}");
+    let told: Vec<_> = world.topics().await.into_iter().filter(|t| !t.contains("alarm")).map(str::to_owned).collect();
+    let count = |topic: &str| told.iter().filter(|t| *t == topic).count();
+    assert_eq!(count("calendar:calendar:created"), 1, "{told:?}");
+    assert_eq!(count("calendar:calendar:deleted"), 1, "{told:?}");
+    assert_eq!(count("calendar:event:created"), 2, "{told:?}");
+    assert_eq!(count("calendar:event:deleted"), 2, "{told:?}");
+    assert_eq!(told.len(), 6, "nobody is invited: {told:?}");
+}
+
+#[tokio::test]
+async fn a_calendar_is_copied_with_or_without_what_is_in_it() {
+    let world = World::new().await;
+    let client = world.alice();
+    work(&client).await;
+    let before = client.contents(&home("work/")).await;
+    assert_eq!(relocate(&client, "COPY", &home("work/"), &home("deep/"), &[("depth", "infinity")]).await, 201);
+    assert_eq!(relocate(&client, "COPY", &home("work/"), &home("flat/"), &[("depth", "0")]).await, 201);
+    assert_eq!(relocate(&client, "COPY", &home("work/"), &home("x/"), &[("depth", "1")]).await, 400);
+    assert_eq!(client.contents(&home("work/")).await, before);
+    assert_eq!(client.contents(&home("deep/")).await, before);
+    assert_eq!(client.contents(&home("flat/")).await, []);
+    let props = client.propfind(&home("flat/"), "0", "<note/>").await.responses();
+    assert!(props.contains("<note>no namespace</note>"), "{props}");
+    // What is overwritten is gone, with the tokens that it issued.
+    client.put(&home("deep/only.ics"), &event("only", "20300307T120000Z")).await.expect(201);
+    assert_eq!(relocate(&client, "COPY", &home("work/"), &home("deep/"), &[("overwrite", "F")]).await, 412);
+    assert_eq!(relocate(&client, "COPY", &home("work/"), &home("deep/"), &[("overwrite", "T")]).await, 204);
+    assert_eq!(client.contents(&home("deep/")).await, before);
+    assert_eq!(relocate(&client, "COPY", &home("work/"), &home("deep/"), &[("overwrite", "maybe")]).await, 400);
+}
+
+#[tokio::test]
+async fn what_every_home_has_stays_where_it_is() {
+    let world = World::new().await;
+    let client = world.alice();
+    work(&client).await;
+    let contacts = format!("/addressbooks/{ALICE}/contacts/");
+    for (method, from, to, status) in [
+        ("MOVE", CALENDAR.to_owned(), home("x/"), 403),
+        ("MOVE", home("inbox/"), home("x/"), 403),
+        ("COPY", home("outbox/"), home("x/"), 403),
+        ("MOVE", contacts.clone(), format!("/addressbooks/{ALICE}/x/"), 403),
+        ("COPY", home("work/"), CALENDAR.to_owned(), 403),
+        ("COPY", home("work/"), home("inbox/"), 403),
+        ("COPY", home("work/"), home("work/"), 403),
+        ("COPY", home("work/"), home("work"), 403),
+        ("COPY", home("work/"), home("other/inner/"), 403),
+        ("COPY", home("work/"), home(""), 403),
+        ("COPY", home("work/"), format!("/addressbooks/{ALICE}/x/"), 403),
+        ("COPY", home("work/"), format!("/calendars/{BOB}/x/"), 403),
+        ("MOVE", home(""), home("x/"), 403),
+        ("MOVE", home("nothing/"), home("x/"), 404),
+        ("MOVE", home("work/a.ics"), home("nothing/a.ics"), 409),
+        ("COPY", contacts, format!("/addressbooks/{ALICE}/copy/"), 201),
+    ] {
+        assert_eq!(relocate(&client, method, &from, &to, &[]).await, status, "{method} {from} {to}");
+    }
+    assert_eq!(relocate(&world.bob(), "COPY", &home("work/"), &format!("/calendars/{BOB}/x/"), &[]).await, 403);
+    assert_eq!(client.contents(&home("work/")).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_collection_that_is_too_large_to_go_at_once_stays_whole() {
+    let limits = Limits { copied_bytes: 300, ..Limits::default() };
+    let world = World::with(Settings { limits, ..Settings::default() }).await;
+    let client = world.alice();
+    work(&client).await;
+    assert_eq!(relocate(&client, "MOVE", &home("work/"), &home("x/"), &[]).await, 507);
+    assert_eq!(client.contents(&home("work/")).await.len(), 2);
+    client.propfind(&home("x/"), "0", "").await.expect(404);
+}
+
+#[tokio::test]
+async fn an_object_keeps_to_the_rules_wherever_it_goes() {
+    let world = World::new().await;
+    let client = world.alice();
+    work(&client).await;
+    client.send("MKCALENDAR", &home("other/"), &[], "").await.expect(201);
+    // One UID in two calendars is fine, within one calendar it is a conflict; a new name is neither.
+    assert_eq!(relocate(&client, "COPY", &home("work/a.ics"), &home("other/a.ics"), &[]).await, 201);
+    assert_eq!(relocate(&client, "COPY", &home("work/a.ics"), &home("work/c.ics"), &[]).await, 403);
+    assert_eq!(relocate(&client, "COPY", &home("work/a.ics"), &home("other/c.ics"), &[]).await, 403);
+    assert_eq!(relocate(&client, "MOVE", &home("work/a.ics"), &home("work/c.ics"), &[]).await, 201);
+    assert_eq!(relocate(&client, "MOVE", &home("work/c.ics"), &home("other/a.ics"), &[("overwrite", "F")]).await, 412);
+    assert_eq!(relocate(&client, "MOVE", &home("work/c.ics"), &home("other/a.ics"), &[]).await, 204);
+    assert_eq!(relocate(&client, "MOVE", &home("other/a.ics"), &home("other/a.ics"), &[]).await, 403);
+    // `@` may be written in two ways.
+    client.get(&home("work/b@x.ics")).await.expect(200);
+    assert_eq!(relocate(&client, "MOVE", &home("work/b@x.ics"), &home("work/b%40x.ics"), &[]).await, 403);
+    client.delete(&home("work/b@x.ics")).await.expect(204);
+    client.get(&home("work/b%40x.ics")).await.expect(404);
+}
+
+#[tokio::test]
+async fn only_finite_depths_are_answered() {
+    let world = World::new().await;
+    let client = world.alice();
+    for path in ["/", CALENDAR, &home("")] {
+        let refused = client.propfind(path, "infinity", "<d:resourcetype/>").await.expect(403);
+        assert!(refused.body.contains("<d:propfind-finite-depth/>"), "{}", refused.body);
+        client.propfind(path, "many", "<d:resourcetype/>").await.expect(400);
+        client.send("PROPFIND", path, &[], "").await.expect(207);
+    }
+}
