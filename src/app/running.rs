@@ -360,6 +360,8 @@ fn server_settings(base: String, config: &Config) -> Settings {
         guard_attendee_changes: config.dav.guard_attendee_changes,
         principal_privacy: config.dav.principal_privacy,
         reply_propagation: config.dav.reply_propagation,
+        organizer_validation: config.dav.organizer_validation,
+        immediate_deliveries: config.dav.immediate_deliveries,
     }
 }
 

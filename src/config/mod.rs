@@ -238,11 +238,22 @@ pub struct Dav {
     /// A reply is passed on to the other attendees of events with fewer attendees than this; 0 for always
     /// (`TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
     pub reply_propagation: usize,
+    /// A new organizer must be the owner of the calendar or who writes (`CALDAV_ORGANIZER_VALIDATION`).
+    pub organizer_validation: bool,
+    /// Invitations, answers and cancellations of one write that reach local people together with it; those beyond, and 0
+    /// for all, are delivered by the queue.
+    pub immediate_deliveries: usize,
 }
 
 impl Default for Dav {
     fn default() -> Self {
-        Self { guard_attendee_changes: true, principal_privacy: true, reply_propagation: 200 }
+        Self {
+            guard_attendee_changes: true,
+            principal_privacy: true,
+            reply_propagation: 200,
+            organizer_validation: false,
+            immediate_deliveries: 200,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::answer;
 use super::call::Call;
 use super::expander::JCAL;
 use super::properties::{http_date, media_type};
+use super::schedule_tag;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, quoted};
@@ -80,6 +81,7 @@ impl Call {
                 headers.insert(name, value);
             }
         }
+        schedule_tag::tell(&mut response, object.meta.schedule_tag.as_deref());
         response
     }
 }

@@ -6,14 +6,17 @@
 //!
 //! A request is read into a `Call`, which knows who acts and where; one file per method answers it. Resources are loaded
 //! and checked against the actor in `access`; their properties are one table in `properties`; objects are written by
-//! the steps of `put`; messages are built in `publish`.
+//! the steps of `put`; messages are built in `publish`. What a write means for other people is decided in `schedule`, and what
+//! becomes of their copies in `deliveries`.
 
 mod access;
 mod answer;
+mod calendar_user;
 mod call;
 mod chunked;
 mod copy_move;
 mod delete;
+mod deliveries;
 mod expander;
 mod export;
 mod filter;
@@ -34,6 +37,7 @@ mod publish;
 mod put;
 mod report;
 mod schedule;
+mod schedule_tag;
 mod store_props;
 mod sync;
 mod tenant;
@@ -69,6 +73,10 @@ pub struct Settings {
     /// A reply is passed on to the other attendees of an event with fewer attendees than this; 0 for always (dav §11.1.6,
     /// `TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
     pub reply_propagation: usize,
+    /// A new organizer must be the calendar's owner or who writes (dav §10.5, `CALDAV_ORGANIZER_VALIDATION`).
+    pub organizer_validation: bool,
+    /// Messages of one write that are delivered to local people together with it; the rest is left to the queue.
+    pub immediate_deliveries: usize,
 }
 
 impl Default for Settings {
@@ -79,6 +87,8 @@ impl Default for Settings {
             guard_attendee_changes: true,
             principal_privacy: true,
             reply_propagation: 200,
+            organizer_validation: false,
+            immediate_deliveries: 200,
         }
     }
 }

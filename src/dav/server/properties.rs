@@ -115,7 +115,7 @@ const fn of_data(ns: &'static str, local: &'static str, value: Value) -> Row {
     Row { name: Name::new(ns, local), in_allprop: false, needs_data: true, value }
 }
 
-static TABLE: [Row; 43] = [
+static TABLE: [Row; 44] = [
     usual(DAV, "getlastmodified", last_modified),
     usual(DAV, "getcontentlength", content_length),
     usual(DAV, "resourcetype", resource_type),
@@ -159,6 +159,9 @@ static TABLE: [Row; 43] = [
         })
     }),
     row(CALDAV, "schedule-default-calendar-URL", default_calendar),
+    row(CALDAV, "schedule-tag", |_, r, w| {
+        text(meta(r).and_then(|m| m.schedule_tag.as_deref()).map(quoted).as_deref(), w)
+    }),
     row(CALDAV, "calendar-user-type", |_, r, w| text(user(r).map(|_| "INDIVIDUAL"), w)),
     row(CALDAV, "supported-calendar-data", |_, r, w| calendar(r).is_some() && raw(w, CALENDAR_DATA_TYPES)),
     row(CARDDAV, "supported-address-data", |_, r, w| book(r).is_some() && raw(w, ADDRESS_DATA_TYPES)),

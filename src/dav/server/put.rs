@@ -6,7 +6,8 @@ use http::{Response, StatusCode};
 
 use super::access::write_failed;
 use super::call::Call;
-use super::{answer, publish, schedule};
+use super::schedule::Scheduled;
+use super::{answer, publish, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{Preconditions, ResourceState, etag_of, quoted};
@@ -75,11 +76,13 @@ impl Call {
         let conditions = Conditions::read(&self)?;
         let draft = Draft::read(&self, &collection, uploaded, mended)?;
         let import = self.has_parameter("import");
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let store = &self.inner().store;
             let current = store.object(collection.id, self.name()).await?;
             conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str()))?;
-            match self.try_put_event(&collection, &draft, current, import).await? {
+            schedule_tag::check(&self, current.as_ref().map(|o| &o.meta))?;
+            let immediate = self.immediate_deliveries(attempt);
+            match self.try_put_event(&collection, &draft, current, import, immediate).await? {
                 Some(response) => return Ok(response),
                 // Somebody else wrote the object since it was read: everything is decided anew.
                 None => continue,
@@ -95,6 +98,7 @@ impl Call {
         draft: &Draft,
         current: Option<Object>,
         import: bool,
+        immediate: usize,
     ) -> Result<Option<Response<Body>>, DavError> {
         let old = current.as_ref().and_then(|o| Component::parse(&o.data).ok());
         let mut batch = Batch::default();
@@ -104,16 +108,25 @@ impl Call {
             existing = None;
         }
         let mut calendar = draft.object.root().clone();
-        let mut messages = Vec::new();
+        let mut scheduled = Scheduled::default();
+        let owner = self.owner_of(collection).await?;
         schedule::name_alarms(self, &mut calendar);
+        if !import {
+            self.name_by_mail(&mut calendar, owner.domain).await?;
+            let known = existing.and_then(|(_, old)| old);
+            schedule::validate_organizer(self, known, &calendar, &owner).await?;
+            if known.is_none() {
+                schedule::require_unique(self, (collection, self.name()), None, &calendar, &owner).await?;
+            }
+        }
         if schedule::wanted(self) {
-            let owner = self.owner_of(collection).await?;
             if let Some((_, Some(old))) = existing {
                 schedule::follow_participation(self, old, &mut calendar);
-                schedule::guard_attendee_changes(self, old, &calendar, &owner)?;
+                schedule::guard_changes(self, old, &calendar, &owner)?;
+                schedule::keep_answers(self, old, &mut calendar, &owner);
             }
             let before = existing.and_then(|(object, old)| Some((object.data.as_str(), old?)));
-            messages = schedule::of_write(self, collection, &owner, before, &mut calendar)?;
+            scheduled = schedule::of_write(self, collection, &owner, before, &mut calendar, immediate).await?;
         }
         let data = if calendar == *draft.object.root() && !draft.repaired {
             draft.uploaded.clone()
@@ -121,9 +134,12 @@ impl Call {
             calendar.to_text()
         };
         let unchanged = !draft.repaired && data == draft.uploaded;
-        let object = object_of(self.name(), data, &calendar, draft.object.component_type(), self.inner().env.now());
+        let now = self.inner().env.now();
+        let mut object = object_of(self.name(), data, &calendar, draft.object.component_type(), now);
+        object.meta.schedule_tag = schedule_tag::of_write(&object.meta, &calendar, &owner);
+        let tag = object.meta.schedule_tag.clone();
         batch.publish.extend(self.told(collection, &object, &calendar, existing, import));
-        batch.publish.append(&mut messages);
+        batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let expect = match (&current, import) {
             (_, true) => Expect::Any,
@@ -132,15 +148,25 @@ impl Call {
         };
         let put = batch.ops.len();
         batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
+        batch.ops.append(&mut scheduled.ops);
         match self.inner().store.write(batch).await {
             Ok(_) => {
                 let status = if existing.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
-                Ok(Some(stored(status, unchanged.then_some(etag.as_str()), &draft.warnings)))
+                let mut response = stored(status, unchanged.then_some(etag.as_str()), &draft.warnings);
+                schedule_tag::tell(&mut response, tag.as_deref());
+                Ok(Some(response))
             }
-            Err(WriteError::Precondition(_)) => Ok(None),
             Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
+            // The object, or somebody's copy of it, is another by now.
+            Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => Ok(None),
             Err(error) => Err(write_failed(error)),
         }
+    }
+
+    /// How many messages are delivered together with the write. The last attempt leaves them to the queue: copies that
+    /// keep being written by their owners must not keep this object from being written.
+    pub(super) fn immediate_deliveries(&self, attempt: usize) -> usize {
+        if attempt < ATTEMPTS { self.inner().settings.immediate_deliveries } else { 0 }
     }
 
     /// An import takes the place of whatever has its UID in the home (dav §10).
@@ -219,6 +245,7 @@ impl Call {
                 uid: uid.clone(),
                 first_occurrence: None,
                 last_occurrence: None,
+                schedule_tag: None,
             };
             let etag = meta.etag.clone();
             let object = Object { meta, data: data.clone() };
@@ -295,6 +322,7 @@ pub(super) fn object_of(
         uid: Uid(uid.unwrap_or_default().trim().to_owned()),
         first_occurrence: span.first.map(|t| t.timestamp()),
         last_occurrence: span.last.map(|t| t.timestamp()),
+        schedule_tag: None,
     };
     Object { meta, data }
 }

@@ -8,11 +8,13 @@ mod objects;
 mod preconditions;
 mod queries;
 mod scheduling;
+mod scheduling_here;
+mod scheduling_rules;
+mod scheduling_tags;
 mod sync;
 mod tenants;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use convoke::clock::{CountingEntropy, Env, ManualClock};
@@ -106,17 +108,21 @@ impl World {
     /// What was published since the last call, in order.
     pub async fn published(&self) -> Vec<Message> {
         let mut messages = Vec::new();
-        loop {
-            let wait = Duration::from_millis(50);
-            let Ok(received) = tokio::time::timeout(wait, self.sqlite.receive(&self.witness, 100)).await else {
-                messages.sort_by_key(|(id, _)| *id);
-                return messages.into_iter().map(|(_, message)| message).collect();
-            };
-            for delivery in received.unwrap() {
+        // What a write published is in the queue when the write is answered: it is empty when everything was received.
+        while self.waiting().await > 0 {
+            for delivery in self.sqlite.receive(&self.witness, 100).await.unwrap() {
                 self.sqlite.settle(&self.witness, delivery.id, Settlement::Done).await.unwrap();
                 messages.push((delivery.id, delivery.message));
             }
         }
+        messages.sort_by_key(|(id, _)| *id);
+        messages.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// How many messages were not received yet.
+    async fn waiting(&self) -> u64 {
+        let depths = self.sqlite.depths().await.unwrap();
+        depths.iter().filter(|d| d.consumer == self.witness.name).map(|d| d.waiting).sum()
     }
 
     /// The names of what was published since the last call, in order.
