@@ -32,8 +32,8 @@ fn addressees(alarm: &Component) -> impl Iterator<Item = Address> {
 
 /// The e-mail alarms of one component, by whom they go to. An alarm for many people is read once, not once for each.
 pub(super) struct EmailAlarms<'a> {
-    /// Each alarm without its addressees.
-    alarms: Vec<Component>,
+    /// Each alarm without its addressees, and where among its lines they stand.
+    alarms: Vec<(Component, usize)>,
     /// The line that addresses somebody, with the place of its alarm.
     lines: HashMap<Address, Vec<(usize, &'a Property)>>,
 }
@@ -42,12 +42,14 @@ impl<'a> EmailAlarms<'a> {
     pub fn of(event: &'a Component) -> Self {
         let mut found = Self { alarms: Vec::new(), lines: HashMap::new() };
         for alarm in event.components().filter(|c| is_email(c)) {
+            let is_addressee = |i: &&Item| matches!(i, Item::Property(p) if p.is("ATTENDEE"));
+            let at = alarm.items.iter().take_while(|i| !is_addressee(i)).count();
             let mut bare = Component::new(alarm.name());
-            bare.items = alarm.items.iter().filter(|i| !matches!(i, Item::Property(p) if p.is("ATTENDEE"))).cloned().collect();
+            bare.items = alarm.items.iter().filter(|i| !is_addressee(i)).cloned().collect();
             for line in alarm.all("ATTENDEE") {
                 found.lines.entry(Address::read(line.value())).or_default().push((found.alarms.len(), line));
             }
-            found.alarms.push(bare);
+            found.alarms.push((bare, at));
         }
         found
     }
@@ -56,8 +58,9 @@ impl<'a> EmailAlarms<'a> {
     pub fn to(&self, recipient: &Address) -> impl Iterator<Item = Component> + use<'_, 'a> {
         let lines = self.lines.get(recipient).map_or(&[][..], |lines| &lines[..]);
         lines.chunk_by(|(a, _), (b, _)| a == b).map(|lines| {
-            let mut alarm = self.alarms[lines[0].0].clone();
-            lines.iter().for_each(|(_, line)| alarm.push((*line).clone()));
+            let (mut alarm, at) = self.alarms[lines[0].0].clone();
+            let own = lines.iter().map(|(_, line)| Item::Property((*line).clone()));
+            alarm.items.splice(at..at, own);
             alarm
         })
     }

@@ -52,6 +52,8 @@ pub(super) struct Object<'a> {
     pub organizer: Option<&'a Property>,
     /// SEQUENCE of the first VEVENT that has one.
     pub sequence: Option<i64>,
+    /// The server raised SEQUENCE: a change of it alone is nothing to tell.
+    pub is_raised: bool,
     pub instances: Vec<Instance<'a>>,
     /// In the order in which they are first named, without those whom a client or nobody schedules (`SCHEDULE-AGENT`).
     pub invitees: Vec<Invitee<'a>>,
@@ -70,6 +72,7 @@ impl<'a> Object<'a> {
             uid: "",
             organizer: None,
             sequence: None,
+            is_raised: false,
             instances: Vec::new(),
             invitees: Vec::new(),
             by_address: HashMap::new(),

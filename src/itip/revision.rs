@@ -13,7 +13,15 @@ use crate::ical::{Component, Property};
 /// takes place at another time under the same number gets the next one, too.
 pub(super) fn raised(before: &Object, after: &Object) -> Option<Component> {
     let invites = |o: &Object| o.organizer.is_some() && !o.invitees.is_empty();
-    let due: Vec<Option<i64>> = (0..after.instances.len()).map(|at| due(before, after, at, invites(after))).collect();
+    let mut due: Vec<Option<i64>> = (0..after.instances.len()).map(|at| due(before, after, at, invites(after))).collect();
+    // What is raised is raised as a whole: messages about the series and about its occurrences must compare by one count,
+    // whichever of them arrives late.
+    if let Some(highest) = due.iter().flatten().copied().max() {
+        for (instance, due) in after.instances.iter().zip(&mut due) {
+            let own = due.or(sequence_of(instance.component)).unwrap_or(0);
+            *due = if own < highest { Some(highest) } else { *due };
+        }
+    }
     if due.iter().all(Option::is_none) {
         return None;
     }

@@ -84,7 +84,8 @@ pub(super) fn compare(before: (&Object, &[usize]), after: (&Object, &[usize]), c
     let noteworthy = significant
         || pairs().any(|(a, b)| lines(a, |p| is_any(p, &NOTEWORTHY)) != lines(b, |p| is_any(p, &NOTEWORTHY)));
 
-    let material = |p: &Property| !is_any(p, &IMMATERIAL) && !p.is("EXDATE");
+    let counts = |p: &Property| !(after.0.is_raised && p.is("SEQUENCE"));
+    let material = |p: &Property| !is_any(p, &IMMATERIAL) && !p.is("EXDATE") && counts(p);
     let same_dates = |a: &Component, b: &Component, more: &BTreeSet<Moment>| {
         let mut was = excluded(a, zones.0);
         was.extend(more);

@@ -28,6 +28,7 @@ pub(super) struct Deliveries<'c> {
     /// The copies that were looked at, in that order.
     copies: Vec<Copy>,
     places: HashMap<(HomeId, Uid), usize>,
+    changes: usize,
     inbox_items: Vec<Op>,
     /// Messages that follow and are delivered by the queue.
     queued: Vec<Message>,
@@ -41,7 +42,8 @@ struct Copy {
     stored: Option<Object>,
     name: String,
     calendar: Component,
-    is_changed: bool,
+    /// Which of all changes was the last to this copy; 0 for none.
+    changed: usize,
     /// All changes so far leave the Schedule-Tag as it is.
     is_inconsequential: bool,
     /// Who is told of the change, and by whom it is.
@@ -56,6 +58,7 @@ impl<'c> Deliveries<'c> {
             now: call.inner().env.now(),
             copies: Vec::new(),
             places: HashMap::new(),
+            changes: 0,
             inbox_items: Vec::new(),
             queued: Vec::new(),
         }
@@ -180,7 +183,7 @@ impl<'c> Deliveries<'c> {
             name: found.object.meta.name.clone(),
             stored: Some(found.object),
             calendar: found.calendar,
-            is_changed: false,
+            changed: 0,
             is_inconsequential: true,
             topics: Vec::new(),
             by: String::new(),
@@ -189,9 +192,10 @@ impl<'c> Deliveries<'c> {
     }
 
     fn change(&mut self, at: usize, calendar: Component, inconsequential: bool, topics: &[Topic], by: String) {
+        self.changes += 1;
         let copy = &mut self.copies[at];
         copy.calendar = calendar;
-        copy.is_changed = true;
+        copy.changed = self.changes;
         copy.is_inconsequential &= inconsequential;
         copy.topics.extend(topics);
         copy.by = by;
@@ -208,6 +212,7 @@ impl<'c> Deliveries<'c> {
         topics: &[Topic],
         by: String,
     ) {
+        self.changes += 1;
         self.places.insert((HomeId::from(owner.id), uid), self.copies.len());
         self.copies.push(Copy {
             owner: owner.clone(),
@@ -215,7 +220,7 @@ impl<'c> Deliveries<'c> {
             stored: None,
             name: name.to_owned(),
             calendar,
-            is_changed: true,
+            changed: self.changes,
             is_inconsequential: false,
             topics: topics.to_vec(),
             by,
@@ -232,7 +237,11 @@ impl<'c> Deliveries<'c> {
     /// What is to be written, and who is told of it: the messages about the copies, then those for the queue.
     pub(super) fn finish(self) -> (Vec<Op>, Vec<Message>) {
         let (mut ops, mut told) = (Vec::new(), Vec::new());
-        for copy in self.copies.into_iter().filter(|copy| copy.is_changed) {
+        let mut copies = self.copies;
+        copies.retain(|copy| copy.changed > 0);
+        // An answer is told after what it brought about (observed §1.6).
+        copies.sort_by_key(|copy| copy.changed);
+        for copy in copies {
             let text = if copy.stored.is_some() { copy.calendar.to_text() } else { copy.calendar.to_wire() };
             let component = itip::component_of(&copy.calendar);
             let mut object = object_of(&copy.name, text, &copy.calendar, &component, self.now);

@@ -167,6 +167,14 @@ impl<'a> Answer<'a> {
         line
     }
 
+    /// As [`Answer::record_in`], with what became of the message (RFC 6638 §3.2.9); nobody waits for an answer any more.
+    fn record_and_note(&self, event: &mut Component) {
+        if let Some(line) = self.record_in(event) {
+            line.set_param("SCHEDULE-STATUS", &self.status);
+            line.remove_param("RSVP");
+        }
+    }
+
     /// The line of somebody who was not invited, known as a party crasher (RFC 5546 §3.2.3).
     fn new_line(&self) -> Property {
         let mut line = Property::new("ATTENDEE", self.line.value()).param("PARTSTAT", &self.partstat);
@@ -200,10 +208,7 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
         if find_line(held, &answer.attendee).is_some_and(|line| answer.is_in(line)) {
             return Ok(None);
         }
-        if let Some(line) = answer.record_in(held) {
-            line.set_param("SCHEDULE-STATUS", &answer.status);
-            line.remove_param("RSVP");
-        }
+        answer.record_and_note(held);
         answer.record_rest(held);
         return Ok(None);
     }
@@ -239,7 +244,7 @@ fn record_later(object: &mut Component, zones: &Zones, answer: &Answer) -> Resul
         let Some(at) = at.filter(|at| *at >= moment) else { continue };
         written.push(at);
         if at > moment && !answer.is_stale(event, zones) {
-            answer.record_in(event);
+            answer.record_and_note(event);
         }
     }
     let Some(master) = events(object).find(|e| e.get("RECURRENCE-ID").is_none()).cloned() else { return Ok(()) };
@@ -268,7 +273,7 @@ fn record_later(object: &mut Component, zones: &Zones, answer: &Answer) -> Resul
                 if let Some(id) = new.get_mut("RECURRENCE-ID") {
                     id.set_param("RANGE", "THISANDFUTURE");
                 }
-                answer.record_in(&mut new);
+                answer.record_and_note(&mut new);
                 object.push_component(new);
                 return Ok(());
             }

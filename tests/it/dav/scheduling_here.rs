@@ -87,9 +87,9 @@ async fn an_answer_is_with_everybody_when_the_write_is_answered() {
         [
             "calendar:event:alarm:updated",
             "calendar:event:updated",
-            "calendar:event:reply",
             "calendar:event:request",
             "calendar:event:updated",
+            "calendar:event:reply",
             "calendar:itip:localDelivery"
         ]
     );
