@@ -67,7 +67,7 @@ pub fn diff(
     };
     let new = raised.as_ref().or(new);
     let mut after = match &raised {
-        Some(raised) => Object::read(raised)?.map(|object| Object { is_raised: true, ..object }),
+        Some(raised) => Object::read(raised)?.map(Object::raised),
         None => after,
     };
     if let (Some(before), Some(after)) = (&before, &mut after) {

@@ -106,6 +106,12 @@ impl<'a> Object<'a> {
         Ok(Some(object))
     }
 
+    /// The same object, whose SEQUENCE the server has raised.
+    pub fn raised(mut self) -> Self {
+        self.is_raised = true;
+        self
+    }
+
     fn add(&mut self, event: &'a Component) -> Result<(), ItipError> {
         if let Some(organizer) = event.get("ORGANIZER") {
             match self.organizer {
