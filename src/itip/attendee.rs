@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::is_schedulable;
 use super::address::Address;
 use super::edit::{self, common_name};
+use super::is_schedulable;
 use super::message::{ItipMessage, Method};
 use super::moment::{InstanceId, Moment};
 use super::object::{Invitee, Object, Seat, has_param, is_scheduled_by_server, partstat_of};

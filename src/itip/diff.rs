@@ -100,6 +100,10 @@ pub fn diff(
 /// What the person with these addresses is in an object: its organizer, an attendee whom the server schedules, or neither
 /// (RFC 6638 §3.1).
 pub fn role(calendar: &Component, person: &[Email]) -> Role {
+    // Most objects have no organizer, and need not be read.
+    if !calendar.components().any(|c| c.get("ORGANIZER").is_some()) {
+        return Role::None;
+    }
     let Ok(Some(object)) = Object::read(calendar) else { return Role::None };
     let Some(organizer) = object.organizer else { return Role::None };
     let is_scheduled = is_scheduled_by_server(organizer);

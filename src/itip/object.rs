@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::is_schedulable;
 use super::address::Address;
 use super::alarms::EmailAlarms;
 use super::error::ItipError;
+use super::is_schedulable;
 use super::moment::{InstanceId, occurrence, read};
 use crate::ical::{Component, Property, Zones};
 

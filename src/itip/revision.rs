@@ -1,8 +1,8 @@
 //! SEQUENCE of what an organizer writes: it only ever grows (RFC 5546 §2.1.4).
 
 use super::is_schedulable;
-use super::object::{Object, sequence_of};
 use super::moment::occurrence;
+use super::object::{Object, sequence_of};
 use super::view::{is_rescheduled, is_significant};
 use crate::ical::{Component, Property};
 
@@ -13,7 +13,8 @@ use crate::ical::{Component, Property};
 /// takes place at another time under the same number gets the next one, too.
 pub(super) fn raised(before: &Object, after: &Object) -> Option<Component> {
     let invites = |o: &Object| o.organizer.is_some() && !o.invitees.is_empty();
-    let mut due: Vec<Option<i64>> = (0..after.instances.len()).map(|at| due(before, after, at, invites(after))).collect();
+    let mut due: Vec<Option<i64>> =
+        (0..after.instances.len()).map(|at| due(before, after, at, invites(after))).collect();
     // What is raised is raised as a whole: messages about the series and about its occurrences must compare by one count,
     // whichever of them arrives late.
     if let Some(highest) = due.iter().flatten().copied().max() {

@@ -1,7 +1,7 @@
 //! What the server writes into the object it stores (RFC 6638 §7).
 
-use super::is_schedulable;
 use super::address::Address;
+use super::is_schedulable;
 use crate::ical::Component;
 
 /// The object without `SCHEDULE-FORCE-SEND`, which is used up by the write that carried it (RFC 6638 §7.2).

@@ -104,8 +104,8 @@ impl<'c> Deliveries<'c> {
                         let source = self.copies[at].collection.uri.clone();
                         self.pass_on(recipient, &source, &before, &mut result, &replier).await?;
                     }
-                    let inconsequential =
-                        message.method == Method::Reply || itip::is_inconsequential(&before, &result, &recipient.emails);
+                    let inconsequential = message.method == Method::Reply
+                        || itip::is_inconsequential(&before, &result, &recipient.emails);
                     self.change(at, result, inconsequential, &topics, by);
                 }
                 None => {
@@ -246,13 +246,8 @@ impl<'c> Deliveries<'c> {
             let component = itip::component_of(&copy.calendar);
             let mut object = object_of(&copy.name, text, &copy.calendar, &component, self.now);
             let stored = copy.stored.as_ref().map(|object| &object.meta);
-            object.meta.schedule_tag = schedule_tag::of_delivery(
-                &object.meta,
-                stored,
-                copy.is_inconsequential,
-                &copy.calendar,
-                &copy.owner,
-            );
+            object.meta.schedule_tag =
+                schedule_tag::of_delivery(&object.meta, stored, copy.is_inconsequential, &copy.calendar, &copy.owner);
             let subject = publish::Subject::stored(&copy.collection, &object, &copy.calendar, &copy.by);
             told.extend(subject.delivered(&copy.topics));
             let expect = stored.map_or(Expect::Absent, |meta| Expect::Etag(meta.etag.clone()));
@@ -266,12 +261,7 @@ impl<'c> Deliveries<'c> {
 
 impl Call {
     /// The message as it lies in the recipient's inbox (RFC 6638 §2.2).
-    pub(super) async fn inbox_item(
-        &self,
-        recipient: &User,
-        name: &str,
-        message: &ItipMessage,
-    ) -> Result<Op, DavError> {
+    pub(super) async fn inbox_item(&self, recipient: &User, name: &str, message: &ItipMessage) -> Result<Op, DavError> {
         let inbox = self.server.collection(Space::Calendars, recipient.id.into(), INBOX).await?;
         let mut calendar = (*message.calendar).clone();
         calendar.set(Property::new("METHOD", message.method.as_str()));

@@ -81,12 +81,7 @@ pub(super) fn keep_answers(call: &Call, old: &Component, calendar: &mut Componen
 }
 
 /// Step: attendees change only what is theirs (mail-itip-alarms §5.6), organizers do not give the event away.
-pub(super) fn guard_changes(
-    call: &Call,
-    old: &Component,
-    calendar: &Component,
-    owner: &User,
-) -> Result<(), DavError> {
+pub(super) fn guard_changes(call: &Call, old: &Component, calendar: &Component, owner: &User) -> Result<(), DavError> {
     if itip::hands_over(old, calendar, &owner.emails) {
         return Err(DavError::forbidden("The ORGANIZER of a scheduling object cannot be replaced by somebody else.")
             .because(Condition::Empty("cal:allowed-organizer-scheduling-object-change")));

@@ -100,9 +100,7 @@ impl Tenants {
     pub(super) async fn resolve(&self, actor: &Actor) -> Result<Tenant, DavError> {
         match actor {
             Actor::Technical(domain) => Ok(Tenant::Technical(*domain)),
-            Actor::User(email) => {
-                self.person(email).await?.map(Tenant::User).ok_or_else(DavError::not_authenticated)
-            }
+            Actor::User(email) => self.person(email).await?.map(Tenant::User).ok_or_else(DavError::not_authenticated),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! CANCEL reaches an attendee (RFC 5546 §3.2.5).
 
-use super::super::is_schedulable;
 use super::super::error::ItipError;
+use super::super::is_schedulable;
 use super::super::moment::{InstanceId, Moment, exclude, read};
 use super::super::object::is_cancelled;
 use super::super::range::{Left, end_before, is_this_and_future};
@@ -94,7 +94,9 @@ fn cancel_occurrences(copy: &Component, delivery: &Delivery) -> Result<Applied, 
             continue;
         }
         let at = master_at.or(override_at);
-        let Some(held) = at.and_then(|at| result.components_mut().filter(|c| is_schedulable(c)).nth(at)) else { continue };
+        let Some(held) = at.and_then(|at| result.components_mut().filter(|c| is_schedulable(c)).nth(at)) else {
+            continue;
+        };
         done = true;
         if master_at.is_some() {
             exclude(held, &zones, &[recurrence_id]);
@@ -108,13 +110,7 @@ fn cancel_occurrences(copy: &Component, delivery: &Delivery) -> Result<Applied, 
 }
 
 /// Cancels an occurrence and all that follow: the series ends before it. True when there was something to cancel.
-fn cancel_from(
-    result: &mut Component,
-    from: &When,
-    message: Stamp,
-    zones: &Zones,
-    delivery: &Delivery,
-) -> bool {
+fn cancel_from(result: &mut Component, from: &When, message: Stamp, zones: &Zones, delivery: &Delivery) -> bool {
     let is_later = |c: &Component| {
         InstanceId::of(c, zones).ok().and_then(InstanceId::moment).is_some_and(|at| at >= Moment::from(from))
     };
@@ -134,9 +130,9 @@ fn cancel_from(
     match left {
         Some(Left::Unknown) => false,
         Some(Left::Something) => {
-            result.items.retain(|item| {
-                !matches!(item, Item::Component(c) if is_schedulable(c) && is_later(c) && !is_newer(c))
-            });
+            result
+                .items
+                .retain(|item| !matches!(item, Item::Component(c) if is_schedulable(c) && is_later(c) && !is_newer(c)));
             true
         }
         Some(Left::Nothing) => {

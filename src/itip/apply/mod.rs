@@ -8,9 +8,9 @@ mod request;
 
 use chrono::{DateTime, Utc};
 
-use super::is_schedulable;
 use super::address::Address;
 use super::error::ItipError;
+use super::is_schedulable;
 use super::message::{ItipMessage, Method};
 use crate::ical::{Component, Zones};
 use crate::ids::Email;

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use super::super::is_schedulable;
 use super::super::address::Address;
 use super::super::attendee::PROGRESS;
 use super::super::edit::REPLY_DTSTAMP;
 use super::super::error::ItipError;
+use super::super::is_schedulable;
 use super::super::moment::{InstanceId, Moment, occurrence, read};
 use super::super::object::{partstat_of, sequence_of};
 use super::super::range::is_this_and_future;
@@ -137,7 +137,9 @@ impl<'a> Answer<'a> {
     fn record_rest(&self, held: &mut Component) {
         if self.partstat == "DELEGATED" {
             let named = self.line.params().iter().filter(|p| p.is("DELEGATED-TO")).flat_map(|p| &p.values);
-            for delegate in named.map(|value| Address::read(value)).filter(|d| d.is_deliverable() && *d != self.attendee) {
+            for delegate in
+                named.map(|value| Address::read(value)).filter(|d| d.is_deliverable() && *d != self.attendee)
+            {
                 if find_line(held, &delegate).is_none() {
                     held.push(self.delegate_line(&delegate));
                 }
@@ -252,9 +254,8 @@ fn record_later(object: &mut Component, zones: &Zones, answer: &Answer) -> Resul
     let series = Series::of(&[&master], zones, Tz::UTC);
     let mut next = Some(from);
     while let Some(at) = next {
-        let held = events_mut(object).find(|e| {
-            InstanceId::of(e, zones).ok().and_then(InstanceId::moment) == Some(Moment::from(&at))
-        });
+        let held = events_mut(object)
+            .find(|e| InstanceId::of(e, zones).ok().and_then(InstanceId::moment) == Some(Moment::from(&at)));
         let made = occurrence(&master, zones, &at);
         let stands = |held: &Component| made.as_ref().is_some_and(|m| !is_rescheduled((m, zones), (held, zones)));
         match held {

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::super::is_schedulable;
 use super::super::address::Address;
 use super::super::alarms;
-use super::super::error::ItipError;
 use super::super::attendee::PROGRESS;
+use super::super::edit;
+use super::super::error::ItipError;
+use super::super::is_schedulable;
 use super::super::moment::{InstanceId, Moment, exclude, include};
 use super::super::object::{is_cancelled, partstat_of};
 use super::super::range::is_this_and_future;
 use super::super::view::is_rescheduled;
-use super::super::edit;
 use super::fresh::Stamp;
 use super::{Applied, Delivery, Outcome, Reason, events};
 use crate::ical::edit::exdates;

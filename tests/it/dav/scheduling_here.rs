@@ -191,7 +191,11 @@ async fn principals_are_calendar_users() {
     let text = calendar(
         "VEVENT",
         "eve",
-        &["DTSTART:20300106T090000Z", "ORGANIZER:mailto:alice@example.org", "ATTENDEE:/principals/users/65aa0000000000000000000f/"],
+        &[
+            "DTSTART:20300106T090000Z",
+            "ORGANIZER:mailto:alice@example.org",
+            "ATTENDEE:/principals/users/65aa0000000000000000000f/",
+        ],
     );
     world.alice().put(&format!("{CALENDAR}eve.ics"), &text).await.expect(201);
     let own = world.alice().get(&format!("{CALENDAR}eve.ics")).await.expect(200).body;
@@ -201,10 +205,8 @@ async fn principals_are_calendar_users() {
 #[tokio::test]
 async fn an_attendee_delegates() {
     let world = World::new().await;
-    let text = meeting(0, "20300106T090000Z", "NEEDS-ACTION").replace(
-        "ATTENDEE;CN=Carol;RSVP=TRUE;PARTSTAT=NEEDS-ACTION:mailto:carol@example.org\r\n",
-        "",
-    );
+    let text = meeting(0, "20300106T090000Z", "NEEDS-ACTION")
+        .replace("ATTENDEE;CN=Carol;RSVP=TRUE;PARTSTAT=NEEDS-ACTION:mailto:carol@example.org\r\n", "");
     world.alice().put(&format!("{CALENDAR}meet.ics"), &text).await.expect(201);
     let (path, copy) = only_event(&world.bob(), BOBS).await;
     let delegated = copy.replace(
@@ -235,10 +237,9 @@ async fn a_task_is_assigned_and_done() {
     ];
     world.alice().put(&format!("{CALENDAR}task.ics"), &calendar("VTODO", "task", &lines)).await.expect(201);
     let (path, copy) = only_event(&world.bob(), BOBS).await;
-    let done = copy.replace("PARTSTAT=NEEDS-ACTION", "PARTSTAT=COMPLETED").replace(
-        "END:VTODO",
-        "PERCENT-COMPLETE:100\r\nSTATUS:COMPLETED\r\nCOMPLETED:20300105T090000Z\r\nEND:VTODO",
-    );
+    let done = copy
+        .replace("PARTSTAT=NEEDS-ACTION", "PARTSTAT=COMPLETED")
+        .replace("END:VTODO", "PERCENT-COMPLETE:100\r\nSTATUS:COMPLETED\r\nCOMPLETED:20300105T090000Z\r\nEND:VTODO");
     world.bob().put(&path, &done).await.expect(204);
     let (_, own) = only_event(&world.alice(), CALENDAR).await;
     assert!(own.contains("PERCENT-COMPLETE:100") && own.contains("COMPLETED:20300105T090000Z"), "{own}");

@@ -73,7 +73,10 @@ async fn a_late_organizer_does_not_undo_an_answer() {
     let refused = world.alice().send("PUT", MEET, &old, &text).await.expect(412);
     assert!(refused.body.contains("If-Schedule-Tag-Match"), "{}", refused.body);
     world.alice().send("DELETE", MEET, &old, "").await.expect(412);
-    let to = [("if-schedule-tag-match", tag.as_str()), ("destination", "/calendars/65aa00000000000000000001/65aa00000000000000000001/m.ics")];
+    let to = [
+        ("if-schedule-tag-match", tag.as_str()),
+        ("destination", "/calendars/65aa00000000000000000001/65aa00000000000000000001/m.ics"),
+    ];
     world.alice().send("MOVE", MEET, &to, "").await.expect(412);
     let new = put.header("schedule-tag").unwrap().to_owned();
     world.alice().send("DELETE", MEET, &[("if-schedule-tag-match", &new)], "").await.expect(204);
