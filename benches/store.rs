@@ -85,6 +85,7 @@ fn event(n: i64, version: i64) -> Object {
             uid: Uid(format!("{n:08}")),
             first_occurrence: Some(start),
             last_occurrence: (!series).then_some(start + HOUR),
+            schedule_tag: None,
         },
         data,
     }

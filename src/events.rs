@@ -320,6 +320,10 @@ pub struct LocalDelivery {
     /// Principal who wrote.
     #[serde(default)]
     pub connected_user: Option<String>,
+    /// The message is in the recipient's calendar already: it was put there by the write that caused it. Ours, not known
+    /// to esn-sabre.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delivered: bool,
 }
 
 /// Payload of [`Topic::NotificationEmail`] (mail-itip-alarms §0.3).

@@ -375,6 +375,8 @@ fn server_settings(base: String, config: &Config) -> Settings {
         principal_privacy: config.dav.principal_privacy,
         reply_propagation: config.dav.reply_propagation,
         members_book: config.dav.members_book,
+        organizer_validation: config.dav.organizer_validation,
+        immediate_deliveries: config.dav.immediate_deliveries,
     }
 }
 

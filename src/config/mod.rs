@@ -244,11 +244,23 @@ pub struct Dav {
     pub reply_propagation: usize,
     /// Everybody finds the people of their domain in an address book that nobody can write to.
     pub members_book: bool,
+    /// A new organizer must be the owner of the calendar or who writes (`CALDAV_ORGANIZER_VALIDATION`).
+    pub organizer_validation: bool,
+    /// Invitations, answers and cancellations of one write that reach local people together with it; those beyond, and 0
+    /// for all, are delivered by the queue.
+    pub immediate_deliveries: usize,
 }
 
 impl Default for Dav {
     fn default() -> Self {
-        Self { guard_attendee_changes: true, principal_privacy: true, reply_propagation: 200, members_book: true }
+        Self {
+            guard_attendee_changes: true,
+            principal_privacy: true,
+            reply_propagation: 200,
+            organizer_validation: false,
+            immediate_deliveries: 200,
+            members_book: true,
+        }
     }
 }
 

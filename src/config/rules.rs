@@ -12,6 +12,7 @@ use super::{CacheEngine, Config, Impersonation, MailTransport, Mistake, QueueEng
 pub const MAY_BE_ZERO: &[(&str, &str)] = &[
     ("auth.basic_cache_s", "every password is checked"),
     ("auth.oidc.clock_skew_s", "no difference is tolerated"),
+    ("dav.immediate_deliveries", "everything is delivered by the queue"),
     ("dav.reply_propagation", "always"),
     ("engine.startup_patience_s", "nothing is waited for"),
     ("limits.instances", "any number"),

@@ -3,7 +3,7 @@
 //! An e-mail alarm that the organizer wrote reaches each attendee it lists, as an alarm of their own; every other alarm
 //! is a private matter of whoever set it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
@@ -30,25 +30,46 @@ fn addressees(alarm: &Component) -> impl Iterator<Item = Address> {
     alarm.all("ATTENDEE").map(|a| Address::read(a.value()))
 }
 
-/// Those of these e-mail alarms that go to this person, with nobody else on them.
-pub(super) fn addressed_to<'a>(
-    emails: impl Iterator<Item = &'a Component>,
-    recipient: &Address,
-) -> impl Iterator<Item = Component> {
-    emails.filter(|alarm| addressees(alarm).any(|a| a == *recipient)).map(|alarm| {
-        let mut alarm = alarm.clone();
-        let is_other = |p: &Property| p.is("ATTENDEE") && Address::read(p.value()) != *recipient;
-        alarm.items.retain(|i| !matches!(i, Item::Property(p) if is_other(p)));
-        alarm
-    })
+/// The e-mail alarms of one component, by whom they go to. An alarm for many people is read once, not once for each.
+pub(super) struct EmailAlarms<'a> {
+    /// Each alarm without its addressees, and where among its lines they stand.
+    alarms: Vec<(Component, usize)>,
+    /// The line that addresses somebody, with the place of its alarm.
+    lines: HashMap<Address, Vec<(usize, &'a Property)>>,
+}
+
+impl<'a> EmailAlarms<'a> {
+    pub fn of(event: &'a Component) -> Self {
+        let mut found = Self { alarms: Vec::new(), lines: HashMap::new() };
+        for alarm in event.components().filter(|c| is_email(c)) {
+            let is_addressee = |i: &&Item| matches!(i, Item::Property(p) if p.is("ATTENDEE"));
+            let at = alarm.items.iter().take_while(|i| !is_addressee(i)).count();
+            let mut bare = Component::new(alarm.name());
+            bare.items = alarm.items.iter().filter(|i| !is_addressee(i)).cloned().collect();
+            for line in alarm.all("ATTENDEE") {
+                found.lines.entry(Address::read(line.value())).or_default().push((found.alarms.len(), line));
+            }
+            found.alarms.push((bare, at));
+        }
+        found
+    }
+
+    /// Those that go to this person, with nobody else on them.
+    pub fn to(&self, recipient: &Address) -> impl Iterator<Item = Component> + use<'_, 'a> {
+        let lines = self.lines.get(recipient).map_or(&[][..], |lines| &lines[..]);
+        lines.chunk_by(|(a, _), (b, _)| a == b).map(|lines| {
+            let (mut alarm, at) = self.alarms[lines[0].0].clone();
+            let own = lines.iter().map(|(_, line)| Item::Property((*line).clone()));
+            alarm.items.splice(at..at, own);
+            alarm
+        })
+    }
 }
 
 /// Leaves of the e-mail alarms those that go to `recipient`, and none where the message is not personal.
-pub(super) fn for_recipient(event: &mut Component, recipient: Option<&Address>) {
-    let emails = event.components().filter(|c| is_email(c));
-    let personal: Vec<Component> = recipient.map_or_else(Vec::new, |r| addressed_to(emails, r).collect());
+pub(super) fn for_recipient(event: &mut Component, emails: &EmailAlarms<'_>, recipient: Option<&Address>) {
     event.items.retain(|i| !matches!(i, Item::Component(c) if is_email(c)));
-    for alarm in personal {
+    for alarm in recipient.into_iter().flat_map(|r| emails.to(r)) {
         event.push_component(alarm);
     }
 }

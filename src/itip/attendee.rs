@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::VEVENT;
 use super::address::Address;
 use super::edit::{self, common_name};
+use super::is_schedulable;
 use super::message::{ItipMessage, Method};
 use super::moment::{InstanceId, Moment};
 use super::object::{Invitee, Object, Seat, has_param, is_scheduled_by_server, partstat_of};
@@ -20,6 +20,9 @@ use crate::ids::{Email, Uid};
 const DECLINED: &str = "DECLINED";
 const NEEDS_ACTION: &str = "NEEDS-ACTION";
 
+/// How far an attendee is with a task (RFC 5546 §3.4.3).
+pub(super) const PROGRESS: [&str; 3] = ["PERCENT-COMPLETE", "COMPLETED", "STATUS"];
+
 /// What an attendee may not change of somebody else's event (RFC 6638 §3.2.2.1, mail-itip-alarms §5.6).
 const ORGANIZERS_OWN: [&str; 5] = ["SUMMARY", "LOCATION", "DTSTART", "DTEND", "ORGANIZER"];
 
@@ -27,10 +30,18 @@ const ORGANIZERS_OWN: [&str; 5] = ["SUMMARY", "LOCATION", "DTSTART", "DTEND", "O
 struct Answer {
     id: InstanceId,
     partstat: String,
-    /// What the organizer knew until now.
+    /// All of it: of a task how far it is, too.
+    said: String,
+    /// What the organizer knew until now, as `said`.
     before: Option<String>,
     /// The occurrence as EXDATE or RECURRENCE-ID wrote it.
     occurrence: Option<When>,
+}
+
+impl Answer {
+    fn plain(id: InstanceId, partstat: String, before: Option<String>, occurrence: Option<When>) -> Self {
+        Self { id, said: partstat.clone(), partstat, before, occurrence }
+    }
 }
 
 /// The REPLY that tells the organizer of every answer that changed; one message, however many occurrences.
@@ -54,7 +65,7 @@ pub(super) fn reply(
     };
     answers.retain(|answer| {
         let cancelled = current.instance(answer.id).is_some_and(|i| i.cancelled);
-        let same = answer.before.as_ref() == Some(&answer.partstat);
+        let same = answer.before.as_ref() == Some(&answer.said);
         !cancelled && (!same || forced || after.is_none())
     });
     if before.is_none() && !forced && answers.iter().all(|a| a.partstat == NEEDS_ACTION) {
@@ -66,11 +77,11 @@ pub(super) fn reply(
         message.push_component(answer_event(current, me, answer, now));
     }
     // An override that repeats the answer to the series tells the organizer nothing (mail-itip-alarms §0.2).
-    let series = before.and_then(|o| partstat_in(o, &me.address, InstanceId::Master));
-    let significant = forced || answers.iter().any(|a| a.before.as_ref().or(series.as_ref()) != Some(&a.partstat));
+    let series = before.and_then(|o| said_in(o, &me.address, InstanceId::Master));
+    let significant = forced || answers.iter().any(|a| a.before.as_ref().or(series.as_ref()) != Some(&a.said));
     (!answers.is_empty()).then(|| ItipMessage {
         uid: Uid(current.uid.to_owned()),
-        component: VEVENT.to_owned(),
+        component: current.component(),
         method: Method::Reply,
         sequence: current.sequence.unwrap_or(0),
         sender: me.address.as_str().to_owned(),
@@ -83,20 +94,32 @@ pub(super) fn reply(
     })
 }
 
-fn partstat_in(object: &Object, who: &Address, id: InstanceId) -> Option<String> {
+fn said_in(object: &Object, who: &Address, id: InstanceId) -> Option<String> {
     let invitee = object.invitee(who)?;
     let seat = invitee.seats.iter().find(|s| object.instances[s.instance].id == id)?;
-    Some(partstat_of(seat.attendee))
+    Some(said_at(object, seat))
+}
+
+/// What an attendee says with their line, and of a task with how far it is (RFC 5546 §3.4.3).
+fn said_at(object: &Object, seat: &Seat) -> String {
+    let mut said = partstat_of(seat.attendee);
+    let component = object.instances[seat.instance].component;
+    for name in PROGRESS.into_iter().filter(|_| component.is("VTODO")) {
+        said.push(';');
+        said.push_str(component.value(name).unwrap_or_default().trim());
+    }
+    said
 }
 
 /// Every answer of the new copy beside what it was, with the occurrences that were taken out of it as declined.
 fn changed_answers(before: Option<&Object>, after: &Object, me: &Invitee) -> Vec<Answer> {
-    let was = |id| before.and_then(|o| partstat_in(o, &me.address, id));
+    let was = |id| before.and_then(|o| said_in(o, &me.address, id));
     let mut answers = Vec::new();
     for seat in &me.seats {
         let id = after.instances[seat.instance].id;
         let occurrence = after.recurrence_id(seat.instance);
-        answers.push(Answer { id, partstat: partstat_of(seat.attendee), before: was(id), occurrence });
+        let (partstat, said) = (partstat_of(seat.attendee), said_at(after, seat));
+        answers.push(Answer { id, partstat, said, before: was(id), occurrence });
     }
     let series = answers.iter().find(|a| a.id == InstanceId::Master).map(|a| a.partstat.clone());
     let taken_out = new_exdates(before, after);
@@ -105,7 +128,7 @@ fn changed_answers(before: Option<&Object>, after: &Object, me: &Invitee) -> Vec
             let id = InstanceId::At(when.into());
             answers.retain(|a| a.id != id);
             let (before, occurrence) = (was(id), Some(when.clone()));
-            answers.push(Answer { id, partstat: DECLINED.to_owned(), before, occurrence });
+            answers.push(Answer::plain(id, DECLINED.to_owned(), before, occurrence));
         }
     }
     // Overrides that are gone without EXDATE follow the series again; without a series they are gone for good.
@@ -115,9 +138,9 @@ fn changed_answers(before: Option<&Object>, after: &Object, me: &Invitee) -> Vec
         if id == InstanceId::Master || after.instance(id).is_some() || is_excluded(id) {
             continue;
         }
-        let Some(old) = partstat_in(before, &me.address, id) else { continue };
+        let Some(old) = said_in(before, &me.address, id) else { continue };
         let partstat = series.clone().unwrap_or_else(|| DECLINED.to_owned());
-        answers.push(Answer { id, partstat, before: Some(old), occurrence: before.recurrence_id(index) });
+        answers.push(Answer::plain(id, partstat, Some(old), before.recurrence_id(index)));
     }
     answers
 }
@@ -131,11 +154,9 @@ fn new_exdates(before: Option<&Object>, after: &Object) -> Vec<When> {
 
 /// The copy is deleted: the series is declined, and so is every occurrence that was answered by itself.
 fn all_declined(copy: &Object, me: &Invitee) -> Vec<Answer> {
-    let answer = |s: &Seat| Answer {
-        id: copy.instances[s.instance].id,
-        partstat: DECLINED.to_owned(),
-        before: Some(partstat_of(s.attendee)),
-        occurrence: copy.recurrence_id(s.instance),
+    let answer = |s: &Seat| {
+        let id = copy.instances[s.instance].id;
+        Answer::plain(id, DECLINED.to_owned(), Some(said_at(copy, s)), copy.recurrence_id(s.instance))
     };
     me.seats.iter().map(answer).collect()
 }
@@ -143,7 +164,7 @@ fn all_declined(copy: &Object, me: &Invitee) -> Vec<Answer> {
 /// One VEVENT of a REPLY (RFC 5546 §3.2.3).
 fn answer_event(copy: &Object, me: &Invitee, answer: &Answer, now: DateTime<Utc>) -> Component {
     let id = answer.id;
-    let mut event = Component::new(VEVENT);
+    let mut event = Component::new(&copy.component());
     event.push(Property::new("UID", copy.uid));
     event.push(edit::dtstamp(now));
     let source = copy.instance(id).map(|i| i.component);
@@ -152,7 +173,7 @@ fn answer_event(copy: &Object, me: &Invitee, answer: &Answer, now: DateTime<Utc>
     event.push(Property::new("SEQUENCE", sequence.to_string()));
     match (source, &answer.occurrence) {
         (Some(source), _) => {
-            edit::copy(source, &mut event, &["DTSTART", "DTEND", "DURATION"]);
+            edit::copy(source, &mut event, &["DTSTART", "DTEND", "DURATION", "DUE"]);
         }
         (None, Some(occurrence)) => event.push(occurrence.to_property("DTSTART")),
         (None, None) => {}
@@ -167,6 +188,12 @@ fn answer_event(copy: &Object, me: &Invitee, answer: &Answer, now: DateTime<Utc>
         event.push(edit::party("ORGANIZER", organizer, Address::read(organizer.value()).as_str()));
     }
     event.push(my_line(copy, me, id, &answer.partstat));
+    for delegate in delegates(copy, me, id) {
+        event.push(delegate);
+    }
+    if let Some(source) = source.filter(|s| s.is("VTODO")) {
+        edit::copy(source, &mut event, &PROGRESS);
+    }
     if let Some(from) = source.or(fallback) {
         edit::copy(from, &mut event, &["X-OPENPAAS-TEAM-CALENDAR-ID"]);
         metadata(copy, from, &mut event);
@@ -189,13 +216,33 @@ fn my_line(copy: &Object, me: &Invitee, id: InstanceId, partstat: &str) -> Prope
     line
 }
 
+/// The lines of those whom the attendee delegated to, for the organizer to invite (RFC 5546 §3.2.2.3).
+fn delegates(copy: &Object, me: &Invitee, id: InstanceId) -> Vec<Property> {
+    let seat = me.seats.iter().find(|s| copy.instances[s.instance].id == id);
+    let Some(seat) = seat.filter(|s| partstat_of(s.attendee) == "DELEGATED") else { return Vec::new() };
+    let named = seat.attendee.params().iter().filter(|p| p.is("DELEGATED-TO")).flat_map(|p| &p.values);
+    let lines = named.filter_map(|value| {
+        let delegate = Address::read(value);
+        let event = copy.instances[seat.instance].component;
+        let written = event.all("ATTENDEE").find(|a| Address::read(a.value()) == delegate);
+        if !delegate.is_deliverable() || delegate == me.address {
+            return None;
+        }
+        let mut line = written.cloned().unwrap_or_else(|| Property::new("ATTENDEE", delegate.as_str()));
+        edit::strip_line(&mut line);
+        line.set_param("DELEGATED-FROM", me.address.as_str());
+        Some(line)
+    });
+    lines.collect()
+}
+
 /// Which properties of somebody else's event this write changes although only the organizer may, each name once.
 ///
 /// Empty when `actor` organizes the event or is not invited to it; new overrides are free. Properties are compared as
 /// written, so that a changed parameter counts (mail-itip-alarms §5.6). A name in the answer means HTTP 403 with
 /// `CALDAV:allowed-attendee-scheduling-object-change`.
 pub fn forbidden_attendee_changes(old: &Component, new: &Component, actor: &[Email]) -> Vec<String> {
-    let events = |c| Component::components(c).filter(|e: &&Component| e.is(VEVENT));
+    let events = |c| Component::components(c).filter(|e: &&Component| is_schedulable(e));
     let organizer = events(old).find_map(|e| e.value("ORGANIZER"));
     let is_guest = organizer.is_some_and(|o| !Address::read(o).is_one_of(actor))
         && events(old).flat_map(|e| e.all("ATTENDEE")).any(|a| Address::read(a.value()).is_one_of(actor));
@@ -230,11 +277,11 @@ fn same_but_status(old: Option<&Property>, new: Option<&Property>) -> bool {
 /// series changed (mail-itip-alarms §5.7).
 pub fn sync_participation(old: &Component, new: &mut Component, actor: &[Email]) {
     let answer = |object: &Component| {
-        let master = object.components().find(|c| c.is(VEVENT) && c.get("RECURRENCE-ID").is_none())?;
+        let master = object.components().find(|c| is_schedulable(c) && c.get("RECURRENCE-ID").is_none())?;
         master.all("ATTENDEE").find(|a| Address::read(a.value()).is_one_of(actor)).map(partstat_of)
     };
     let Some(given) = answer(new).filter(|given| answer(old).is_some_and(|was| was != *given)) else { return };
-    for event in new.components_mut().filter(|c| c.is(VEVENT) && c.get("RECURRENCE-ID").is_some()) {
+    for event in new.components_mut().filter(|c| is_schedulable(c) && c.get("RECURRENCE-ID").is_some()) {
         for line in event.all_mut("ATTENDEE").filter(|a| Address::read(a.value()).is_one_of(actor)) {
             line.set_param("PARTSTAT", &given);
         }

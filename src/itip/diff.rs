@@ -6,8 +6,8 @@ use super::address::Address;
 use super::booking::{self, Gate};
 use super::error::ItipError;
 use super::message::ItipMessage;
-use super::object::Object;
-use super::{attendee, organizer, revision, stored};
+use super::object::{Object, is_scheduled_by_server};
+use super::{attendee, is_schedulable, organizer, revision, stored};
 use crate::ical::Component;
 use crate::ids::Email;
 
@@ -67,7 +67,7 @@ pub fn diff(
     };
     let new = raised.as_ref().or(new);
     let mut after = match &raised {
-        Some(raised) => Object::read(raised)?,
+        Some(raised) => Object::read(raised)?.map(Object::raised),
         None => after,
     };
     if let (Some(before), Some(after)) = (&before, &mut after) {
@@ -95,6 +95,35 @@ pub fn diff(
         (Role::None, Vec::new())
     };
     Ok(Diff { messages, stored: new.map(stored::to_store), role })
+}
+
+/// What the person with these addresses is in an object: its organizer, an attendee whom the server schedules, or neither
+/// (RFC 6638 §3.1).
+pub fn role(calendar: &Component, person: &[Email]) -> Role {
+    // Most objects have no organizer, and need not be read.
+    if !calendar.components().any(|c| c.get("ORGANIZER").is_some()) {
+        return Role::None;
+    }
+    let Ok(Some(object)) = Object::read(calendar) else { return Role::None };
+    let Some(organizer) = object.organizer else { return Role::None };
+    let is_scheduled = is_scheduled_by_server(organizer);
+    if Address::read(organizer.value()).is_one_of(person) {
+        return if is_scheduled { Role::Organizer } else { Role::None };
+    }
+    let is_invited = object.invitees.iter().any(|i| i.address.is_one_of(person));
+    if is_scheduled && is_invited { Role::Attendee } else { Role::None }
+}
+
+/// Whether a write by the organizer names somebody else as the organizer of an event that people are invited to
+/// (RFC 6638 §3.2.4.3). Leaving ORGANIZER out is no such thing: it ends the scheduling.
+pub fn hands_over(old: &Component, new: &Component, person: &[Email]) -> bool {
+    let organizer = |c: &Component| {
+        let mut named = c.components().filter(|c| is_schedulable(c)).filter_map(|e| e.value("ORGANIZER"));
+        named.next().map(Address::read)
+    };
+    role(old, person) == Role::Organizer
+        && organizer(new).is_some_and(|o| !o.is_one_of(person))
+        && old.components().any(|c| c.get("ATTENDEE").is_some())
 }
 
 fn only(recipient: &Address, mut messages: Vec<ItipMessage>) -> Vec<ItipMessage> {

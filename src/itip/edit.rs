@@ -31,11 +31,16 @@ pub(super) fn dtstamp(now: DateTime<Utc>) -> Property {
 /// Takes what concerns only client and server off the ORGANIZER and ATTENDEE lines.
 pub(super) fn strip_scheduling(component: &mut Component) {
     for property in component.properties_mut().filter(|p| p.is("ATTENDEE") || p.is("ORGANIZER")) {
-        for param in SCHEDULING {
-            property.remove_param(param);
-        }
-        property.remove_param(REPLY_DTSTAMP);
+        strip_line(property);
     }
+}
+
+/// Takes what concerns only client and server off one line.
+pub(super) fn strip_line(line: &mut Property) {
+    for param in SCHEDULING {
+        line.remove_param(param);
+    }
+    line.remove_param(REPLY_DTSTAMP);
 }
 
 /// An ORGANIZER or ATTENDEE line with nothing but address and name.

@@ -92,7 +92,7 @@ impl FromStr for Method {
 pub struct ItipMessage {
     /// UID of the event.
     pub uid: Uid,
-    /// Component the message is about; always `VEVENT` in messages of [`super::diff`].
+    /// Component the message is about; `VEVENT` or `VTODO` in messages of [`super::diff`].
     pub component: String,
     /// What the message asks for.
     pub method: Method,
@@ -166,6 +166,14 @@ impl ItipMessage {
     pub fn to_ics(&self) -> String {
         self.calendar.to_wire()
     }
+}
+
+/// Whether a message is about this object and from its organizer, or names none.
+pub fn concerns(calendar: &Component, message: &ItipMessage) -> bool {
+    let organizer = |c: &Component| c.components().find_map(|e| e.value("ORGANIZER")).map(Address::read);
+    let uid = calendar.components().find_map(|c| c.value("UID"));
+    let sender = organizer(&message.calendar).unwrap_or_else(|| Address::read(&message.sender));
+    uid == Some(&message.uid.0) && organizer(calendar).is_some_and(|owner| owner == sender)
 }
 
 impl Serialize for ItipMessage {

@@ -7,7 +7,7 @@
 //!
 //! The rules follow mail-itip-alarms §5 and dav §11; `tests/itip/` holds one folder per rule.
 //!
-//! Only VEVENT is scheduled; objects of other components produce and take no messages (mail-itip-alarms §5.2).
+//! VEVENT and VTODO are scheduled (RFC 5546 §3.2, §3.4); objects of other components produce and take no messages.
 
 mod address;
 mod alarms;
@@ -17,10 +17,13 @@ mod booking;
 mod diff;
 mod edit;
 mod error;
+mod keep;
 mod message;
 mod moment;
 mod object;
 mod organizer;
+mod range;
+mod refresh;
 mod request;
 mod revision;
 mod stored;
@@ -28,15 +31,27 @@ mod view;
 
 pub use address::Address;
 pub use alarms::name_alarms;
-pub use apply::{Applied, Outcome, apply};
+pub use apply::{Applied, Outcome, Reason, apply};
 pub use attendee::{forbidden_attendee_changes, sync_participation};
-pub use diff::{Diff, Role, diff};
+pub use diff::{Diff, Role, diff, hands_over, role};
 pub use error::ItipError;
-pub use message::{ItipMessage, Method};
+pub use keep::{Knowledge, is_inconsequential, keep_answers};
+pub use message::{ItipMessage, Method, concerns};
+pub use refresh::refreshed;
 pub use stored::set_schedule_status;
 
-/// The only component that is scheduled (mail-itip-alarms §5.2).
-const VEVENT: &str = "VEVENT";
+use crate::ical::Component;
+
+/// Whether a component of this kind is scheduled.
+pub fn is_schedulable(component: &Component) -> bool {
+    component.is("VEVENT") || component.is("VTODO")
+}
+
+/// The kind of component that an object or a message is about, in upper case; `VEVENT` where it holds none.
+pub fn component_of(calendar: &Component) -> String {
+    let main = calendar.components().find(|c| !c.is("VTIMEZONE"));
+    main.map_or_else(|| "VEVENT".to_owned(), |c| c.name().to_ascii_uppercase())
+}
 
 /// `PRODID` of the messages we write.
 const PRODID: &str = "-//convoke//convoke//EN";

@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 
-use super::VEVENT;
 use super::address::Address;
-use super::alarms::is_email;
+use super::alarms::EmailAlarms;
 use super::error::ItipError;
-use super::moment::{InstanceId, read};
+use super::is_schedulable;
+use super::moment::{InstanceId, occurrence, read};
 use crate::ical::{Component, Property, Zones};
 
-/// One VEVENT of the object.
+/// One component of the object.
 pub(super) struct Instance<'a> {
     pub id: InstanceId,
     pub component: &'a Component,
     pub cancelled: bool,
-    /// VALARMs that send mail. Looked up for every recipient, so they are not searched among all lines each time.
-    pub email_alarms: Vec<&'a Component>,
+    /// VALARMs that send mail, by whom they go to: they are looked up for every recipient.
+    pub email_alarms: EmailAlarms<'a>,
 }
 
 /// One VEVENT that somebody is invited to.
@@ -43,7 +43,7 @@ impl Invitee<'_> {
     }
 }
 
-/// A calendar object resource with VEVENTs of one UID (RFC 4791 §4.1).
+/// A calendar object resource with VEVENTs, or VTODOs, of one UID (RFC 4791 §4.1).
 pub(super) struct Object<'a> {
     pub calendar: &'a Component,
     pub zones: Zones,
@@ -52,6 +52,8 @@ pub(super) struct Object<'a> {
     pub organizer: Option<&'a Property>,
     /// SEQUENCE of the first VEVENT that has one.
     pub sequence: Option<i64>,
+    /// The server raised SEQUENCE: a change of it alone is nothing to tell.
+    pub is_raised: bool,
     pub instances: Vec<Instance<'a>>,
     /// In the order in which they are first named, without those whom a client or nobody schedules (`SCHEDULE-AGENT`).
     pub invitees: Vec<Invitee<'a>>,
@@ -59,7 +61,7 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads an object; `None` when it holds no VEVENT, so that there is nothing to schedule.
+    /// Reads an object; `None` when it holds no VEVENT and no VTODO, so that there is nothing to schedule.
     pub fn read(calendar: &'a Component) -> Result<Option<Self>, ItipError> {
         if !calendar.is("VCALENDAR") {
             return Err(ItipError::NotACalendar(calendar.name().to_owned()));
@@ -70,12 +72,13 @@ impl<'a> Object<'a> {
             uid: "",
             organizer: None,
             sequence: None,
+            is_raised: false,
             instances: Vec::new(),
             invitees: Vec::new(),
             by_address: HashMap::new(),
         };
         let mut uid = None;
-        for event in calendar.components().filter(|c| c.is(VEVENT)) {
+        for event in calendar.components().filter(|c| is_schedulable(c)) {
             match (uid, event.value("UID")) {
                 (None, found) => uid = found,
                 (Some(first), Some(other)) if first != other => {
@@ -94,12 +97,19 @@ impl<'a> Object<'a> {
             _ => {}
         }
         if object.organizer.is_some() {
-            let start = object.instances.iter().find(|i| i.component.get("DTSTART").is_none());
-            if start.is_some() {
+            // A task may have no time at all (RFC 5545 §3.6.2).
+            let timeless = |i: &Instance<'_>| i.component.is("VEVENT") && i.component.get("DTSTART").is_none();
+            if object.instances.iter().any(timeless) {
                 return Err(ItipError::MissingDtstart(object.uid.to_owned()));
             }
         }
         Ok(Some(object))
+    }
+
+    /// The same object, whose SEQUENCE the server has raised.
+    pub fn raised(mut self) -> Self {
+        self.is_raised = true;
+        self
     }
 
     fn add(&mut self, event: &'a Component) -> Result<(), ItipError> {
@@ -115,7 +125,7 @@ impl<'a> Object<'a> {
         self.sequence = self.sequence.or_else(|| sequence_of(event));
         let index = self.instances.len();
         let id = InstanceId::of(event, &self.zones)?;
-        let email_alarms = event.components().filter(|c| is_email(c)).collect();
+        let email_alarms = EmailAlarms::of(event);
         self.instances.push(Instance { id, component: event, cancelled: is_cancelled(event), email_alarms });
         for attendee in event.all("ATTENDEE").filter(|a| is_scheduled_by_server(a)) {
             let address = Address::read(attendee.value());
@@ -131,6 +141,11 @@ impl<'a> Object<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What it consists of: `VEVENT` or `VTODO`.
+    pub fn component(&self) -> String {
+        self.instances.first().map_or_else(String::new, |i| i.component.name().to_ascii_uppercase())
     }
 
     pub fn invitee(&self, address: &Address) -> Option<&Invitee<'a>> {
@@ -159,6 +174,11 @@ impl<'a> Object<'a> {
         self.instances.iter().any(|i| {
             i.id != InstanceId::Master || i.component.get("RRULE").is_some() || i.component.get("RDATE").is_some()
         })
+    }
+
+    /// Whether the series has an occurrence at this time, or none is said.
+    pub fn has_occurrence(&self, at: Option<crate::ical::When>) -> bool {
+        at.is_none_or(|at| self.master().is_some_and(|m| occurrence(m.component, &self.zones, &at).is_some()))
     }
 
     /// The recurrence id of an occurrence that is written out.

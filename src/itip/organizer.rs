@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::VEVENT;
 use super::address::Address;
-use super::alarms;
 use super::edit::common_name;
 use super::message::{ItipMessage, Method};
 use super::moment::{InstanceId, Moment};
@@ -96,12 +94,13 @@ impl Round<'_> {
     fn cancelled_occurrences(&self, invitee: &Invitee, saw: &[usize]) -> BTreeSet<Moment> {
         let (Some(before), Some(after)) = (self.before, self.after) else { return BTreeSet::new() };
         let saw_series = self.sees_series(Some(before), saw);
-        let knew = |id: InstanceId| match before.instances.iter().position(|i| i.id == id) {
+        let knew = |seat: usize| match before.instances.iter().position(|i| i.id == after.instances[seat].id) {
             Some(at) => saw.contains(&at),
-            None => saw_series,
+            // A series that was moved had no occurrence at the new time: nothing is taken from anybody.
+            None => saw_series && before.has_occurrence(after.recurrence_id(seat)),
         };
-        let seats = invitee.seats.iter().map(|s| &after.instances[s.instance]);
-        seats.filter(|i| i.cancelled && knew(i.id)).filter_map(|i| i.id.moment()).collect()
+        let cancelled = invitee.seats.iter().map(|s| s.instance).filter(|&seat| after.instances[seat].cancelled);
+        cancelled.filter(|&seat| knew(seat)).filter_map(|seat| after.instances[seat].id.moment()).collect()
     }
 
     /// CANCEL with RECURRENCE-ID: for occurrences that were cancelled, and for those that somebody who is not in the
@@ -228,7 +227,7 @@ impl Round<'_> {
         let object = self.after.or(self.before);
         ItipMessage {
             uid: Uid(object.map_or_else(String::new, |o| o.uid.to_owned())),
-            component: VEVENT.to_owned(),
+            component: object.map_or_else(String::new, Object::component),
             method,
             sequence,
             sender: self.sender.as_str().to_owned(),
@@ -244,5 +243,5 @@ impl Round<'_> {
 
 /// The e-mail alarms of these VEVENTs that go to this person.
 fn email_alarms<'a>(object: &'a Object, seats: &'a [usize], recipient: &'a Address) -> impl Iterator<Item = Component> {
-    seats.iter().flat_map(|&s| alarms::addressed_to(object.instances[s].email_alarms.iter().copied(), recipient))
+    seats.iter().flat_map(|&s| object.instances[s].email_alarms.to(recipient))
 }

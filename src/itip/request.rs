@@ -15,7 +15,7 @@ pub(super) fn request(object: &Object, seats: &[usize], personal: Option<&Addres
     let mut message = envelope(object, Method::Request);
     for (&seat, (_, mut event)) in seats.iter().zip(project(object, seats)) {
         event.set(edit::dtstamp(now));
-        alarms::for_recipient(&mut event, personal);
+        alarms::for_recipient(&mut event, &object.instances[seat].email_alarms, personal);
         metadata(object, object.instances[seat].component, &mut event);
         message.push_component(event);
     }
@@ -50,7 +50,7 @@ pub(super) fn cancel(
         if c.occurrence {
             edit::copy(c.event, &mut event, &["RECURRENCE-ID"]);
         }
-        edit::copy(c.event, &mut event, &["SUMMARY", "DTSTART", "DTEND", "DURATION"]);
+        edit::copy(c.event, &mut event, &["SUMMARY", "DTSTART", "DTEND", "DURATION", "DUE"]);
         for (name, line) in [("ORGANIZER", organizer), ("ATTENDEE", attendee)] {
             event.push(edit::party(name, line, Address::read(line.value()).as_str()));
         }

@@ -1,7 +1,7 @@
 //! What the server writes into the object it stores (RFC 6638 §7).
 
-use super::VEVENT;
 use super::address::Address;
+use super::is_schedulable;
 use crate::ical::Component;
 
 /// The object without `SCHEDULE-FORCE-SEND`, which is used up by the write that carried it (RFC 6638 §7.2).
@@ -28,7 +28,7 @@ pub fn set_schedule_status<'s>(object: &mut Component, status: impl Fn(&Address)
 fn scheduling_lines(object: &mut Component) -> impl Iterator<Item = &mut crate::ical::Property> {
     object
         .components_mut()
-        .filter(|c| c.is(VEVENT))
+        .filter(|c| is_schedulable(c))
         .flat_map(Component::properties_mut)
         .filter(|p| p.is("ATTENDEE") || p.is("ORGANIZER"))
 }

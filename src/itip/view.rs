@@ -6,7 +6,7 @@ use super::edit::strip_scheduling;
 use super::moment::{InstanceId, Moment, exclude};
 use super::object::{Invitee, Object};
 use crate::ical::edit::exdates;
-use crate::ical::{Component, Property, Zones};
+use crate::ical::{Component, Event, Property, When, Zones};
 
 /// Changes of these must be told (RFC 6638 §3.2.8, plus what people read: mail-itip-alarms §5.4).
 const SIGNIFICANT: [&str; 10] =
@@ -84,7 +84,8 @@ pub(super) fn compare(before: (&Object, &[usize]), after: (&Object, &[usize]), c
     let noteworthy = significant
         || pairs().any(|(a, b)| lines(a, |p| is_any(p, &NOTEWORTHY)) != lines(b, |p| is_any(p, &NOTEWORTHY)));
 
-    let material = |p: &Property| !is_any(p, &IMMATERIAL) && !p.is("EXDATE");
+    let counts = |p: &Property| !(after.0.is_raised && p.is("SEQUENCE"));
+    let material = |p: &Property| !is_any(p, &IMMATERIAL) && !p.is("EXDATE") && counts(p);
     let same_dates = |a: &Component, b: &Component, more: &BTreeSet<Moment>| {
         let mut was = excluded(a, zones.0);
         was.extend(more);
@@ -109,6 +110,21 @@ pub(super) fn compare(before: (&Object, &[usize]), after: (&Object, &[usize]), c
 /// Whether two states of one VEVENT differ in what must be told.
 pub(super) fn is_significant(before: (&Component, &Zones), after: (&Component, &Zones)) -> bool {
     significance(before.0, before.1) != significance(after.0, after.1)
+}
+
+/// Whether two states of one VEVENT take place at different times, so that SEQUENCE must tell (RFC 5546 §2.1.4). STATUS is
+/// left out: an organizer that calls an event off by STATUS keeps its SEQUENCE (dav §18.16).
+pub(super) fn is_rescheduled(before: (&Component, &Zones), after: (&Component, &Zones)) -> bool {
+    let times = |(component, zones): (&Component, &Zones)| {
+        let event = Event::new(component, zones);
+        let moment = |when: Option<When>| when.map(|w| Moment::from(&w));
+        let mut rules: Vec<Vec<String>> = component.all("RRULE").map(|p| rule(p.value())).collect();
+        rules.sort();
+        let mut dates = lines(component, |p| p.is("RDATE"));
+        dates.sort();
+        (moment(event.start()), moment(event.end()), rules, dates, excluded(component, zones))
+    };
+    times(before) != times(after)
 }
 
 fn is_any(property: &Property, names: &[&str]) -> bool {

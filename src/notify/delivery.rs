@@ -111,7 +111,7 @@ impl ItipDelivery {
             Some(user) => Some(user.email()),
             None => is_resource.then_some(&recipient),
         };
-        if let Some(actor) = actor.filter(|_| method != Method::Counter) {
+        if let Some(actor) = actor.filter(|_| method != Method::Counter && !message.delivered) {
             self.write_into_calendar(message, &calendar, &sender, &recipient, actor).await?;
         }
         // Resources read no mail, and what they answer is told by the mails of resources.

@@ -109,12 +109,17 @@ pub(super) fn excluded(recipient: &Email, old: &CalendarObject, new: &CalendarOb
     let (Some(old_master), Some(new_master)) = (master_of(old), master_of(new)) else { return Vec::new() };
     let gone_before: Vec<When> = edit::exdates(&old_master, old.zones()).collect();
     let master = Event::new(&old_master, old.zones());
+    let series = Series::of(&[&old_master], old.zones(), FLOATING);
     let mut cancelled = Vec::new();
     for date in edit::exdates(&new_master, new.zones()) {
         if gone_before.iter().any(|gone| gone.same_instant(&date, FLOATING)) {
             continue;
         }
         let overridden = old.override_at(&date, FLOATING).cloned();
+        // A series that moves takes its exclusions along: at their new times there was nothing to cancel.
+        if overridden.is_none() && !series.has(&date, Bounds::default()).unwrap_or(true) {
+            continue;
+        }
         let mut component = overridden.unwrap_or_else(|| instance_of(&old_master, &date, old.zones(), FLOATING));
         let before = Event::new(&component, old.zones());
         if before.is_cancelled() || !attends(recipient, &before) {

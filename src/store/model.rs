@@ -101,6 +101,9 @@ pub struct ObjectMeta {
     pub first_occurrence: Option<i64>,
     /// End of the last occurrence as a unix timestamp; `None` when it never ends.
     pub last_occurrence: Option<i64>,
+    /// Schedule-Tag without quotes (RFC 6638 §3.2.10): the ETag of the last state that concerned clients. `None` for what
+    /// is not scheduled, and where another program wrote the object.
+    pub schedule_tag: Option<String>,
 }
 
 /// A calendar object or card with its data.

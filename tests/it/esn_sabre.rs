@@ -127,11 +127,18 @@ fn odd_shapes_are_understood() {
 }
 
 /// Where the built-in server deliberately differs from esn-sabre: topic, what differs, why.
-const DIFFERENCES: &[(Topic, &str, &str)] = &[(
-    Topic::ItipLocalDelivery,
-    "deletedObject",
-    "ours: without the object that was deleted, the end of a series that goes on cannot be told from that of one that is over",
-)];
+const DIFFERENCES: &[(Topic, &str, &str)] = &[
+    (
+        Topic::ItipLocalDelivery,
+        "deletedObject",
+        "ours: without the object that was deleted, the end of a series that goes on cannot be told from that of one that is over",
+    ),
+    (
+        Topic::ItipLocalDelivery,
+        "delivered",
+        "ours: the message is in the recipient's calendar already, and must not be put there again",
+    ),
+];
 
 /// Topics that the built-in server does not publish, and why.
 const SILENT: &[(Topic, &str)] = &[

@@ -6,6 +6,7 @@
 //!   not who the text names); `outcome` says what happened,
 //!   `result.ics` is the object afterwards.
 //! - `forbidden`: names of the properties that `as` may not change from `old.ics` to `new.ics`.
+//! - `kept.ics`: `new.ics` after what a writer of that `knowledge` (`whole`, `tag`, `unknown`) has not seen was put back.
 //! - `synced.ics`: `new.ics` after the answer of `as` to the series was written into the overrides.
 //!
 //! `CONVOKE_BLESS=1 cargo test --test it itip` writes down what comes out; read the difference before committing it.
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use convoke::ical::Component;
 use convoke::ids::Email;
-use convoke::itip::{self, ItipMessage, Outcome};
+use convoke::itip::{self, ItipMessage, Knowledge, Outcome};
 
 /// When every case takes place.
 const NOW: &str = "2026-11-21T07:00:00Z";
@@ -62,6 +63,18 @@ impl Case {
             if self.text("forbidden").is_some() {
                 let forbidden = itip::forbidden_attendee_changes(old, new, &actor);
                 produced.insert("forbidden".to_owned(), lines(&forbidden));
+                return;
+            }
+            if let Some(knowledge) = self.text("knowledge") {
+                let knowledge = match knowledge.trim() {
+                    "whole" => Knowledge::Whole,
+                    "tag" => Knowledge::UpToTag,
+                    "unknown" => Knowledge::Unknown,
+                    other => panic!("{}: no knowledge is called {other}", self.folder.display()),
+                };
+                let mut kept = new.clone();
+                itip::keep_answers(old, &mut kept, &actor, knowledge);
+                produced.insert("kept.ics".to_owned(), readable(&kept));
                 return;
             }
             if self.text("synced.ics").is_some() {
@@ -127,7 +140,7 @@ impl Case {
     /// The files that are expectations: those a run could have produced.
     fn expected(&self) -> Produced {
         let mut names: Vec<String> =
-            ["outcome", "result.ics", "forbidden", "synced.ics"].into_iter().map(str::to_owned).collect();
+            ["outcome", "result.ics", "forbidden", "synced.ics", "kept.ics"].into_iter().map(str::to_owned).collect();
         if let Ok(folder) = fs::read_dir(self.folder.join("expected")) {
             names.extend(folder.map(|e| format!("expected/{}", e.unwrap().file_name().into_string().unwrap())));
         }

@@ -225,6 +225,7 @@ pub(super) fn object_of(name: &str, data: String, uid: Uid, now: chrono::DateTim
         uid,
         first_occurrence: None,
         last_occurrence: None,
+        schedule_tag: None,
     };
     Object { meta, data }
 }

@@ -155,7 +155,7 @@ impl Check {
                 let component = root.components().find(|c| !c.is("VTIMEZONE"))?.name().to_ascii_uppercase();
                 let now = self.env.now();
                 let right = object_of(&meta.name, object.data.clone(), &root, &component, now).meta;
-                ObjectMeta { modified: meta.modified, ..right }
+                ObjectMeta { modified: meta.modified, schedule_tag: meta.schedule_tag.clone(), ..right }
             }
         };
         let mut wrong = Vec::new();

@@ -7,7 +7,7 @@ use super::access::{no_object, space_of, write_failed};
 use super::call::Call;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
-use super::{answer, publish};
+use super::{answer, publish, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Location;
 use crate::dav::upstream::Body;
@@ -54,15 +54,21 @@ impl Call {
             let privilege = if is_move { "d:unbind" } else { "d:read" };
             let (from, object) = self.server.object(&self.who, &self.location, privilege).await?;
             conditions.check(&self, Some(&object.meta.etag))?;
+            schedule_tag::check(&self, Some(&object.meta))?;
             let destination = self.check_destination(&to, &from, &object).await?;
             if destination.taken_by.is_some() && !overwrite {
                 return Err(must_not_overwrite());
             }
+            let tag = self.tag_at(&from, &object, &destination, is_move).await?;
             let replaces = destination.taken_by.is_some();
-            let batch = self.relocation(&from, object, &destination, is_move);
+            let batch = self.relocation(&from, object, tag.clone(), &destination, is_move);
             match self.inner().store.write(batch).await {
-                Ok(_) if replaces => return Ok(answer::empty(StatusCode::NO_CONTENT)),
-                Ok(_) => return Ok(answer::empty(StatusCode::CREATED)),
+                Ok(_) => {
+                    let status = if replaces { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
+                    let mut response = answer::empty(status);
+                    schedule_tag::tell(&mut response, tag.as_deref());
+                    return Ok(response);
+                }
                 Err(WriteError::Precondition(_)) => {}
                 Err(WriteError::UidConflict { name, .. }) => {
                     return Err(self.uid_conflict(&destination.collection, &name));
@@ -71,6 +77,26 @@ impl Call {
             }
         }
         Err(no_object(space))
+    }
+
+    /// The Schedule-Tag of the object where it goes (RFC 6638 §3.2.10): the same after a move within a home.
+    ///
+    /// # Errors
+    /// 403 when the home has a scheduling object with that UID already, which a copy within a home always meets.
+    async fn tag_at(
+        &self,
+        from: &Collection,
+        object: &Object,
+        to: &Destination,
+        is_move: bool,
+    ) -> Result<Option<String>, DavError> {
+        let parsed = Component::parse(&object.data).ok().filter(|_| to.collection.kind == CollectionKind::Calendar);
+        let Some(calendar) = parsed else { return Ok(None) };
+        let owner = self.owner_of(&to.collection).await?;
+        let source = Some((from, object.meta.name.as_str())).filter(|_| is_move);
+        schedule::require_unique(self, (&to.collection, &to.name), source, &calendar, &owner).await?;
+        let kept = object.meta.schedule_tag.clone().filter(|_| from.home == to.collection.home);
+        Ok(kept.or_else(|| schedule_tag::of_write(&object.meta, &calendar, &owner)))
     }
 
     pub(super) fn destination(&self) -> Result<Location, DavError> {
@@ -111,7 +137,14 @@ impl Call {
 
     /// The operations and messages: what is replaced goes first, then the source, then the object appears anew (observed
     /// §1.5).
-    fn relocation(&self, from: &Collection, object: Object, to: &Destination, is_move: bool) -> Batch {
+    fn relocation(
+        &self,
+        from: &Collection,
+        object: Object,
+        tag: Option<String>,
+        to: &Destination,
+        is_move: bool,
+    ) -> Batch {
         let mut batch = Batch::default();
         if let Some(old) = &to.taken_by {
             batch.ops.push(deletion(&to.collection, old));
@@ -123,6 +156,7 @@ impl Call {
         }
         let mut arrived = object;
         arrived.meta.name.clone_from(&to.name);
+        arrived.meta.schedule_tag = tag;
         arrived.meta.modified = self.inner().env.now();
         batch.publish.extend(self.told_of(&to.collection, &arrived, Told::Created));
         let collection = to.collection.id;

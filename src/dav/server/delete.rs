@@ -7,7 +7,7 @@ use super::call::Call;
 use super::propfind::Target;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
-use super::{answer, publish, schedule};
+use super::{answer, publish, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Location;
 use crate::dav::upstream::Body;
@@ -36,17 +36,19 @@ impl Call {
             return Err(DavError::no_node(&self.path));
         };
         let conditions = Conditions::read(&self)?;
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let (collection, object) = match self.server.object(&self.who, &self.location, "d:unbind").await {
                 Ok(found) => found,
                 Err(error) if error.status == StatusCode::NOT_FOUND => {
                     // A condition that cannot hold without the object comes first (dav §6.3).
                     conditions.check(&self, None)?;
+                    schedule_tag::check(&self, None)?;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
             };
             conditions.check(&self, Some(&object.meta.etag))?;
+            schedule_tag::check(&self, Some(&object.meta))?;
             let mut batch = Batch::default();
             let expect = Expect::Etag(object.meta.etag.clone());
             batch.ops.push(Op::DeleteObject { collection: collection.id, name: name.clone(), expect });
@@ -59,13 +61,16 @@ impl Call {
                 let subject = publish::Subject::stored(&collection, &object, &calendar, &by);
                 batch.publish = subject.deleted(Some(false));
                 if schedule::wanted(&self) {
-                    batch.publish.extend(schedule::of_deletion(&self, &collection, &calendar).await?);
+                    let immediate = self.immediate_deliveries(attempt);
+                    let scheduled = schedule::of_deletion(&self, &collection, &calendar, immediate).await?;
+                    batch.ops.extend(scheduled.ops);
+                    batch.publish.extend(scheduled.publish);
                 }
             }
             match self.inner().store.write(batch).await {
                 Ok(_) => return Ok(answer::empty(StatusCode::NO_CONTENT)),
                 // Changed since it was read: look again.
-                Err(WriteError::Precondition(_)) => {}
+                Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => {}
                 Err(error) => return Err(write_failed(error)),
             }
         }

@@ -7,7 +7,7 @@ use super::call::Call;
 use super::cards::{self, Shown};
 use super::media::Format;
 use super::properties::{http_date, media_type};
-use super::{answer, timezones};
+use super::{answer, schedule_tag, timezones};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, quoted};
@@ -97,6 +97,7 @@ impl Call {
                 headers.insert(name, value);
             }
         }
+        schedule_tag::tell(&mut response, object.meta.schedule_tag.as_deref());
         response
     }
 }

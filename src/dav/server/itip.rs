@@ -4,20 +4,19 @@
 use http::{Response, StatusCode};
 use serde::Deserialize;
 
-use super::access::{location_of, write_failed};
+use super::access::write_failed;
 use super::call::Call;
-use super::put::{ATTEMPTS, object_of};
+use super::deliveries::Deliveries;
+use super::put::ATTEMPTS;
 use super::tenant::Tenant;
 use super::{answer, publish};
 use crate::dav::error::DavError;
-use crate::dav::path::{Location, Space};
+use crate::dav::path::Location;
 use crate::dav::upstream::Body;
-use crate::events::{Message, Topic};
 use crate::ical::Component;
 use crate::ids::{Email, HomeId, Uid};
-use crate::itip::{self, Address, ItipMessage, Method, Outcome};
-use crate::store::home::INBOX;
-use crate::store::{Batch, Collection, Expect, Object, Op, User, WriteError};
+use crate::itip::{Address, ItipMessage, Method};
+use crate::store::{Batch, Collection, Object, User, WriteError};
 
 /// The JSON body (dav §11.1). `recurrence-id`, `dtstamp` and what else clients add is not looked at.
 #[derive(Debug, Deserialize)]
@@ -131,48 +130,13 @@ impl Call {
 
     /// What is to be written for a message; `None` when there is nothing to do.
     async fn batch_for(&self, recipient: &User, message: &ItipMessage) -> Result<Option<Batch>, DavError> {
-        let inner = self.inner();
-        let copy = self.copy_of(recipient.id.into(), &message.uid).await?;
-        let now = inner.env.now();
-        let existing = copy.as_ref().map(|c| &c.calendar);
-        let applied = itip::apply(existing, message, &recipient.emails, now)
+        let mut deliveries = Deliveries::new(self);
+        deliveries
+            .deliver(recipient, message)
+            .await?
             .map_err(|error| DavError::bad_request(format!("The message cannot be applied: {error}")))?;
-        let result = match (applied.outcome, applied.result) {
-            (Outcome::Created | Outcome::Updated, Some(result)) => result,
-            (outcome, _) => {
-                tracing::debug!(uid = %message.uid, ?outcome, "an iTIP message changes nothing");
-                return Ok(None);
-            }
-        };
-        let name = format!("sabredav-{}.ics", inner.env.uuid());
-        let mut batch = Batch::default();
-        let mut result = result;
-        if let (Method::Reply, Some(copy)) = (message.method, &copy) {
-            let replier = Address::read(&message.sender);
-            self.propagate(recipient, &copy.calendar, &mut result, &replier, &mut batch).await?;
-        }
-        let (collection, object) = match copy {
-            Some(copy) => {
-                let object = object_of(&copy.object.meta.name, result.to_text(), &result, "VEVENT", now);
-                let expect = Expect::Etag(copy.object.meta.etag);
-                batch.ops.push(Op::PutObject { collection: copy.collection.id, object: object.clone(), expect });
-                (copy.collection, object)
-            }
-            None => {
-                let home = HomeId::from(recipient.id);
-                let collection = self.server.default_calendar(home).await?;
-                let object = object_of(&name, result.to_wire(), &result, "VEVENT", now);
-                let (collection_id, expect) = (collection.id, Expect::Absent);
-                batch.ops.push(Op::PutObject { collection: collection_id, object: object.clone(), expect });
-                (collection, object)
-            }
-        };
-        batch.ops.push(self.inbox_item(recipient, &name, message).await?);
-        let by = self.who.principal();
-        let subject = publish::Subject::stored(&collection, &object, &result, &by);
-        let topics = topics(message, &result, &recipient.emails);
-        batch.publish.extend(subject.delivered(&topics));
-        Ok(Some(batch))
+        let (ops, publish) = deliveries.finish();
+        Ok((!ops.is_empty() || !publish.is_empty()).then_some(Batch { ops, publish }))
     }
 
     /// The recipient's object with that UID, in whichever of their calendars it is.
@@ -184,16 +148,6 @@ impl Call {
             }
         }
         Ok(None)
-    }
-
-    /// The message as it lies in the recipient's inbox (RFC 6638 §2.2).
-    async fn inbox_item(&self, recipient: &User, name: &str, message: &ItipMessage) -> Result<Op, DavError> {
-        let inbox = self.server.collection(Space::Calendars, recipient.id.into(), INBOX).await?;
-        let mut calendar = (*message.calendar).clone();
-        calendar.set(crate::ical::Property::new("METHOD", message.method.as_str()));
-        let component = calendar.components().find(|c| !c.is("VTIMEZONE")).map_or("VEVENT", Component::name).to_owned();
-        let object = object_of(name, calendar.to_wire(), &calendar, &component, self.inner().env.now());
-        Ok(Op::PutObject { collection: inbox.id, object, expect: Expect::Any })
     }
 
     /// A proposal changes no calendar: it lies in the organizer's inbox, and the organizer is told (mail-itip-alarms §5.9).
@@ -225,7 +179,7 @@ impl Call {
             }
         }
         let by = self.who.principal();
-        batch.publish.push(publish::local_delivery(message, current.as_deref().into(), calendar_id, &by));
+        batch.publish.push(publish::local_delivery(message, current.as_deref().into(), calendar_id, &by, false));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }
@@ -245,52 +199,4 @@ pub(super) struct Copy {
     pub(super) collection: Collection,
     pub(super) object: Object,
     pub(super) calendar: Component,
-}
-
-impl Copy {
-    /// The copy as it is to be written, with what tells of it.
-    pub(super) fn rewrite(
-        &self,
-        after: &Component,
-        now: chrono::DateTime<chrono::Utc>,
-        by: &str,
-    ) -> (Op, Vec<Message>) {
-        let object = object_of(&self.object.meta.name, after.to_text(), after, "VEVENT", now);
-        let messages = publish::Subject::stored(&self.collection, &object, after, by)
-            .delivered(&[Topic::EventRequest, Topic::EventUpdated]);
-        let expect = Expect::Etag(self.object.meta.etag.clone());
-        (Op::PutObject { collection: self.collection.id, object, expect }, messages)
-    }
-
-    /// Its place, for logs.
-    pub(super) fn place(&self) -> String {
-        location_of(&self.collection).href()
-    }
-}
-
-/// Who is told of a delivered message, in this order (messaging §1.4).
-fn topics(message: &ItipMessage, result: &Component, recipient: &[Email]) -> Vec<Topic> {
-    match message.method {
-        Method::Request => {
-            let mut topics = vec![Topic::EventRequest];
-            if message.significant_change && has_accepted(result, recipient) {
-                topics.push(Topic::AlarmUpdated);
-            }
-            topics.push(Topic::EventUpdated);
-            topics
-        }
-        Method::Cancel => vec![Topic::EventCancel, Topic::AlarmCancel, Topic::EventDeleted],
-        Method::Reply => vec![Topic::EventReply],
-        _ => Vec::new(),
-    }
-}
-
-/// Whether the recipient has accepted the series.
-fn has_accepted(calendar: &Component, recipient: &[Email]) -> bool {
-    let master = calendar.components().find(|c| c.is("VEVENT") && c.get("RECURRENCE-ID").is_none());
-    let mut attendees = master.into_iter().flat_map(|m| m.all("ATTENDEE"));
-    attendees.any(|a| {
-        let accepted = a.get_param("PARTSTAT").is_some_and(|p| p.eq_ignore_ascii_case("ACCEPTED"));
-        accepted && Address::read(a.value()).is_one_of(recipient)
-    })
 }

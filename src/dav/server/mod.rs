@@ -6,8 +6,9 @@
 //!
 //! A request is read into a `Call`, which knows who acts and where; one file per method answers it. Resources are loaded
 //! and checked against the actor in `access`; their properties are one table in `properties`; objects are written by
-//! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. The address book of a
-//! domain's people is kept in step with the directory in `members`.
+//! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. What a write means for
+//! other people is decided in `schedule`, and what becomes of their copies in `deliveries`. The address book of a domain's people
+//! is kept in step with the directory in `members`.
 
 mod accept;
 mod access;
@@ -16,6 +17,7 @@ mod answer;
 mod availability;
 mod browse;
 mod calendar_query;
+mod calendar_user;
 mod call;
 mod cards;
 pub mod check;
@@ -25,6 +27,7 @@ mod copy_collection;
 mod copy_move;
 mod default_calendar;
 mod delete;
+mod deliveries;
 mod expand;
 mod expander;
 mod export;
@@ -53,6 +56,7 @@ mod put;
 mod put_limits;
 mod report;
 mod schedule;
+mod schedule_tag;
 mod search;
 mod store_props;
 mod sync;
@@ -97,6 +101,10 @@ pub struct Settings {
     pub reply_propagation: usize,
     /// Everybody finds the people of their domain in an address book that nobody can write to (dav §13.3).
     pub members_book: bool,
+    /// A new organizer must be the calendar's owner or who writes (dav §10.5, `CALDAV_ORGANIZER_VALIDATION`).
+    pub organizer_validation: bool,
+    /// Messages of one write that are delivered to local people together with it; the rest is left to the queue.
+    pub immediate_deliveries: usize,
 }
 
 impl Default for Settings {
@@ -109,6 +117,8 @@ impl Default for Settings {
             principal_privacy: true,
             reply_propagation: 200,
             members_book: true,
+            organizer_validation: false,
+            immediate_deliveries: 200,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ical::{CalendarObject, Component, Property};
+use crate::ids::UserId;
 use crate::itip::Address;
 use crate::store::User;
 use crate::store::home::OUTBOX;
@@ -40,7 +41,9 @@ impl Call {
         }
         let body = self.body(MAX_REQUEST, DavError::too_large("The request is too large")).await?;
         let request = FreeBusyRequest::read(&body)?;
-        if !request.organizer.is_one_of(self.who.emails()) {
+        let owner = UserId(home.0);
+        let organizer = self.calendar_user(&request.organizer, self.who.domain()).await?;
+        if organizer.is_none_or(|organizer| organizer.id != owner) {
             return Err(DavError::forbidden("The organizer must be the owner of the outbox")
                 .because(Condition::Empty("cal:organizer-allowed")));
         }
@@ -53,7 +56,7 @@ impl Call {
         for attendee in &request.attendees {
             w.open("cal:response");
             w.within("cal:recipient", |w| w.href(attendee.value()));
-            match self.local_user(attendee).await? {
+            match self.calendar_user(&Address::read(attendee.value()), self.who.domain()).await? {
                 Some(user) => {
                     let calendar = self.free_busy_of(&user, attendee, &request).await?;
                     w.element("cal:request-status", "2.0;Success");
@@ -67,13 +70,6 @@ impl Call {
         let mut response = Response::new(Body::from(w.take()));
         response.headers_mut().insert(CONTENT_TYPE, XML_TYPE);
         Ok(response)
-    }
-
-    /// The user of the actor's own domain with that address.
-    async fn local_user(&self, attendee: &Property) -> Result<Option<User>, DavError> {
-        let Some(email) = Address::read(attendee.value()).email() else { return Ok(None) };
-        let user = self.inner().directory.user_by_email(&email).await?;
-        Ok(user.filter(|u| u.domain == self.who.domain()))
     }
 
     async fn free_busy_of(
@@ -104,7 +100,7 @@ struct FreeBusyRequest {
 impl FreeBusyRequest {
     fn read(body: &[u8]) -> Result<Self, DavError> {
         let invalid =
-            |message: &str| DavError::bad_request(message).because(Condition::Empty("cal:valid-scheduling-message"));
+            |message: &str| DavError::forbidden(message).because(Condition::Empty("cal:valid-scheduling-message"));
         let text = std::str::from_utf8(body).map_err(|_| invalid("The request is not UTF-8"))?;
         let message = CalendarObject::parse_message(text)
             .map_err(|error| invalid(&format!("The request is not iCalendar: {error}")))?;

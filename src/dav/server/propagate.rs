@@ -1,74 +1,92 @@
 //! An answer that reached the organizer is shown to the other attendees (dav §11.1.6): their copies are brought in step in
-//! the same write, without mail and without an item in their inbox.
+//! the same write, without mail and without an item in their inbox. Somebody whom the answer brings in, because the
+//! attendee delegated to them, is invited (RFC 5546 §3.2.2.3).
 
 use std::collections::HashSet;
 
-use super::call::Call;
-use super::tenant::principal_of;
+use super::deliveries::Deliveries;
+use super::publish::{self, Before};
 use crate::dav::error::DavError;
 use crate::ical::Component;
-use crate::itip::{self, Address, Method, Outcome};
-use crate::store::{Batch, User};
+use crate::itip::{self, Address, ItipMessage, Method};
+use crate::store::User;
 
 /// `SCHEDULE-STATUS` of a message that was delivered (RFC 6638 §3.2.9).
 const DELIVERED: &str = "1.2";
 
-impl Call {
-    /// Adds to the batch what brings the copies of the other local attendees in step with the organizer's object, and
-    /// notes in the object who was reached.
-    pub(super) async fn propagate(
-        &self,
+impl Deliveries<'_> {
+    /// Adds what brings the copies of the other local attendees in step with the organizer's object, and notes in the
+    /// object who was reached. `calendar` is the last segment of the organizer's calendar.
+    pub(super) async fn pass_on(
+        &mut self,
         organizer: &User,
+        calendar: &str,
         before: &Component,
         after: &mut Component,
         replier: &Address,
-        batch: &mut Batch,
     ) -> Result<(), DavError> {
-        let threshold = self.inner().settings.reply_propagation;
-        if threshold > 0 && attendees_of(after) >= threshold {
-            return Ok(());
-        }
-        let now = self.inner().env.now();
-        let messages = match itip::diff(Some(before), Some(after), &organizer.emails, now) {
+        let messages = match itip::diff(Some(before), Some(after), &organizer.emails, self.now) {
             Ok(diff) => diff.messages,
             Err(error) => {
                 tracing::debug!(%error, "an answer is not passed on");
                 return Ok(());
             }
         };
-        let by = principal_of(organizer.id).trim_matches('/').to_owned();
+        let threshold = self.call().inner().settings.reply_propagation;
+        let is_quiet = threshold > 0 && attendees_of(after) >= threshold;
+        let known = addresses_of(before);
+        let by = publish::principal(organizer.id);
         let mut reached = HashSet::new();
         for message in messages.iter().filter(|m| m.method == Method::Request) {
             let address = Address::read(&message.recipient);
-            let Some(email) = address.email().filter(|_| address != *replier) else { continue };
-            let attendee = self.inner().directory.user_by_email(&email).await?;
-            let Some(attendee) = attendee.filter(|user| user.domain == organizer.domain) else { continue };
-            // Who has no copy gets one by the invitation that is on its way, or has deleted it.
-            let Some(copy) = self.copy_of(attendee.id.into(), &message.uid).await? else { continue };
-            match itip::apply(Some(&copy.calendar), message, &attendee.emails, now) {
-                Ok(applied) if applied.outcome == Outcome::Updated => {
-                    if let Some(result) = applied.result {
-                        let (op, told) = copy.rewrite(&result, now, &by);
-                        batch.ops.push(op);
-                        batch.publish.extend(told);
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::debug!(%error, place = %copy.place(), "a copy is not brought in step");
-                    continue;
-                }
+            if address == *replier {
+                continue;
             }
-            reached.insert(address);
+            if !known.contains(&address) {
+                if self.invite(organizer, calendar, message, &by).await? {
+                    reached.insert(address);
+                }
+            } else if !is_quiet
+                && let Some(attendee) = self.call().calendar_user(&address, organizer.domain).await?
+                // Who has no copy gets one by the invitation that is on its way, or has deleted it.
+                && let Some(at) = self.copy_of(&attendee, &message.uid).await?
+                && self.bring_in_step(at, message, &attendee.emails, &by)
+            {
+                reached.insert(address);
+            }
         }
         itip::set_schedule_status(after, |address| reached.contains(address).then_some(DELIVERED));
         Ok(())
     }
+
+    /// Invites somebody new; true when the invitation is in their calendar.
+    async fn invite(
+        &mut self,
+        organizer: &User,
+        calendar: &str,
+        message: &ItipMessage,
+        by: &str,
+    ) -> Result<bool, DavError> {
+        let address = Address::read(&message.recipient);
+        let person = self.call().calendar_user(&address, organizer.domain).await?;
+        let delivered = match person.filter(|person| person.id != organizer.id) {
+            Some(person) => self.deliver(&person, message).await?.is_ok(),
+            None => false,
+        };
+        self.queue(message, Before::Nothing, calendar, by, delivered);
+        Ok(delivered)
+    }
+}
+
+/// Everybody who is invited to anything.
+fn addresses_of(calendar: &Component) -> HashSet<Address> {
+    let events = calendar.components().filter(|c| itip::is_schedulable(c));
+    events.flat_map(|e| e.all("ATTENDEE")).map(|a| Address::read(a.value())).collect()
 }
 
 /// How many different attendees the series has.
 fn attendees_of(calendar: &Component) -> usize {
-    let master = calendar.components().find(|c| c.is("VEVENT") && c.get("RECURRENCE-ID").is_none());
+    let master = calendar.components().find(|c| itip::is_schedulable(c) && c.get("RECURRENCE-ID").is_none());
     let lines = master.into_iter().flat_map(|m| m.all("ATTENDEE"));
     lines.map(|a| Address::read(a.value())).collect::<HashSet<_>>().len()
 }

@@ -159,6 +159,9 @@ static TABLE: &[Row] = &[
     row(DAV, "group", group),
     row(DAV, "principal-collection-set", |scene, _, w| scene.href(w, "/principals/users/")),
     row(DAV, "supported-report-set", reports),
+    row(CALDAV, "schedule-tag", |_, r, w| {
+        text(meta(r).and_then(|m| m.schedule_tag.as_deref()).map(quoted).as_deref(), w)
+    }),
     row(CALDAV, "supported-calendar-data", |_, r, w| calendar(r).is_some() && raw(w, CALENDAR_DATA_TYPES)),
     row(CARDDAV, "supported-address-data", |_, r, w| book(r).is_some() && raw(w, ADDRESS_DATA_TYPES)),
     row(CALDAV, "supported-collation-set", |_, r, w| calendar(r).is_some() && raw(w, CALENDAR_COLLATIONS)),

@@ -11,6 +11,11 @@ use crate::ids::ObjectPath;
 use crate::itip::ItipMessage;
 use crate::store::{Collection, Object};
 
+/// A person's principal as messages name it, without slashes around (messaging §1.1).
+pub(super) fn principal(user: crate::ids::UserId) -> String {
+    super::tenant::principal_of(user).trim_matches('/').to_owned()
+}
+
 /// A calendar object whose change is told.
 pub(super) struct Subject<'a> {
     pub(super) path: ObjectPath,
@@ -104,12 +109,13 @@ impl<'a> From<Option<&'a str>> for Before<'a> {
 }
 
 /// An iTIP message on its way to its recipient (messaging §1.7): one delivery for each, so that those to one recipient keep
-/// their order and one that fails holds up nobody else.
+/// their order and one that fails holds up nobody else. `delivered` where the recipient's calendar has it already.
 pub(super) fn local_delivery(
     message: &ItipMessage,
     before: Before<'_>,
     calendar_id: Option<&str>,
     by: &str,
+    delivered: bool,
 ) -> Message {
     let (old_message, deleted_object) = match before {
         Before::Nothing => (None, None),
@@ -127,6 +133,7 @@ pub(super) fn local_delivery(
         deleted_object,
         calendar_id: calendar_id.map(str::to_owned),
         connected_user: Some(by.to_owned()),
+        delivered,
     };
     Message::new(Topic::ItipLocalDelivery, format!("{}\n{}", message.uid, message.recipient), &delivery)
 }

@@ -8,7 +8,8 @@ use super::access::write_failed;
 use super::call::Call;
 use super::media::Format;
 use super::properties::{http_date, media_type};
-use super::{answer, publish, put_limits, schedule};
+use super::schedule::Scheduled;
+use super::{answer, publish, put_limits, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{Preconditions, ResourceState, etag_of, quoted};
@@ -78,14 +79,16 @@ impl Call {
         let conditions = Conditions::read(&self)?;
         let draft = Draft::read(&self, &collection, uploaded, mended)?;
         let import = self.has_parameter("import");
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let store = &self.inner().store;
             let current = store.object(collection.id, self.name()).await?;
             if let Err(error) = conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str())) {
                 return self.not_as_expected(error, current.as_ref(), &collection);
             }
+            schedule_tag::check(&self, current.as_ref().map(|o| &o.meta))?;
             self.keeps_uid(&collection, &draft, current.as_ref())?;
-            match self.try_put_event(&collection, &draft, current, import).await? {
+            let immediate = self.immediate_deliveries(attempt);
+            match self.try_put_event(&collection, &draft, current, import, immediate).await? {
                 Some(response) => return Ok(response),
                 // Somebody else wrote the object since it was read: everything is decided anew.
                 None => continue,
@@ -101,6 +104,7 @@ impl Call {
         draft: &Draft,
         current: Option<Object>,
         import: bool,
+        immediate: usize,
     ) -> Result<Option<Response<Body>>, DavError> {
         let old = current.as_ref().and_then(|o| Component::parse(&o.data).ok());
         let mut batch = Batch::default();
@@ -116,16 +120,25 @@ impl Call {
             let named = calendar.components_mut().filter(|c| !c.is("VTIMEZONE"));
             named.for_each(|c| c.set(Property::with_text("UID", &current.meta.uid.0)));
         }
-        let mut messages = Vec::new();
+        let mut scheduled = Scheduled::default();
+        let owner = self.owner_of(collection).await?;
         schedule::name_alarms(self, &mut calendar);
+        if !import {
+            self.name_by_mail(&mut calendar, owner.domain).await?;
+            let known = existing.and_then(|(_, old)| old);
+            schedule::validate_organizer(self, known, &calendar, &owner).await?;
+            if known.is_none() {
+                schedule::require_unique(self, (collection, self.name()), None, &calendar, &owner).await?;
+            }
+        }
         if schedule::wanted(self) {
-            let owner = self.owner_of(collection).await?;
             if let Some((_, Some(old))) = existing {
                 schedule::follow_participation(self, old, &mut calendar);
-                schedule::guard_attendee_changes(self, old, &calendar, &owner)?;
+                schedule::guard_changes(self, old, &calendar, &owner)?;
+                schedule::keep_answers(self, old, &mut calendar, &owner);
             }
             let before = existing.and_then(|(object, old)| Some((object.data.as_str(), old?)));
-            messages = schedule::of_write(self, collection, &owner, before, &mut calendar)?;
+            scheduled = schedule::of_write(self, collection, &owner, before, &mut calendar, immediate).await?;
         }
         let data = if calendar == *draft.object.root() && !draft.repaired {
             draft.uploaded.clone()
@@ -133,9 +146,12 @@ impl Call {
             calendar.to_text()
         };
         let unchanged = !draft.repaired && data == draft.uploaded;
-        let object = object_of(self.name(), data, &calendar, draft.object.component_type(), self.inner().env.now());
+        let now = self.inner().env.now();
+        let mut object = object_of(self.name(), data, &calendar, draft.object.component_type(), now);
+        object.meta.schedule_tag = schedule_tag::of_write(&object.meta, &calendar, &owner);
+        let tag = object.meta.schedule_tag.clone();
         batch.publish.extend(self.told(collection, &object, &calendar, existing, import));
-        batch.publish.append(&mut messages);
+        batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());
         let expect = match (&current, import) {
@@ -145,19 +161,28 @@ impl Call {
         };
         let put = batch.ops.len();
         batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
+        batch.ops.append(&mut scheduled.ops);
         match self.inner().store.write(batch).await {
             Ok(_) => {
                 let status = if existing.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
                 let mut response = stored(status, unchanged.then_some(etag.as_str()), "iCalendar", &draft.warnings);
+                schedule_tag::tell(&mut response, tag.as_deref());
                 if let Some(object) = answered {
                     response = self.represented(response, &object, collection);
                 }
                 Ok(Some(response))
             }
-            Err(WriteError::Precondition(_)) => Ok(None),
             Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
+            // The object, or somebody's copy of it, is another by now.
+            Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => Ok(None),
             Err(error) => Err(write_failed(error)),
         }
+    }
+
+    /// How many messages are delivered together with the write. The last attempt leaves them to the queue: copies that
+    /// keep being written by their owners must not keep this object from being written.
+    pub(super) fn immediate_deliveries(&self, attempt: usize) -> usize {
+        if attempt < ATTEMPTS { self.inner().settings.immediate_deliveries } else { 0 }
     }
 
     /// RFC 4791 §5.3.2.1: an object keeps its UID for life. One that the client gave none goes on under the old.
@@ -301,6 +326,7 @@ pub(super) fn object_of(
         uid: Uid(uid.unwrap_or_default().trim().to_owned()),
         first_occurrence: span.first.map(|t| t.timestamp()),
         last_occurrence: span.last.map(|t| t.timestamp()),
+        schedule_tag: None,
     };
     Object { meta, data }
 }

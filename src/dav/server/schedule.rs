@@ -1,26 +1,43 @@
-//! The scheduling steps of a write (dav §10.2, §10.7, mail-itip-alarms §5): what attendees may change, and whom to tell.
-//! The rules are those of [`crate::itip`]; here they meet the calendar's owner and the request.
+//! The scheduling steps of a write (dav §10.2, §10.5, §10.7, RFC 6638 §3.2): what organizers and attendees may change, what
+//! a late client must not undo, and whom to tell. The rules are those of [`crate::itip`]; here they meet the calendar's
+//! owner and the request.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderName, StatusCode};
 
+use super::access::location_of;
 use super::call::Call;
-use super::publish::{self, Before};
+use super::deliveries::Deliveries;
+use super::publish::Before;
+use super::schedule_tag;
 use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
+use crate::dav::path::Location;
 use crate::events::Message;
 use crate::ical::{Component, Property};
-use crate::ids::UserId;
-use crate::itip::{self, Address, Diff, ItipError, Role};
-use crate::store::{Collection, User};
+use crate::ids::{Uid, UserId};
+use crate::itip::{self, Address, Diff, ItipError, ItipMessage, Knowledge, Outcome, Reason, Role};
+use crate::store::{Collection, Op, User};
 
 const SCHEDULE_REPLY: HeaderName = HeaderName::from_static("schedule-reply");
-/// `SCHEDULE-STATUS` of a message that is on its way (RFC 6638 §3.2.9).
+
+/// `SCHEDULE-STATUS` values (RFC 6638 §3.2.9): the message is on its way,
 const PENDING: &str = "1.0";
-/// `SCHEDULE-STATUS` of a calendar user address that leads to nobody (RFC 5546 §3.6).
+/// it is in the recipient's calendar,
+const DELIVERED: &str = "1.2";
+/// the calendar user address leads to nobody,
 const UNUSABLE: &str = "3.7";
+/// or the sender has no say over what the recipient has there.
+const REFUSED: &str = "3.8";
+
+/// What follows from a write: operations on other people's copies, and messages.
+#[derive(Debug, Default)]
+pub(super) struct Scheduled {
+    pub(super) ops: Vec<Op>,
+    pub(super) publish: Vec<Message>,
+}
 
 impl Call {
     /// The person whose calendar it is: scheduling happens in their name, whoever writes (mail-itip-alarms §5.3).
@@ -51,13 +68,24 @@ pub(super) fn follow_participation(call: &Call, old: &Component, calendar: &mut 
     itip::sync_participation(old, calendar, call.who.emails());
 }
 
-/// Step: attendees change only what is theirs (mail-itip-alarms §5.6).
-pub(super) fn guard_attendee_changes(
-    call: &Call,
-    old: &Component,
-    calendar: &Component,
-    owner: &User,
-) -> Result<(), DavError> {
+/// Step: answers that arrived after the client last looked stay (RFC 6638 §3.2.10).
+pub(super) fn keep_answers(call: &Call, old: &Component, calendar: &mut Component, owner: &User) {
+    let knowledge = if schedule_tag::is_given(call) {
+        Knowledge::UpToTag
+    } else if call.headers.get(http::header::IF_MATCH).is_some_and(|v| v.as_bytes() != b"*") {
+        Knowledge::Whole
+    } else {
+        Knowledge::Unknown
+    };
+    itip::keep_answers(old, calendar, &owner.emails, knowledge);
+}
+
+/// Step: attendees change only what is theirs (mail-itip-alarms §5.6), organizers do not give the event away.
+pub(super) fn guard_changes(call: &Call, old: &Component, calendar: &Component, owner: &User) -> Result<(), DavError> {
+    if itip::hands_over(old, calendar, &owner.emails) {
+        return Err(DavError::forbidden("The ORGANIZER of a scheduling object cannot be replaced by somebody else.")
+            .because(Condition::Empty("cal:allowed-organizer-scheduling-object-change")));
+    }
     if !call.inner().settings.guard_attendee_changes {
         return Ok(());
     }
@@ -67,54 +95,160 @@ pub(super) fn guard_attendee_changes(
     }
     let message = format!("Attendees are not allowed to change {} on scheduling objects", changed.join(", "));
     let exception = "ESN\\CalDAV\\Schedule\\Exception\\ForbiddenAttendeeSchedulingObjectChange";
-    Err(DavError::new(http::StatusCode::FORBIDDEN, exception, message)
+    Err(DavError::new(StatusCode::FORBIDDEN, exception, message)
         .because(Condition::Empty("cal:allowed-attendee-scheduling-object-change")))
 }
 
-/// Step: the messages that follow from a write, and in the object what was done about them. `before` is the object as it
-/// was, as text and as a tree.
-pub(super) fn of_write(
+/// Step: who may be the organizer (dav §10.5), where the configuration asks for it.
+pub(super) async fn validate_organizer(
+    call: &Call,
+    old: Option<&Component>,
+    calendar: &Component,
+    owner: &User,
+) -> Result<(), DavError> {
+    if !call.inner().settings.organizer_validation {
+        return Ok(());
+    }
+    let refused = |text: &str, condition| Err(DavError::forbidden(text).because(Condition::Empty(condition)));
+    let events = || calendar.components().filter(|c| itip::is_schedulable(c));
+    if events().any(|e| e.get("ATTENDEE").is_some() && e.get("ORGANIZER").is_none()) {
+        let text = "A VEVENT with ATTENDEE properties must also have an ORGANIZER.";
+        return refused(text, "cal:valid-calendar-object-resource");
+    }
+    let organizers = |c: &Component| {
+        let found = c.components().filter(|c| itip::is_schedulable(c)).filter_map(|e| e.value("ORGANIZER"));
+        found.map(Address::read).collect::<std::collections::BTreeSet<_>>()
+    };
+    let named = organizers(calendar);
+    if named.len() > 1 {
+        let text = "All VEVENT components must share the same ORGANIZER property.";
+        return refused(text, "cal:same-organizer-in-all-components");
+    }
+    let Some(organizer) = named.first() else { return Ok(()) };
+    let is_kept = old.is_some_and(|old| organizers(old) == named);
+    if is_kept || organizer.is_one_of(&owner.emails) || organizer.is_one_of(call.who.emails()) {
+        return Ok(());
+    }
+    let text = "The ORGANIZER must be either the calendar owner or the authenticated user.";
+    refused(text, "cal:allowed-organizer-scheduling-object-change")
+}
+
+/// Step: a home holds one scheduling object of each UID (RFC 6638 §3.2.4.1). `name` and `collection` are where it is being
+/// put; `source` is the object that is moved there and gone afterwards.
+pub(super) async fn require_unique(
+    call: &Call,
+    (collection, name): (&Collection, &str),
+    source: Option<(&Collection, &str)>,
+    calendar: &Component,
+    owner: &User,
+) -> Result<(), DavError> {
+    if itip::role(calendar, &owner.emails) == Role::None {
+        return Ok(());
+    }
+    let uid = calendar.components().filter(|c| itip::is_schedulable(c)).find_map(|c| c.value("UID"));
+    let uid = Uid(uid.unwrap_or_default().trim().to_owned());
+    for (other, object) in call.inner().store.find_uid(collection.home, &uid).await? {
+        let is_source = source.is_some_and(|(from, name)| from.id == other.id && name == object.meta.name);
+        // Within one calendar it is a conflict of UIDs (RFC 4791 §5.3.2.1), which the write itself finds.
+        if other.id == collection.id || is_source {
+            continue;
+        }
+        let Ok(held) = Component::parse(&object.data) else { continue };
+        if itip::role(&held, &owner.emails) != Role::None {
+            let Location::Collection { space, home, uri } = location_of(&other) else { continue };
+            let taken = call.href(&Location::Member { space, home, uri, name: object.meta.name });
+            return Err(DavError::forbidden(format!("Another scheduling object of this home has the UID of {name}"))
+                .because(Condition::Href("cal:unique-scheduling-object-resource", taken)));
+        }
+    }
+    Ok(())
+}
+
+/// Step: the messages that follow from a write, what becomes of the copies of local people, and in the object what was
+/// done about them. `before` is the object as it was, as text and as a tree; `most` messages are delivered at once.
+pub(super) async fn of_write(
     call: &Call,
     collection: &Collection,
     owner: &User,
     before: Option<(&str, &Component)>,
     calendar: &mut Component,
-) -> Result<Vec<Message>, DavError> {
+    most: usize,
+) -> Result<Scheduled, DavError> {
     let old = before.map(|(_, tree)| tree);
     let now = call.inner().env.now();
     let Diff { messages, stored, role } = itip::diff(old, Some(calendar), &owner.emails, now).map_err(unschedulable)?;
     if let Some(stored) = stored {
         *calendar = stored;
     }
-    note(calendar, &messages, PENDING);
+    let before = Before::from(before.map(|(text, _)| text));
+    let (scheduled, statuses) = send(call, collection, owner, &messages, before, most).await?;
+    note(calendar, &statuses);
     if role == Role::Organizer {
         itip::set_schedule_status(calendar, |address| (!address.is_deliverable()).then_some(UNUSABLE));
     }
-    let before = Before::from(before.map(|(text, _)| text));
-    let by = call.who.principal();
-    Ok(messages.iter().map(|m| publish::local_delivery(m, before, Some(&collection.uri), &by)).collect())
+    Ok(scheduled)
 }
 
-/// Notes a status on the lines of those who are told: the ORGANIZER of a REPLY, else an ATTENDEE (RFC 6638 §3.2.9).
-fn note(calendar: &mut Component, messages: &[itip::ItipMessage], status: &str) {
-    let told: HashSet<(&str, &str)> = messages
-        .iter()
-        .map(|m| (if m.method == itip::Method::Reply { "ORGANIZER" } else { "ATTENDEE" }, m.recipient.as_str()))
-        .collect();
-    let is_told = |line: &str, p: &Property| p.is(line) && told.contains(&(line, Address::read(p.value()).as_str()));
-    for property in calendar.components_mut().filter(|c| c.is("VEVENT")).flat_map(Component::properties_mut) {
-        if is_told("ORGANIZER", property) || is_told("ATTENDEE", property) {
+/// The line that a status belongs on, and of whom: the ORGANIZER of a REPLY, else an ATTENDEE.
+type Line = (&'static str, String);
+
+/// Delivers to local people what can be, and hands everything to the queue, which tells people by mail.
+async fn send(
+    call: &Call,
+    collection: &Collection,
+    owner: &User,
+    messages: &[ItipMessage],
+    before: Before<'_>,
+    most: usize,
+) -> Result<(Scheduled, HashMap<Line, &'static str>), DavError> {
+    let mut deliveries = Deliveries::new(call);
+    let mut statuses = HashMap::new();
+    let by = call.who.principal();
+    for (index, message) in messages.iter().enumerate() {
+        let address = Address::read(&message.recipient);
+        let recipient = match index < most {
+            true => call.calendar_user(&address, owner.domain).await?.filter(|user| user.id != owner.id),
+            false => None,
+        };
+        let fate = match &recipient {
+            Some(recipient) => Some(deliveries.deliver(recipient, message).await?),
+            None => None,
+        };
+        let status = match fate {
+            None => PENDING,
+            Some(Err(_)) => REFUSED,
+            Some(Ok(Outcome::Ignored(Reason::OtherOrganizer | Reason::OwnEvent | Reason::NotOrganizer))) => REFUSED,
+            Some(Ok(_)) => DELIVERED,
+        };
+        let line = if message.method == itip::Method::Reply { "ORGANIZER" } else { "ATTENDEE" };
+        statuses.insert((line, message.recipient.clone()), status);
+        deliveries.queue(message, before, &collection.uri, &by, recipient.is_some());
+    }
+    let (ops, publish) = deliveries.finish();
+    Ok((Scheduled { ops, publish }, statuses))
+}
+
+/// Notes the statuses on the lines of those who are told (RFC 6638 §3.2.9).
+fn note(calendar: &mut Component, statuses: &HashMap<Line, &'static str>) {
+    let status_of = |p: &Property| {
+        let line = ["ORGANIZER", "ATTENDEE"].into_iter().find(|line| p.is(line))?;
+        statuses.get(&(line, Address::read(p.value()).as_str().to_owned()))
+    };
+    let events = calendar.components_mut().filter(|c| itip::is_schedulable(c));
+    for property in events.flat_map(Component::properties_mut) {
+        if let Some(status) = status_of(property) {
             property.set_param("SCHEDULE-STATUS", status);
         }
     }
 }
 
-/// The messages that follow from a deletion.
+/// What follows from a deletion.
 pub(super) async fn of_deletion(
     call: &Call,
     collection: &Collection,
     calendar: &Component,
-) -> Result<Vec<Message>, DavError> {
+    most: usize,
+) -> Result<Scheduled, DavError> {
     let owner = call.owner_of(collection).await?;
     let now = call.inner().env.now();
     // What cannot be scheduled could not be when it was stored either; it can be deleted all the same.
@@ -125,9 +259,9 @@ pub(super) async fn of_deletion(
             Vec::new()
         }
     };
-    let (text, by) = (calendar.to_text(), call.who.principal());
-    let before = Before::Deleted(&text);
-    Ok(messages.iter().map(|m| publish::local_delivery(m, before, Some(&collection.uri), &by)).collect())
+    let text = calendar.to_text();
+    let (scheduled, _) = send(call, collection, &owner, &messages, Before::Deleted(&text), most).await?;
+    Ok(scheduled)
 }
 
 fn unschedulable(error: ItipError) -> DavError {

@@ -101,19 +101,23 @@ impl Tenants {
         Self { directory, known }
     }
 
+    /// The person with this address, main or alias.
+    pub(super) async fn person(&self, email: &Email) -> Result<Option<Arc<User>>, DavError> {
+        if let Some(user) = self.known.get(email) {
+            return Ok(Some(user));
+        }
+        let user = self.directory.user_by_email(email).await?.map(Arc::new);
+        if let Some(user) = &user {
+            self.known.insert(email.clone(), user.clone());
+        }
+        Ok(user)
+    }
+
     /// The tenant of an actor; 401 when nobody has the address.
     pub(super) async fn resolve(&self, actor: &Actor) -> Result<Tenant, DavError> {
         match actor {
             Actor::Technical(domain) => Ok(Tenant::Technical(*domain)),
-            Actor::User(email) => {
-                if let Some(user) = self.known.get(email) {
-                    return Ok(Tenant::User(user));
-                }
-                let user = self.directory.user_by_email(email).await?.ok_or_else(DavError::not_authenticated)?;
-                let user = Arc::new(user);
-                self.known.insert(email.clone(), user.clone());
-                Ok(Tenant::User(user))
-            }
+            Actor::User(email) => self.person(email).await?.map(Tenant::User).ok_or_else(DavError::not_authenticated),
         }
     }
 }

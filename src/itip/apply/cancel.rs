@@ -1,12 +1,13 @@
 //! CANCEL reaches an attendee (RFC 5546 §3.2.5).
 
-use super::super::VEVENT;
 use super::super::error::ItipError;
-use super::super::moment::{InstanceId, exclude, read};
+use super::super::is_schedulable;
+use super::super::moment::{InstanceId, Moment, exclude, read};
 use super::super::object::is_cancelled;
+use super::super::range::{Left, end_before, is_this_and_future};
 use super::fresh::Stamp;
 use super::{Applied, Delivery, Reason, events};
-use crate::ical::{Component, Item, Property, Zones};
+use crate::ical::{Component, Item, Property, When, Zones};
 
 /// The copy stays, marked as cancelled, so that its owner sees what became of it; an occurrence of a series that goes
 /// on is taken out of it.
@@ -40,7 +41,7 @@ fn cancel_all(copy: &Component, message: Stamp, delivery: &Delivery) -> Applied 
         return Applied::ignored(Reason::Stale);
     }
     let mut result = copy.clone();
-    for event in result.components_mut().filter(|c| c.is(VEVENT) && !is_older(c)) {
+    for event in result.components_mut().filter(|c| is_schedulable(c) && !is_older(c)) {
         mark_cancelled(event, message);
     }
     Applied::replaced(copy, result)
@@ -84,11 +85,21 @@ fn cancel_occurrences(copy: &Component, delivery: &Delivery) -> Result<Applied, 
             reason = Reason::Stale;
             continue;
         }
+        let recurrence_id = read(recurrence_id, &delivery.zones)?;
+        if is_this_and_future(event) {
+            match cancel_from(&mut result, &recurrence_id, message, &zones, delivery) {
+                true => done = true,
+                false => reason = Reason::UnknownOccurrence,
+            }
+            continue;
+        }
         let at = master_at.or(override_at);
-        let Some(held) = at.and_then(|at| result.components_mut().filter(|c| c.is(VEVENT)).nth(at)) else { continue };
+        let Some(held) = at.and_then(|at| result.components_mut().filter(|c| is_schedulable(c)).nth(at)) else {
+            continue;
+        };
         done = true;
         if master_at.is_some() {
-            exclude(held, &zones, &[read(recurrence_id, &delivery.zones)?]);
+            exclude(held, &zones, &[recurrence_id]);
             note_dtstamp(held, message);
             remove(&mut result, id, &zones);
         } else {
@@ -98,9 +109,50 @@ fn cancel_occurrences(copy: &Component, delivery: &Delivery) -> Result<Applied, 
     Ok(if done { Applied::replaced(copy, result) } else { Applied::ignored(reason) })
 }
 
+/// Cancels an occurrence and all that follow: the series ends before it. True when there was something to cancel.
+fn cancel_from(result: &mut Component, from: &When, message: Stamp, zones: &Zones, delivery: &Delivery) -> bool {
+    let is_later = |c: &Component| {
+        InstanceId::of(c, zones).ok().and_then(InstanceId::moment).is_some_and(|at| at >= Moment::from(from))
+    };
+    let is_master = |c: &Component| is_schedulable(c) && c.get("RECURRENCE-ID").is_none();
+    let left = match result.components_mut().find(|c| is_master(c)) {
+        Some(master) if is_cancelled(master) => return false,
+        Some(master) => {
+            let left = end_before(master, zones, from);
+            if left == Left::Something {
+                note_dtstamp(master, message);
+            }
+            Some(left)
+        }
+        None => None,
+    };
+    let is_newer = |c: &Component| message.is_older_than_series(Stamp::of(c), delivery.now);
+    match left {
+        Some(Left::Unknown) => false,
+        Some(Left::Something) => {
+            result
+                .items
+                .retain(|item| !matches!(item, Item::Component(c) if is_schedulable(c) && is_later(c) && !is_newer(c)));
+            true
+        }
+        Some(Left::Nothing) => {
+            result.components_mut().filter(|c| is_schedulable(c)).for_each(|c| mark_cancelled(c, message));
+            true
+        }
+        None => {
+            let mut any = false;
+            for event in result.components_mut().filter(|c| is_schedulable(c) && is_later(c) && !is_newer(c)) {
+                mark_cancelled(event, message);
+                any = true;
+            }
+            any
+        }
+    }
+}
+
 fn remove(calendar: &mut Component, occurrence: InstanceId, zones: &Zones) {
     calendar.items.retain(|item| match item {
-        Item::Component(c) if c.is(VEVENT) => !InstanceId::of(c, zones).is_ok_and(|id| id == occurrence),
+        Item::Component(c) if is_schedulable(c) => !InstanceId::of(c, zones).is_ok_and(|id| id == occurrence),
         _ => true,
     });
 }

@@ -32,7 +32,8 @@ impl Stamp {
         self.sequence <= series.sequence && self.was_made_before(series, now)
     }
 
-    fn was_made_before(self, held: Self, now: DateTime<Utc>) -> bool {
+    /// Whether it was made before that, as far as their times tell.
+    pub fn was_made_before(self, held: Self, now: DateTime<Utc>) -> bool {
         match (self.dtstamp, held.dtstamp) {
             (Some(mine), Some(held)) => held <= now && mine < held,
             _ => false,

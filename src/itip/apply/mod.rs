@@ -1,5 +1,6 @@
 //! `(calendar object, message) -> calendar object` (RFC 5546 §3.2, mail-itip-alarms §5.8).
 
+mod add;
 mod cancel;
 mod fresh;
 mod reply;
@@ -7,9 +8,9 @@ mod request;
 
 use chrono::{DateTime, Utc};
 
-use super::VEVENT;
 use super::address::Address;
 use super::error::ItipError;
+use super::is_schedulable;
 use super::message::{ItipMessage, Method};
 use crate::ical::{Component, Zones};
 use crate::ids::Email;
@@ -39,13 +40,13 @@ pub enum Outcome {
 /// Why a message was not applied. None of these is a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// Only VEVENT is scheduled.
-    #[error("the message is not about an event")]
-    NotAnEvent,
-    /// ADD, REFRESH, PUBLISH, COUNTER and DECLINECOUNTER change no calendar (mail-itip-alarms §5.9).
+    /// Only VEVENT and VTODO are scheduled, and no message turns the one into the other.
+    #[error("the message is not about such an event or task")]
+    NotScheduled,
+    /// REFRESH, PUBLISH, COUNTER and DECLINECOUNTER change no calendar (mail-itip-alarms §5.9).
     #[error("the method changes no calendar object")]
     MethodChangesNothing,
-    /// CANCEL or REPLY about an event the recipient does not have.
+    /// CANCEL, REPLY or ADD about an event the recipient does not have.
     #[error("the recipient has no copy of the event")]
     NoCopy,
     /// The recipient has declined and does not want the event back.
@@ -96,22 +97,26 @@ pub fn apply(
     recipient: &[Email],
     now: DateTime<Utc>,
 ) -> Result<Applied, ItipError> {
-    if !message.component.eq_ignore_ascii_case(VEVENT) || events(&message.calendar).next().is_none() {
-        return Ok(Applied::ignored(Reason::NotAnEvent));
+    let kind = |calendar| events(calendar).next().map(|c| c.name().to_ascii_uppercase());
+    let about = kind(&message.calendar);
+    if about.is_none() || existing.and_then(kind).is_some_and(|held| Some(held) != about) {
+        return Ok(Applied::ignored(Reason::NotScheduled));
     }
     if let Some(existing) = existing {
         check_uid(existing, message)?;
     }
     let named = Address::read(&message.recipient).email();
     let recipient = if recipient.is_empty() { named.as_slice() } else { recipient };
-    let delivery = Delivery { message, zones: Zones::of(&message.calendar), recipient, now };
+    let zones_of_copy = existing.map(Zones::of).unwrap_or_default();
+    let delivery = Delivery { message, zones: Zones::of(&message.calendar), zones_of_copy, recipient, now };
     match (message.method, existing) {
         (Method::Request, None) => request::create(&delivery),
         (Method::Request, Some(copy)) => request::update(copy, &delivery),
         (Method::Cancel, Some(copy)) => cancel::cancel(copy, &delivery),
         (Method::Reply, Some(object)) => reply::reply(object, &delivery),
-        (Method::Cancel | Method::Reply, None) => Ok(Applied::ignored(Reason::NoCopy)),
-        (Method::Counter | Method::Add | Method::Refresh | Method::Publish | Method::DeclineCounter, _) => {
+        (Method::Add, Some(copy)) => add::add(copy, &delivery),
+        (Method::Cancel | Method::Reply | Method::Add, None) => Ok(Applied::ignored(Reason::NoCopy)),
+        (Method::Counter | Method::Refresh | Method::Publish | Method::DeclineCounter, _) => {
             Ok(Applied::ignored(Reason::MethodChangesNothing))
         }
     }
@@ -121,6 +126,7 @@ pub fn apply(
 struct Delivery<'a> {
     message: &'a ItipMessage,
     zones: Zones,
+    zones_of_copy: Zones,
     recipient: &'a [Email],
     now: DateTime<Utc>,
 }
@@ -147,7 +153,7 @@ impl<'a> Delivery<'a> {
 }
 
 fn events(calendar: &Component) -> impl Iterator<Item = &Component> {
-    calendar.components().filter(|c| c.is(VEVENT))
+    calendar.components().filter(|c| is_schedulable(c))
 }
 
 fn check_uid(existing: &Component, message: &ItipMessage) -> Result<(), ItipError> {

@@ -1,15 +1,20 @@
 //! REPLY reaches the organizer (RFC 5546 §3.2.3).
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
-use super::super::VEVENT;
 use super::super::address::Address;
+use super::super::attendee::PROGRESS;
 use super::super::edit::REPLY_DTSTAMP;
 use super::super::error::ItipError;
+use super::super::is_schedulable;
 use super::super::moment::{InstanceId, Moment, occurrence, read};
 use super::super::object::{partstat_of, sequence_of};
+use super::super::range::is_this_and_future;
+use super::super::view::is_rescheduled;
 use super::fresh::Stamp;
 use super::{Applied, Delivery, Reason, events};
+use crate::ical::recur::{Bounds, Series};
 use crate::ical::{Component, Event, Property, When, Zones};
 
 /// Delivered and acted on (RFC 6638 §3.2.9).
@@ -32,6 +37,9 @@ pub(super) fn reply(object: &Component, delivery: &Delivery) -> Result<Applied, 
         match record(&mut result, &zones, &answer)? {
             None => done = true,
             Some(why) => reason = why,
+        }
+        if is_this_and_future(event) {
+            record_later(&mut result, &zones, &answer)?;
         }
     }
     Ok(if done { Applied::replaced(object, result) } else { Applied::ignored(reason) })
@@ -124,6 +132,51 @@ impl<'a> Answer<'a> {
         Some(line)
     }
 
+    /// Writes what else the answer holds: whom the attendee delegated to (RFC 5546 §3.2.2.3), and how far they are with a
+    /// task that is theirs alone.
+    fn record_rest(&self, held: &mut Component) {
+        if self.partstat == "DELEGATED" {
+            let named = self.line.params().iter().filter(|p| p.is("DELEGATED-TO")).flat_map(|p| &p.values);
+            for delegate in
+                named.map(|value| Address::read(value)).filter(|d| d.is_deliverable() && *d != self.attendee)
+            {
+                if find_line(held, &delegate).is_none() {
+                    held.push(self.delegate_line(&delegate));
+                }
+            }
+        }
+        let organizer = held.value("ORGANIZER").map(Address::read);
+        let is_other = |a: &Address| *a != self.attendee && Some(a) != organizer.as_ref();
+        let alone = !held.all("ATTENDEE").any(|a| is_other(&Address::read(a.value())));
+        let is_theirs = alone && held.is("VTODO");
+        for name in PROGRESS.into_iter().filter(|_| is_theirs) {
+            if let Some(property) = self.event.get(name) {
+                held.set(property.clone());
+            }
+        }
+    }
+
+    /// The line of somebody whom an attendee delegated to, who has not answered yet.
+    fn delegate_line(&self, delegate: &Address) -> Property {
+        let told = find_line(self.event, delegate);
+        let mut line = Property::new("ATTENDEE", delegate.as_str());
+        for param in told.iter().flat_map(|l| l.params()).filter(|p| ["CN", "CUTYPE", "ROLE"].iter().any(|n| p.is(n))) {
+            line.push_param(param.clone());
+        }
+        line.set_param("PARTSTAT", "NEEDS-ACTION");
+        line.set_param("RSVP", "TRUE");
+        line.set_param("DELEGATED-FROM", self.attendee.as_str());
+        line
+    }
+
+    /// As [`Answer::record_in`], with what became of the message (RFC 6638 §3.2.9); nobody waits for an answer any more.
+    fn record_and_note(&self, event: &mut Component) {
+        if let Some(line) = self.record_in(event) {
+            line.set_param("SCHEDULE-STATUS", &self.status);
+            line.remove_param("RSVP");
+        }
+    }
+
     /// The line of somebody who was not invited, known as a party crasher (RFC 5546 §3.2.3).
     fn new_line(&self) -> Property {
         let mut line = Property::new("ATTENDEE", self.line.value()).param("PARTSTAT", &self.partstat);
@@ -157,10 +210,8 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
         if find_line(held, &answer.attendee).is_some_and(|line| answer.is_in(line)) {
             return Ok(None);
         }
-        if let Some(line) = answer.record_in(held) {
-            line.set_param("SCHEDULE-STATUS", &answer.status);
-            line.remove_param("RSVP");
-        }
+        answer.record_and_note(held);
+        answer.record_rest(held);
         return Ok(None);
     }
     let master = events(object).find(|e| e.get("RECURRENCE-ID").is_none());
@@ -178,10 +229,62 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
         return Ok(Some(Reason::Stale));
     }
     answer.record_in(&mut new);
+    answer.record_rest(&mut new);
     object.push_component(new);
     Ok(None)
 }
 
+/// Writes an answer to an occurrence and all that follow into those that follow: the ones that are written out, and the
+/// first of the others, which then stands for the rest (RFC 5545 §3.2.13).
+fn record_later(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<(), ItipError> {
+    let Some(from) = answer.event.get("RECURRENCE-ID") else { return Ok(()) };
+    let from = read(from, answer.zones)?;
+    let moment = Moment::from(&from);
+    let mut written: Vec<Moment> = Vec::new();
+    for event in events_mut(object) {
+        let at = InstanceId::of(event, zones)?.moment();
+        let Some(at) = at.filter(|at| *at >= moment) else { continue };
+        written.push(at);
+        if at > moment && !answer.is_stale(event, zones) {
+            answer.record_and_note(event);
+        }
+    }
+    let Some(master) = events(object).find(|e| e.get("RECURRENCE-ID").is_none()).cloned() else { return Ok(()) };
+    // The answered occurrence itself stands for the rest where nothing but answers tells it from the series.
+    let series = Series::of(&[&master], zones, Tz::UTC);
+    let mut next = Some(from);
+    while let Some(at) = next {
+        let held = events_mut(object)
+            .find(|e| InstanceId::of(e, zones).ok().and_then(InstanceId::moment) == Some(Moment::from(&at)));
+        let made = occurrence(&master, zones, &at);
+        let stands = |held: &Component| made.as_ref().is_some_and(|m| !is_rescheduled((m, zones), (held, zones)));
+        match held {
+            Some(held) if stands(held) => {
+                if let Some(id) = held.get_mut("RECURRENCE-ID") {
+                    id.set_param("RANGE", "THISANDFUTURE");
+                }
+                return Ok(());
+            }
+            Some(_) => {}
+            None => {
+                let Some(mut new) = made else { return Ok(()) };
+                new.all_mut("ATTENDEE").for_each(|line| {
+                    line.remove_param(REPLY_DTSTAMP);
+                });
+                if let Some(id) = new.get_mut("RECURRENCE-ID") {
+                    id.set_param("RANGE", "THISANDFUTURE");
+                }
+                answer.record_and_note(&mut new);
+                object.push_component(new);
+                return Ok(());
+            }
+        }
+        let found = series.next_after(at.instant(Tz::UTC), Bounds::default()).ok().flatten();
+        next = found.map(|o| o.recurrence_id);
+    }
+    Ok(())
+}
+
 fn events_mut(calendar: &mut Component) -> impl Iterator<Item = &mut Component> {
-    calendar.components_mut().filter(|c| c.is(VEVENT))
+    calendar.components_mut().filter(|c| is_schedulable(c))
 }

@@ -2,15 +2,20 @@
 
 use std::collections::HashMap;
 
-use super::super::VEVENT;
 use super::super::address::Address;
 use super::super::alarms;
+use super::super::attendee::PROGRESS;
+use super::super::edit;
 use super::super::error::ItipError;
-use super::super::moment::{InstanceId, include};
-use super::super::object::partstat_of;
+use super::super::is_schedulable;
+use super::super::moment::{InstanceId, Moment, exclude, include};
+use super::super::object::{is_cancelled, partstat_of};
+use super::super::range::is_this_and_future;
+use super::super::view::is_rescheduled;
 use super::fresh::Stamp;
 use super::{Applied, Delivery, Outcome, Reason, events};
-use crate::ical::{Component, Item, Zones};
+use crate::ical::edit::exdates;
+use crate::ical::{Component, Item, Property, When, Zones};
 
 /// What an attendee decides for their own copy (mail-itip-alarms §5.8); VALARM too, which has rules of its own.
 const OWN: [&str; 2] = ["TRANSP", "CLASS"];
@@ -48,7 +53,7 @@ pub(super) fn update(copy: &Component, delivery: &Delivery) -> Result<Applied, I
     let Some(mut merged) = merged else { return Ok(Applied::ignored(Reason::Stale)) };
     for part in merged.iter_mut().filter(|p| p.is_news) {
         if let Some(own) = held.get(part.id).or(series) {
-            keep_own(&mut part.event, own);
+            keep_own(&mut part.event, own, delivery);
         }
     }
     put_back(&mut merged, &zones);
@@ -107,33 +112,87 @@ fn whole(held: &Events, news: &Events, message: Stamp, delivery: &Delivery) -> O
     if held.get(InstanceId::Master).is_some_and(|c| older(message, c)) {
         return None;
     }
-    let told = news.iter().map(|(id, event)| match held.get(id) {
-        Some(kept) if older(Stamp::of(event), kept) => Part::kept(id, kept),
-        _ => Part::news(id, event),
+    let off = TakenOut::of(held, &delivery.zones_of_copy);
+    let told = news.iter().filter_map(|(id, event)| match held.get(id) {
+        Some(kept) if older(Stamp::of(event), kept) => Some(Part::kept(id, kept)),
+        _ if off.knows_better(id, Stamp::of(event), delivery) => None,
+        _ => Some(Part::news(id, event)),
     });
     // An override counts its SEQUENCE apart from the series; a higher one alone does not make it the later word.
     let later = |kept: &Component| message.is_older_than_series(Stamp::of(kept), delivery.now);
     let untold = held.iter().filter(|(id, kept)| news.get(*id).is_none() && later(kept));
-    Some(told.chain(untold.map(|(id, kept)| Part::kept(id, kept))).collect())
+    let mut parts: Vec<Part> = told.chain(untold.map(|(id, kept)| Part::kept(id, kept))).collect();
+    if let Some(master) = parts.iter_mut().find(|p| p.id == InstanceId::Master && p.is_news) {
+        off.keep_out(&mut master.event, message, delivery);
+    }
+    Some(parts)
 }
 
 /// A message about some occurrences leaves the others alone.
 fn occurrences(held: &Events, news: &Events, delivery: &Delivery) -> Option<Vec<Part>> {
     let series = held.get(InstanceId::Master).map(Stamp::of);
+    let off = TakenOut::of(held, &delivery.zones_of_copy);
     let fresh = |id: InstanceId| {
         let event = news.get(id)?;
         let stamp = Stamp::of(event);
         let is_old = match held.get(id) {
             Some(kept) => stamp.is_older_than(Stamp::of(kept), delivery.now),
-            None => series.is_some_and(|s| stamp.is_older_than_series(s, delivery.now)),
+            None => {
+                series.is_some_and(|s| stamp.is_older_than_series(s, delivery.now))
+                    || off.knows_better(id, stamp, delivery)
+            }
         };
         (!is_old).then_some(event)
     };
-    let kept = held.iter().map(|(id, c)| fresh(id).map_or_else(|| Part::kept(id, c), |e| Part::news(id, e)));
+    // What one occurrence says of all that follow replaces what was said of those before.
+    let ruling = news.iter().filter(|(id, e)| is_this_and_future(e) && fresh(*id).is_some());
+    let ruling: Vec<_> = ruling.filter_map(|(id, e)| Some((id.moment()?, Stamp::of(e)))).collect();
+    let is_replaced = |id: InstanceId, kept: &Component| {
+        let older = |s: Stamp| Stamp::of(kept).is_older_than_series(s, delivery.now);
+        id.moment().is_some_and(|at| ruling.iter().any(|(from, s)| *from < at && older(*s)))
+    };
+    let held_still = held.iter().filter(|(id, c)| news.get(*id).is_some() || !is_replaced(*id, c));
+    let kept = held_still.map(|(id, c)| fresh(id).map_or_else(|| Part::kept(id, c), |e| Part::news(id, e)));
     let added = news.iter().filter(|(id, _)| held.get(*id).is_none());
     let added = added.filter_map(|(id, _)| Some(Part::news(id, fresh(id)?)));
     let parts: Vec<Part> = kept.chain(added).collect();
     parts.iter().any(|p| p.is_news).then_some(parts)
+}
+
+/// Occurrences that the copy has taken out of the series, and how late that was said at the earliest.
+struct TakenOut {
+    occurrences: Vec<When>,
+    stamp: Option<Stamp>,
+}
+
+impl TakenOut {
+    fn of(held: &Events, zones: &Zones) -> Self {
+        let master = held.get(InstanceId::Master);
+        let occurrences = master.map_or_else(Vec::new, |m| exdates(m, zones).collect());
+        Self { occurrences, stamp: master.map(Stamp::of) }
+    }
+
+    /// Whether a CANCEL that was sent after this message took the occurrence out. DTSTAMP alone tells: the occurrence
+    /// counts its SEQUENCE apart, and what it counted to went with it.
+    fn knows_better(&self, id: InstanceId, message: Stamp, delivery: &Delivery) -> bool {
+        let is_out = || id.moment().is_some_and(|at| self.occurrences.iter().any(|when| Moment::from(when) == at));
+        self.is_later_than(message, delivery) && is_out()
+    }
+
+    fn is_later_than(&self, message: Stamp, delivery: &Delivery) -> bool {
+        self.stamp.is_some_and(|held| message.was_made_before(held, delivery.now))
+    }
+
+    /// Takes them out of the series of a message that was sent before they were.
+    fn keep_out(&self, master: &mut Component, message: Stamp, delivery: &Delivery) {
+        if !self.is_later_than(message, delivery) {
+            return;
+        }
+        exclude(master, &delivery.zones, &self.occurrences);
+        if let Some(dtstamp) = self.stamp.and_then(|s| s.dtstamp) {
+            master.set(edit::dtstamp(dtstamp));
+        }
+    }
 }
 
 /// Occurrences that a message brings back are no longer taken out of the series.
@@ -147,7 +206,7 @@ fn put_back(parts: &mut [Part], zones: &Zones) {
 }
 
 /// What the recipient decides for themselves stays as it is in their copy; what is absent there stays absent.
-fn keep_own(event: &mut Component, own: &Component) {
+fn keep_own(event: &mut Component, own: &Component, delivery: &Delivery) {
     for name in OWN {
         match own.get(name) {
             Some(property) => event.set(property.clone()),
@@ -163,13 +222,53 @@ fn keep_own(event: &mut Component, own: &Component) {
         event.push(organizer.clone());
     }
     alarms::merge(event, own);
+    keep_answer(event, own, delivery);
+    for property in own.properties().filter(|p| is_private(p)) {
+        if event.get(property.name()).is_none() {
+            event.push(property.clone());
+        }
+    }
+    if event.is("VTODO") && !is_cancelled(event) {
+        for name in PROGRESS {
+            if let Some(property) = own.get(name).filter(|_| !is_cancelled(own)) {
+                event.set(property.clone());
+            }
+        }
+    }
+}
+
+/// An answer that the organizer has not heard yet stays, unless the event takes place at another time.
+fn keep_answer(event: &mut Component, own: &Component, delivery: &Delivery) {
+    if is_rescheduled((own, &delivery.zones_of_copy), (event, &delivery.zones)) || is_cancelled(own) {
+        return;
+    }
+    let is_mine = |p: &Property| Address::read(p.value()).is_one_of(delivery.recipient);
+    let Some(given) = own.all("ATTENDEE").find(|a| is_mine(a)) else { return };
+    let Some(line) = event.properties_mut().find(|p| p.is("ATTENDEE") && is_mine(p)) else { return };
+    if partstat_of(line) == "NEEDS-ACTION" && partstat_of(given) != "NEEDS-ACTION" {
+        line.set_param("PARTSTAT", &partstat_of(given));
+        for name in ["DELEGATED-TO", "DELEGATED-FROM"] {
+            if let Some(param) = given.params().iter().find(|p| p.is(name)) {
+                line.remove_param(name);
+                line.push_param(param.clone());
+            }
+        }
+    }
+}
+
+/// What attendees note for themselves and organizers do not send (RFC 6638 §3.2.2.1): their comment and colour, and what
+/// their client remembers. What this family of programs writes for everybody is the organizer's.
+fn is_private(property: &Property) -> bool {
+    let name = property.name().to_ascii_uppercase();
+    let is_ours = ["X-OPENPAAS-", "X-PUBLICLY-"].iter().any(|prefix| name.starts_with(prefix));
+    name == "COMMENT" || name == "COLOR" || (name.starts_with("X-") && !is_ours)
 }
 
 /// The copy with these VEVENTs, and with the other components of the message in place of its own.
 fn assemble(copy: &Component, message: &Component, parts: Vec<Part>) -> Component {
     let mut result = copy.clone();
     result.items.retain(|i| !matches!(i, Item::Component(_)));
-    let others = |c: &Component| -> Vec<Component> { c.components().filter(|c| !c.is(VEVENT)).cloned().collect() };
+    let others = |c: &Component| -> Vec<Component> { c.components().filter(|c| !is_schedulable(c)).cloned().collect() };
     let new = others(message);
     if parts.iter().any(|p| !p.is_news) {
         // What stays may be written in zones that the message does not know.

@@ -126,8 +126,8 @@ fn put(
     let token = advance(tx, &target, i64::from(stored.is_none()))?;
     tx.prepare_cached(
         "INSERT OR REPLACE INTO objects
-            (collection, name, body, etag, size, modified, component, uid, first, last, span, changed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            (collection, name, body, etag, size, modified, component, uid, first, last, span, changed, schedule_tag)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         target.row,
@@ -142,6 +142,7 @@ fn put(
         meta.last_occurrence,
         span::class(meta.first_occurrence, meta.last_occurrence),
         token as i64,
+        meta.schedule_tag,
     ])?;
     Ok((token, stored.is_some()))
 }

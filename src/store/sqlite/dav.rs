@@ -119,7 +119,7 @@ impl DavStore for Sqlite {
                 let Some(row) = row_of(conn, collection)? else { return Ok(Vec::new()) };
                 let page = conn
                     .prepare_cached(
-                        "SELECT name, etag, size, modified, component, uid, first, last FROM objects
+                        "SELECT name, etag, size, modified, component, uid, first, last, schedule_tag FROM objects
                          WHERE collection = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
                     )?
                     .query_map(params![row, after, sql_limit(limit)], meta)?
@@ -162,7 +162,7 @@ impl DavStore for Sqlite {
                 let found = conn
                     .prepare_cached(
                         "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token,
-                            o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
+                            o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
                          FROM collections c
                          JOIN sync_states s ON s.collection = c.id
                          CROSS JOIN objects o INDEXED BY objects_by_uid ON o.collection = c.id AND o.uid = ?3
@@ -206,7 +206,7 @@ struct Fetch<'c> {
 impl<'c> Fetch<'c> {
     fn from(conn: &'c Connection, row: i64) -> Result<Self, StoreError> {
         let statement = conn.prepare_cached(
-            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
+            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
              FROM objects o JOIN bodies b ON b.id = o.body WHERE o.collection = ?1 AND o.name = ?2",
         )?;
         Ok(Self { row, statement })
@@ -228,7 +228,7 @@ fn by_uid(
 ) -> Result<Vec<Object>, StoreError> {
     let found = conn
         .prepare_cached(
-            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
+            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
              FROM objects o JOIN bodies b ON b.id = o.body
              WHERE o.collection = ?1 AND o.uid = ?2 AND o.name > ?3 ORDER BY o.name",
         )?
@@ -321,7 +321,7 @@ fn scan(
 ) -> Result<Vec<Object>, StoreError> {
     let found = conn
         .prepare_cached(
-            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, b.data
+            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
              FROM objects o CROSS JOIN bodies b ON b.id = o.body
              WHERE o.collection = ?1 AND o.name > ?2 AND (?3 IS NULL OR o.component = ?3)
              AND (o.first IS NULL OR (o.first <= ?5 AND (o.last IS NULL OR o.last >= ?4)))
@@ -364,11 +364,11 @@ fn changes(
     let room = sql_limit(limit.saturating_add(1));
     let mut found = conn
         .prepare_cached(
-            "SELECT name, etag, size, modified, component, uid, first, last, changed FROM objects
+            "SELECT name, etag, size, modified, component, uid, first, last, schedule_tag, changed FROM objects
              WHERE collection = ?1 AND changed > ?2 ORDER BY changed LIMIT ?3",
         )?
         .query_map(params![row, since as i64, room], |row| {
-            Ok((row.get::<_, i64>(8)? as u64, Change::Written(meta(row)?)))
+            Ok((row.get::<_, i64>(9)? as u64, Change::Written(meta(row)?)))
         })?
         .collect::<Result<Vec<_>, _>>()?;
     // Who knows nothing yet need not hear of what is gone.
@@ -410,7 +410,7 @@ fn collection(row: &Row<'_>) -> rusqlite::Result<Collection> {
     })
 }
 
-/// `name, etag, size, modified, component, uid, first, last` from a column on.
+/// `name, etag, size, modified, component, uid, first, last, schedule_tag` from a column on.
 fn meta_at(row: &Row<'_>, at: usize) -> rusqlite::Result<ObjectMeta> {
     let modified = row.get::<_, i64>(at + 3)?;
     Ok(ObjectMeta {
@@ -423,6 +423,7 @@ fn meta_at(row: &Row<'_>, at: usize) -> rusqlite::Result<ObjectMeta> {
         uid: Uid(row.get(at + 5)?),
         first_occurrence: row.get(at + 6)?,
         last_occurrence: row.get(at + 7)?,
+        schedule_tag: row.get(at + 8)?,
     })
 }
 
@@ -431,7 +432,7 @@ fn meta(row: &Row<'_>) -> rusqlite::Result<ObjectMeta> {
 }
 
 fn object(row: &Row<'_>, at: usize) -> rusqlite::Result<Object> {
-    Ok(Object { meta: meta_at(row, at)?, data: row.get(at + 8)? })
+    Ok(Object { meta: meta_at(row, at)?, data: row.get(at + 9)? })
 }
 
 fn sql_limit(limit: usize) -> i64 {

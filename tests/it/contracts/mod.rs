@@ -172,6 +172,7 @@ pub mod samples {
                 uid: Uid(name.trim_end_matches(".ics").to_owned()),
                 first_occurrence: first,
                 last_occurrence: last,
+                schedule_tag: None,
             },
             data: data.to_owned(),
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use convoke::events::Topic;
 use convoke::ids::Uid;
-use convoke::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectFilter, Op, StoreError, WriteError};
+use convoke::store::{
+    Batch, Change, Collection, CollectionKind, Expect, Object, ObjectFilter, Op, StoreError, WriteError,
+};
 use serde_json::json;
 
 use super::samples::*;
@@ -208,6 +210,42 @@ async fn a_batch_happens_as_a_whole_with_its_messages_or_not_at_all(engine: &dyn
     let published = ports.published.next(10).await;
     let numbers: Vec<_> = published.iter().map(|message| message.payload["n"].clone()).collect();
     assert_eq!(numbers, [json!(2)]);
+}
+
+async fn a_schedule_tag_is_kept_beside_the_object(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    let mut meeting = event("meeting.ics", MONDAY);
+    let lunch = event("lunch.ics", MONDAY);
+    for (tag, text) in [(Some("first"), "a"), (Some("first"), "b"), (Some("second"), "c"), (None, "d")] {
+        // The tag goes its own way: it stays while the text changes, changes, and ends.
+        let name = meeting.meta.name.clone();
+        meeting = with_data(&name, &format!("{}{text}", meeting.data), Some(MONDAY), Some(MONDAY + 3600));
+        meeting.meta.schedule_tag = tag.map(str::to_owned);
+        let ops = vec![put(&work, meeting.clone(), Expect::Any), put(&work, lunch.clone(), Expect::Any)];
+        write(&*store, ops).await.unwrap();
+        let of = |objects: Vec<Object>| objects.into_iter().find(|o| o.meta.name == name).map(|o| o.meta.schedule_tag);
+        let expected = Some(meeting.meta.schedule_tag.clone());
+        assert_eq!(store.object(work.id, &name).await.unwrap(), Some(meeting.clone()));
+        assert_eq!(store.object(work.id, "lunch.ics").await.unwrap(), Some(lunch.clone()));
+        let listed = store.list(work.id, None, 10).await.unwrap();
+        assert_eq!(listed.iter().find(|m| m.name == name).map(|m| m.schedule_tag.clone()), expected);
+        let by_uid = store.find_uid(work.home, &meeting.meta.uid).await.unwrap();
+        assert_eq!(of(by_uid.into_iter().map(|(_, object)| object).collect()), expected);
+        for filter in [
+            ObjectFilter { uid: Some(meeting.meta.uid.clone()), ..ObjectFilter::default() },
+            ObjectFilter { start: Some(MONDAY), end: Some(MONDAY + DAY), ..ObjectFilter::default() },
+            ObjectFilter::default(),
+        ] {
+            assert_eq!(of(store.query(work.id, &filter, None, 10).await.unwrap()), expected, "{filter:?}");
+        }
+        let changes = store.changes(work.id, 1, 10).await.unwrap().unwrap().changes;
+        let changed = changes.into_iter().find_map(|change| match change {
+            Change::Written(meta) if meta.name == name => Some(meta.schedule_tag),
+            _ => None,
+        });
+        assert_eq!(changed, expected);
+    }
 }
 
 async fn a_uid_belongs_to_one_object_of_a_collection(engine: &dyn StoreHarness) {
@@ -497,6 +535,7 @@ macro_rules! over {
                 a_listing_pages_through_all_names_in_order,
                 a_write_whose_precondition_fails_changes_nothing,
                 a_batch_happens_as_a_whole_with_its_messages_or_not_at_all,
+                a_schedule_tag_is_kept_beside_the_object,
                 a_uid_belongs_to_one_object_of_a_collection,
                 a_query_by_time_finds_everything_that_may_lie_in_the_range,
                 few_and_many_matches_are_found_alike,

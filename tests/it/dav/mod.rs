@@ -25,6 +25,9 @@ mod queries;
 mod relocation;
 mod representations;
 mod scheduling;
+mod scheduling_here;
+mod scheduling_rules;
+mod scheduling_tags;
 mod sync;
 mod tenants;
 

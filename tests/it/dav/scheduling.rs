@@ -1,16 +1,18 @@
-//! An invitation from the first PUT to the last cancellation, with every message on the way.
+//! An invitation from the first PUT to the last cancellation, with every message on the way, where the queue delivers them.
+//! What happens at once is in `scheduling_here`.
 
 use std::collections::HashSet;
 
+use convoke::dav::server::Settings;
 use convoke::events::{Message, Topic};
 use serde_json::{Value, json};
 
 use super::{ALICE, BOB, CALENDAR, CAROL, Client, World, calendar};
 
-const BOBS: &str = "/calendars/65aa00000000000000000002/65aa00000000000000000002/";
-const CAROLS: &str = "/calendars/65aa00000000000000000003/65aa00000000000000000003/";
+pub const BOBS: &str = "/calendars/65aa00000000000000000002/65aa00000000000000000002/";
+pub const CAROLS: &str = "/calendars/65aa00000000000000000003/65aa00000000000000000003/";
 
-fn meeting(sequence: u32, start: &str, bob: &str) -> String {
+pub fn meeting(sequence: u32, start: &str, bob: &str) -> String {
     let lines = [
         &format!("SEQUENCE:{sequence}"),
         &format!("DTSTART:{start}"),
@@ -26,7 +28,7 @@ fn meeting(sequence: u32, start: &str, bob: &str) -> String {
 }
 
 /// The deliveries among the messages: method, recipient.
-fn deliveries(messages: &[Message]) -> Vec<(String, String)> {
+pub fn deliveries(messages: &[Message]) -> Vec<(String, String)> {
     let deliveries = messages.iter().filter(|m| m.topic.name() == "calendar:itip:localDelivery");
     deliveries
         .map(|m| {
@@ -37,7 +39,7 @@ fn deliveries(messages: &[Message]) -> Vec<(String, String)> {
 }
 
 /// Does with each delivery what its consumer does: `POST /itip` as each local recipient.
-async fn deliver(world: &World, messages: &[Message]) -> Vec<Message> {
+pub async fn deliver(world: &World, messages: &[Message]) -> Vec<Message> {
     for message in messages.iter().filter(|m| m.topic.name() == "calendar:itip:localDelivery") {
         let bare = |v: &Value| v.as_str().unwrap().trim_start_matches("mailto:").to_owned();
         let recipient = bare(&message.payload["recipients"][0]);
@@ -52,16 +54,16 @@ async fn deliver(world: &World, messages: &[Message]) -> Vec<Message> {
     world.published().await
 }
 
-async fn itip(client: &Client<'_>, body: &Value) -> super::Answer {
+pub async fn itip(client: &Client<'_>, body: &Value) -> super::Answer {
     client.send("POST", "/itip", &[("content-type", "application/json")], &body.to_string()).await
 }
 
-fn topics(messages: &[Message]) -> Vec<&'static str> {
+pub fn topics(messages: &[Message]) -> Vec<&'static str> {
     messages.iter().map(|m| m.topic.name()).collect()
 }
 
 /// The one event of a calendar: its address and text.
-async fn only_event(client: &Client<'_>, calendar: &str) -> (String, String) {
+pub async fn only_event(client: &Client<'_>, calendar: &str) -> (String, String) {
     let mut contents = client.contents(calendar).await;
     assert_eq!(contents.len(), 1, "{contents:?}");
     let (name, text) = contents.remove(0);
@@ -70,7 +72,7 @@ async fn only_event(client: &Client<'_>, calendar: &str) -> (String, String) {
 
 /// A world in which alice invited bob, carol and a guest, and the invitations reached bob and carol.
 async fn invited() -> World {
-    let world = World::new().await;
+    let world = World::with(Settings { immediate_deliveries: 0, ..Settings::default() }).await;
     let text = meeting(0, "20300106T090000Z", "NEEDS-ACTION");
     let put = world.alice().put(&format!("{CALENDAR}meet.ics"), &text).await.expect(201);
     assert_eq!(put.header("etag"), None, "the server noted who is being told");

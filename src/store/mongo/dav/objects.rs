@@ -92,6 +92,7 @@ fn meta_of(shelf: Shelf, row: &Document, data: Option<&str>) -> Result<Option<Ob
         uid: Uid(uid),
         first_occurrence: told.first,
         last_occurrence: told.last,
+        schedule_tag: ours.and_then(|ours| value::words(ours.get("scheduleTag"))),
     }))
 }
 
@@ -157,8 +158,10 @@ impl Main {
 
 /// The fields that a write of ours sets.
 pub(super) fn fields(shelf: Shelf, object: &Object, rev: ObjectId) -> Document {
-    let ObjectMeta { etag, size, modified, component, uid, first_occurrence, last_occurrence, .. } = &object.meta;
-    let mut ours = doc! { "etag": etag, "rev": rev };
+    let ObjectMeta { etag, size, modified, component, uid, first_occurrence, last_occurrence, schedule_tag, .. } =
+        &object.meta;
+    let tag = schedule_tag.as_ref().map_or(Bson::Null, |tag| Bson::String(tag.clone()));
+    let mut ours = doc! { "etag": etag, "rev": rev, "scheduleTag": tag };
     let mut set = doc! {
         shelf.data(): &object.data,
         "lastmodified": value::int(modified.timestamp()),
