@@ -278,7 +278,7 @@ fn the_commands_carry_a_calendar_out_and_in() {
         (Some(0), "1 collections: 1 copied, 0 replaced, 0 there already, 0 failed\n"),
         "{error}"
     );
-    let (code, told, error) = convoke(&["dav", "check"]);
+    let (code, told, error) = convoke(&["dav", "check", "--user", "alice@example.org"]);
     assert_eq!((code, told.as_str()), (Some(0), "1 objects: 0 repaired, 0 wrong\n"), "{error}");
     let (code, _, error) = convoke(&["dav", "export", "--user", "alice@example.org", out]);
     assert_eq!(code, Some(0), "{error}");

@@ -47,6 +47,7 @@ async fn a_calendar_is_made_with_its_properties() {
              <d:displayname>Work &amp; more</d:displayname>\
              <cal:calendar-description>Office</cal:calendar-description>\
              <x1:calendar-color xmlns:x1=\"http://apple.com/ns/ical/\">#0088ff</x1:calendar-color>\
+             <d:creationdate>2026-11-21T06:20:15Z</d:creationdate>\
              <x1:note xmlns:x1=\"urn:x\" kind=\"dead\">kept</x1:note></d:prop><d:status>HTTP/1.1 200 OK</d:status>\
              </d:propstat></d:response>",
             home("work/")

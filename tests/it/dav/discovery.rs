@@ -97,18 +97,18 @@ async fn the_home_holds_everything_on_the_first_visit() {
     assert_eq!(
         answer.responses(),
         "<d:response><d:href>/calendars/65aa00000000000000000001/</d:href><d:propstat><d:prop><d:resourcetype>\
-         <d:collection/></d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>\
+         <d:collection/></d:resourcetype><d:creationdate>2024-01-19T04:52:16Z</d:creationdate></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>\
          <d:response><d:href>/calendars/65aa00000000000000000001/65aa00000000000000000001/</d:href><d:propstat><d:prop>\
          <d:resourcetype><d:collection/><cal:calendar/></d:resourcetype>\
          <cs:getctag>http://sabre.io/ns/sync/1</cs:getctag><s:sync-token>1</s:sync-token>\
          <cal:supported-calendar-component-set><cal:comp name=\"VEVENT\"/><cal:comp name=\"VTODO\"/>\
          </cal:supported-calendar-component-set><cal:schedule-calendar-transp><cal:opaque/>\
-         </cal:schedule-calendar-transp><d:displayname>#default</d:displayname></d:prop>\
+         </cal:schedule-calendar-transp><d:displayname>#default</d:displayname><d:creationdate>2026-11-21T06:20:15Z</d:creationdate></d:prop>\
          <d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response><d:response>\
          <d:href>/calendars/65aa00000000000000000001/inbox/</d:href><d:propstat><d:prop><d:resourcetype><d:collection/>\
-         <cal:schedule-inbox/></d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>\
+         <cal:schedule-inbox/></d:resourcetype><d:creationdate>2026-11-21T06:20:15Z</d:creationdate></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>\
          <d:response><d:href>/calendars/65aa00000000000000000001/outbox/</d:href><d:propstat><d:prop><d:resourcetype>\
-         <d:collection/><cal:schedule-outbox/></d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status>\
+         <d:collection/><cal:schedule-outbox/></d:resourcetype><d:creationdate>2026-11-21T06:20:15Z</d:creationdate></d:prop><d:status>HTTP/1.1 200 OK</d:status>\
          </d:propstat></d:response>"
     );
 }
