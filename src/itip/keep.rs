@@ -1,6 +1,9 @@
 //! What a client that knew an older state must not undo: answers that arrived meanwhile (RFC 6638 §3.2.10).
 
+use std::collections::HashSet;
+
 use super::address::Address;
+use super::attendee::PROGRESS;
 use super::edit::REPLY_DTSTAMP;
 use super::is_schedulable;
 use super::moment::{InstanceId, Moment, occurrence, read};
@@ -25,7 +28,7 @@ const ANSWER: [&str; 5] = ["PARTSTAT", "SCHEDULE-STATUS", "DELEGATED-TO", "DELEG
 
 /// Puts the answers that the writer has not seen back into the object that is written by `owner`.
 ///
-/// Whoever read an answer has the time of it on the line ([`REPLY_DTSTAMP`]): a line with another one, or none, is from
+/// Whoever read an answer has the time of it on the line (`REPLY_DTSTAMP`): a line with another one, or none, is from
 /// before. An event that is written with another time asks for new answers, and keeps none. In an attendee's copy it is the
 /// answers of the others that stay, where the client leaves merging to the server.
 pub fn keep_answers(stored: &Component, new: &mut Component, owner: &[Email], knowledge: Knowledge) {
@@ -131,6 +134,18 @@ pub fn is_inconsequential(before: &Component, after: &Component, person: &[Email
         calendar
     };
     quiet(before) == quiet(after)
+}
+
+/// Whether a reply changed nothing but answers: nobody was added, and no task got on.
+pub fn is_mere_answer(before: &Component, after: &Component) -> bool {
+    let people = |calendar: &Component| -> HashSet<Address> {
+        events(calendar).flat_map(|e| e.all("ATTENDEE")).map(|a| Address::read(a.value())).collect()
+    };
+    let progress = |calendar: &Component| -> Vec<[Option<String>; 3]> {
+        let tasks = events(calendar).filter(|e| e.is("VTODO"));
+        tasks.map(|task| PROGRESS.map(|name| task.value(name).map(str::to_owned))).collect()
+    };
+    people(before) == people(after) && progress(before) == progress(after)
 }
 
 fn find<'a>(calendar: &'a Component, id: InstanceId, zones: &Zones) -> Option<&'a Component> {

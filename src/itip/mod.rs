@@ -35,7 +35,7 @@ pub use apply::{Applied, Outcome, Reason, apply};
 pub use attendee::{forbidden_attendee_changes, sync_participation};
 pub use diff::{Diff, Role, diff, hands_over, role};
 pub use error::ItipError;
-pub use keep::{Knowledge, is_inconsequential, keep_answers};
+pub use keep::{Knowledge, is_inconsequential, is_mere_answer, keep_answers};
 pub use message::{ItipMessage, Method, concerns};
 pub use refresh::refreshed;
 pub use stored::set_schedule_status;

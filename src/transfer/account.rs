@@ -11,7 +11,7 @@ use tower::ServiceExt as _;
 use super::answers::{
     ANSWER, DEPTH, decoded, found, href, kind_of, last_segment, path_of, property, refusal, said, uid_is_taken_by,
 };
-use super::{Collection, Item, Kind, TransferError};
+use super::{Collection, Item, Kind, TransferError, split};
 use crate::dav::path::{MOUNT, push_segment};
 use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, Members, XmlLimits, escape_into};
 use crate::dav::{Actor, Body, Upstream};
@@ -273,24 +273,43 @@ impl Account {
         }
     }
 
-    /// Stores an object, without scheduling anything.
+    /// Stores an object, without scheduling anything. Where its name is that of another, it gets one of its own.
     pub(super) async fn put(&self, found: &Found, item: &Item, replace: bool) -> Result<Stored, TransferError> {
-        let mut href = found.href.clone();
-        push_segment(&mut href, &item.name);
-        let answer = self.put_at(found, &href, item, !replace).await?;
-        let taken = uid_is_taken_by(&answer);
-        match (answer.status(), taken) {
-            (StatusCode::CREATED, _) => Ok(Stored::Created),
-            (StatusCode::NO_CONTENT | StatusCode::OK, _) => Ok(Stored::Replaced),
-            (StatusCode::PRECONDITION_FAILED, _) if !replace => Ok(Stored::Present),
-            (_, Some(_)) if !replace => Ok(Stored::Present),
-            (_, Some(taken)) => {
-                let answer = self.put_at(found, &path_of(&taken), item, false).await?;
-                if answer.status().is_success() { Ok(Stored::Replaced) } else { Ok(Stored::Refused(said(&answer))) }
+        for name in [item.name.clone(), split::name_by_content(found.collection.kind, &item.data)] {
+            let mut href = found.href.clone();
+            push_segment(&mut href, &name);
+            let answer = self.put_at(found, &href, item, true).await?;
+            match (answer.status(), uid_is_taken_by(&answer)) {
+                (StatusCode::CREATED, _) => return Ok(Stored::Created),
+                (StatusCode::NO_CONTENT | StatusCode::OK, _) => return Ok(Stored::Replaced),
+                (StatusCode::PRECONDITION_FAILED, _) => match self.is_the_same(found, &href, item).await? {
+                    true if replace => return self.replace(found, &href, item).await,
+                    true => return Ok(Stored::Present),
+                    false => {}
+                },
+                (status, Some(taken)) => match self.is_the_same(found, &path_of(&taken), item).await? {
+                    true if replace => return self.replace(found, &path_of(&taken), item).await,
+                    true => return Ok(Stored::Present),
+                    false => {
+                        return Ok(Stored::Refused(format!("{status}: {taken} has its UID and is something else")));
+                    }
+                },
+                (status, None) if status.is_client_error() => return Ok(Stored::Refused(said(&answer))),
+                _ => return Err(refusal("PUT", &href, &answer)),
             }
-            (status, None) if status.is_client_error() => Ok(Stored::Refused(said(&answer))),
-            _ => Err(refusal("PUT", &href, &answer)),
         }
+        Ok(Stored::Refused("the names that it could have are those of others".to_owned()))
+    }
+
+    /// Whether what is at a path is a version of the object; also where nothing is there any more.
+    async fn is_the_same(&self, found: &Found, href: &str, item: &Item) -> Result<bool, TransferError> {
+        let identity = |text: &str| split::identity(found.collection.kind, text);
+        Ok(self.get(href).await?.is_none_or(|there| identity(&there) == identity(&item.data)))
+    }
+
+    async fn replace(&self, found: &Found, href: &str, item: &Item) -> Result<Stored, TransferError> {
+        let answer = self.put_at(found, href, item, false).await?;
+        Ok(if answer.status().is_success() { Stored::Replaced } else { Stored::Refused(said(&answer)) })
     }
 
     async fn put_at(

@@ -1,5 +1,6 @@
 //! Copies: into an account, and out of one.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -188,9 +189,10 @@ impl Export {
             Counts::add(&counts.found, members.len() as u64);
             Counts::add(&counts.collections, 1);
             to.begin(&source.collection).await?;
+            let mut written = HashSet::new();
             for page in members.chunks(PAGE) {
                 for item in self.source.items(source, page).await? {
-                    to.write(&source.collection, &item).await?;
+                    to.write(&source.collection, &item, &mut written).await?;
                     Counts::add(&counts.copied, 1);
                 }
             }

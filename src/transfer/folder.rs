@@ -1,12 +1,17 @@
 //! Calendars and address books as folders of files (the vdir layout that vdirsyncer, khal and khard have too): one folder a
 //! collection, one file an object, and small files for what people set on it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 
 use super::{Collection, Item, Kind, Looks, TransferError, split};
+use crate::dav::precondition::etag_of;
 use crate::ical::{self, Limits};
+
+/// Octets of a file's name that file systems take, with room for what others append.
+const LONGEST: usize = 200;
 
 const NAME: &str = "displayname";
 const DESCRIPTION: &str = "description";
@@ -73,11 +78,22 @@ impl Folder {
         Ok(())
     }
 
-    /// Writes an object into the folder of its collection, over what has its name.
-    pub(super) async fn write(&self, collection: &Collection, item: &Item) -> Result<(), TransferError> {
+    /// Writes an object into the folder of its collection, over a file of an earlier time. `written` are the names that were
+    /// given to others of the collection, in lower case, for some file systems see no difference.
+    pub(super) async fn write(
+        &self,
+        collection: &Collection,
+        item: &Item,
+        written: &mut HashSet<String>,
+    ) -> Result<(), TransferError> {
+        let ending = collection.kind.ending();
         let mut name = file_name(&item.name);
-        if !name.to_ascii_lowercase().ends_with(collection.kind.ending()) {
-            name.push_str(collection.kind.ending());
+        if !name.to_ascii_lowercase().ends_with(ending) {
+            name.push_str(ending);
+        }
+        if name.len() > LONGEST || !written.insert(name.to_lowercase()) {
+            name = format!("{}{ending}", etag_of(&item.name));
+            written.insert(name.clone());
         }
         write(&self.of(collection).join(name), &item.data).await
     }

@@ -67,7 +67,7 @@ fn exchange(
         let body: Bytes = body.collect().await.map_err(|e| unreachable(e.to_string()))?.to_bytes();
         let mut path = head.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
         for _ in 0..=REDIRECTS {
-            let url = server.root.join(&path).map_err(|e| unreachable(e.to_string()))?;
+            let url = server.url(&path);
             let mut request = Request::new(Body::from(body.clone()));
             *request.method_mut() = head.method.clone();
             *request.uri_mut() = url.as_str().parse::<Uri>().map_err(|e| unreachable(e.to_string()))?;
@@ -90,6 +90,16 @@ fn exchange(
 }
 
 impl Server {
+    /// The URL of a path of this server, whatever the path looks like: `//elsewhere/` is none of another one.
+    fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let mut url = self.root.clone();
+        url.set_path(path);
+        url.set_query(query);
+        url.set_fragment(None);
+        url
+    }
+
     /// The path that a redirect leads to. The password goes to nobody but the server that it is for.
     fn followed(&self, from: &Url, location: &str) -> Result<String, UpstreamError> {
         let to = from.join(location).map_err(|e| unreachable(e.to_string()))?;
@@ -102,4 +112,28 @@ impl Server {
 
 fn unreachable(reason: String) -> UpstreamError {
     UpstreamError::Unreachable(BoxError::from(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_stays_on_its_server() {
+        let root = Url::parse("https://dav.example.org:8443/remote.php/dav/").unwrap();
+        let server = Server { root, authorization: HeaderValue::from_static("Basic x") };
+        for (path, url) in [
+            ("/a/b.ics", "https://dav.example.org:8443/a/b.ics"),
+            ("//elsewhere.example/a", "https://dav.example.org:8443//elsewhere.example/a"),
+            ("/a%20b?x=1", "https://dav.example.org:8443/a%20b?x=1"),
+        ] {
+            assert_eq!(server.url(path).as_str(), url);
+        }
+        let from = server.url("/.well-known/caldav");
+        assert_eq!(server.followed(&from, "/dav/?a").unwrap(), "/dav/?a");
+        assert_eq!(server.followed(&from, "https://dav.example.org:8443//elsewhere/").unwrap(), "//elsewhere/");
+        for elsewhere in ["//elsewhere.example/", "http://dav.example.org:8443/", "https://dav.example.org/"] {
+            assert!(server.followed(&from, elsewhere).is_err(), "{elsewhere}");
+        }
+    }
 }

@@ -105,6 +105,23 @@ fn zones_of(component: &Component, zones: &mut BTreeSet<String>) {
     component.components().for_each(|c| zones_of(c, zones));
 }
 
+/// What an object is: the type of its components and their UID. `None` for what cannot be read or has none.
+pub(super) fn identity(kind: Kind, text: &str) -> Option<(String, String)> {
+    let root = Component::parse(text).ok()?;
+    let component = match kind {
+        Kind::Calendar => root.components().find(|c| !c.is("VTIMEZONE"))?,
+        Kind::AddressBook => &root,
+    };
+    let uid = component.value("UID")?.trim();
+    (!uid.is_empty()).then(|| (component.name().to_ascii_uppercase(), uid.to_owned()))
+}
+
+/// A name that no other object has.
+pub(super) fn name_by_content(kind: Kind, text: &str) -> String {
+    let what = identity(kind, text).map(|(component, uid)| format!("{component} {uid}"));
+    format!("{}{}", etag_of(what.as_deref().unwrap_or(text)), kind.ending())
+}
+
 /// A name for an object: its UID where that can stand in a path.
 fn name_of(uid: Option<&str>, data: &str, kind: Kind) -> String {
     let fits = |uid: &&str| {

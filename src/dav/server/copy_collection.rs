@@ -65,6 +65,7 @@ impl Call {
             conditions.check(&self, None)?;
             if is_move {
                 refuse_protected(&from)?;
+                self.server.refuse_chosen_default(&from).await?;
             }
             let (batch, replaces) = self.relocation_of(&from, &relocation).await?;
             match self.inner().store.write(batch).await {
@@ -127,6 +128,12 @@ impl Call {
         for mut object in objects {
             if to.is_move {
                 batch.publish.extend(self.told_of(from, &object, Told::Deleted));
+            } else if object.meta.schedule_tag.is_some() && to.home == from.home {
+                // RFC 6638 §3.2.4.1: a home holds one scheduling object of each UID.
+                let message = format!("{} invites somebody: a home holds such an event once", object.meta.name);
+                return Err(
+                    DavError::forbidden(message).because(Condition::Empty("cal:unique-scheduling-object-resource"))
+                );
             }
             object.meta.modified = self.inner().env.now();
             batch.publish.extend(self.told_of(&made, &object, Told::Created));

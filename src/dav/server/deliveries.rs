@@ -104,8 +104,10 @@ impl<'c> Deliveries<'c> {
                         let source = self.copies[at].collection.uri.clone();
                         self.pass_on(recipient, &source, &before, &mut result, &replier).await?;
                     }
-                    let inconsequential = message.method == Method::Reply
-                        || itip::is_inconsequential(&before, &result, &recipient.emails);
+                    let inconsequential = match message.method {
+                        Method::Reply => itip::is_mere_answer(&before, &result),
+                        _ => itip::is_inconsequential(&before, &result, &recipient.emails),
+                    };
                     self.change(at, result, inconsequential, &topics, by);
                 }
                 None => {

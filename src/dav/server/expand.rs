@@ -73,7 +73,8 @@ impl Call {
                     for href in hrefs {
                         match self.followed(href, budget).await? {
                             Some(inner) => self.write_expanded(property, inner, budget, w).await?,
-                            None => w.href(href),
+                            // It is XML already.
+                            None => w.raw(&format!("<d:href>{href}</d:href>")),
                         }
                     }
                     w.close_name(&name);

@@ -173,7 +173,7 @@ impl Export {
             let zone = zone_of(&self.collection);
             match recur::expand(&calendar, range.clone(), zone, self.server.0.bounds()) {
                 Ok(expanded) => calendar = expanded,
-                Err(error) => tracing::debug!(%error, "an object is left out of an expanded export"),
+                Err(error) => tracing::debug!(%error, "an object is exported as it is stored"),
             }
         }
         match self.with_zones {

@@ -227,7 +227,13 @@ impl Scope<'_> {
         let gap = alarm.value("DURATION").and_then(|d| crate::ical::parse_duration(d).ok());
         let gap = gap.map_or_else(TimeDelta::zero, |d| d.exact());
         let Some(last) = gap.checked_mul(repeats) else { return true };
-        let goes_off = |first: DateTime<Utc>| (0..=repeats).any(|n| range.contains(&edge(first, gap * n)));
+        let goes_off = |first: DateTime<Utc>| {
+            let (behind, gap_s) = ((range.start - first).num_seconds(), gap.num_seconds());
+            // The first repetition that is not before the range.
+            let n = if gap_s > 0 { (behind.max(0) + gap_s - 1) / gap_s } else { 0 };
+            let n = i32::try_from(n).unwrap_or(i32::MAX).min(repeats);
+            range.contains(&edge(first, gap * n))
+        };
         if let Ok(at @ When::Utc(_)) = When::read(trigger, self.zones) {
             return goes_off(at.instant(self.matcher.zone));
         }

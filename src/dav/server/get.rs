@@ -91,7 +91,9 @@ impl Call {
     /// Adds what a client compares later.
     fn validators(&self, mut response: Response<Body>, object: &Object) -> Response<Body> {
         let headers = response.headers_mut();
-        headers.insert(VARY, HeaderValue::from_static("Accept"));
+        let is_card = object.meta.component == "VCARD";
+        let reads = if is_card { "Accept" } else { "Accept, CalDAV-Timezones" };
+        headers.insert(VARY, HeaderValue::from_static(reads));
         for (name, value) in [(ETAG, quoted(&object.meta.etag)), (LAST_MODIFIED, http_date(object.meta.modified))] {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(name, value);

@@ -11,7 +11,9 @@ use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use futures_util::{StreamExt as _, stream};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, VARY};
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
+};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 
@@ -49,8 +51,9 @@ pub(super) fn is_accepted(headers: &HeaderMap) -> bool {
 
 /// The answer, packed where it is a text that is long enough.
 pub(super) fn pack(response: Response<Body>) -> Response<Body> {
-    let is_whole =
-        response.status() != StatusCode::PARTIAL_CONTENT && !response.headers().contains_key(CONTENT_ENCODING);
+    // Of what comes in parts, the parts would not fit together.
+    let is_whole = response.status() != StatusCode::PARTIAL_CONTENT
+        && ![CONTENT_ENCODING, ACCEPT_RANGES].iter().any(|name| response.headers().contains_key(name));
     let is_long = response.body().size_hint().exact().is_none_or(|length| length >= WORTH_PACKING);
     if !is_whole || !is_long || !is_text(response.headers()) {
         return response;
@@ -64,7 +67,8 @@ pub(super) fn pack(response: Response<Body>) -> Response<Body> {
 
 fn is_text(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    kind.starts_with("text/") || ["xml", "json"].iter().any(|word| kind.contains(word))
+    let kind = kind.split(';').next().unwrap_or_default().trim_end();
+    kind.starts_with("text/") || ["/xml", "+xml", "/json", "+json"].iter().any(|ending| kind.ends_with(ending))
 }
 
 struct Packer {

@@ -1,9 +1,10 @@
 //! The notations of calendar data: iCalendar (RFC 5545), jCal (RFC 7265) and xCal (RFC 6321), which one a client wants, and
 //! which one it sent.
 
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use serde_json::json;
 
+use super::accept::Accept;
 use super::call::Call;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::xml::DataRequest;
@@ -99,17 +100,12 @@ impl Call {
     /// The notation that `Accept` asks for: of those it names the one it likes best, the first of several; iCalendar
     /// where it names none.
     pub(super) fn accepted_format(&self) -> Format {
-        let values = self.headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok());
-        let mut best = (Format::ICalendar, 0.0);
-        for range in values.flat_map(|v| v.split(',')) {
-            let quality =
-                range.split(';').skip(1).find_map(|p| p.trim().strip_prefix("q=")?.trim().parse::<f32>().ok());
-            let quality = quality.unwrap_or(1.0);
-            if let Some(format) = Format::named(range).filter(|_| quality > best.1) {
-                best = (format, quality);
-            }
-        }
-        best.0
+        let accept = Accept::read(&self.headers);
+        let welcome = |format: &Format| accept.quality(format.media_type(), None) > 0;
+        let named = Format::ALL.into_iter().filter(|format| accept.names(format.media_type()) && welcome(format));
+        // Of several that it likes as well, the first here.
+        let best = named.rev().max_by_key(|format| accept.quality(format.media_type(), None));
+        best.unwrap_or(Format::ICalendar)
     }
 
     /// What `CalDAV-Timezones` says: whether definitions of well-known zones are wanted (RFC 7809 §7.1).

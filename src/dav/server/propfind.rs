@@ -325,6 +325,10 @@ impl Listing {
             let mut href = base.clone();
             push_segment(&mut href, &meta.name);
             self.plan.write(&scene, &Resource::Object(&collection, meta, data), &href, out);
+            if out.len() > chunked::FULL && index + 1 < metas.len() {
+                self.steps.push(Step::Objects(collection, Some(meta.name.clone())));
+                return Ok(());
+            }
         }
         if metas.len() == limit {
             self.steps.push(Step::Objects(collection, names.into_iter().next_back()));

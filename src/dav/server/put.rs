@@ -87,6 +87,7 @@ impl Call {
             }
             schedule_tag::check(&self, current.as_ref().map(|o| &o.meta))?;
             self.keeps_uid(&collection, &draft, current.as_ref())?;
+            self.knows_zones(&draft, current.as_ref())?;
             let immediate = self.immediate_deliveries(attempt);
             match self.try_put_event(&collection, &draft, current, import, immediate).await? {
                 Some(response) => return Ok(response),
@@ -131,12 +132,13 @@ impl Call {
                 schedule::require_unique(self, (collection, self.name()), None, &calendar, &owner).await?;
             }
         }
+        // Also where nobody is to be told.
+        if let (false, Some((_, Some(old)))) = (import, existing) {
+            schedule::follow_participation(self, old, &mut calendar);
+            schedule::guard_changes(self, old, &calendar, &owner)?;
+            schedule::keep_answers(self, old, &mut calendar, &owner);
+        }
         if schedule::wanted(self) {
-            if let Some((_, Some(old))) = existing {
-                schedule::follow_participation(self, old, &mut calendar);
-                schedule::guard_changes(self, old, &calendar, &owner)?;
-                schedule::keep_answers(self, old, &mut calendar, &owner);
-            }
             let before = existing.and_then(|(object, old)| Some((object.data.as_str(), old?)));
             scheduled = schedule::of_write(self, collection, &owner, before, &mut calendar, immediate).await?;
         }
@@ -183,6 +185,17 @@ impl Call {
     /// keep being written by their owners must not keep this object from being written.
     pub(super) fn immediate_deliveries(&self, attempt: usize) -> usize {
         if attempt < ATTEMPTS { self.inner().settings.immediate_deliveries } else { 0 }
+    }
+
+    /// Refuses time zones that nobody knows, unless they came with what is stored: an invitation must be answerable. What is
+    /// imported was made elsewhere, and nobody is there to mend it.
+    fn knows_zones(&self, draft: &Draft, current: Option<&Object>) -> Result<(), DavError> {
+        let unknown = put_limits::check_zones(&draft.object);
+        let Some(current) = current.filter(|_| unknown.is_err()) else {
+            return if self.has_parameter("import") { Ok(()) } else { unknown };
+        };
+        let held = CalendarObject::parse(&current.data).is_ok_and(|held| put_limits::check_zones(&held).is_err());
+        if held || self.has_parameter("import") { Ok(()) } else { unknown }
     }
 
     /// RFC 4791 §5.3.2.1: an object keeps its UID for life. One that the client gave none goes on under the old.
@@ -359,10 +372,6 @@ impl Draft {
             .because(Condition::Empty("cal:supported-calendar-component")));
         }
         put_limits::check(&object, &call.inner().settings.limits)?;
-        // What is imported was made elsewhere, and nobody is there to mend it.
-        if !call.has_parameter("import") {
-            put_limits::check_zones(&object)?;
-        }
         let faults = object.faults();
         if call.prefers("handling=strict") {
             if let Some(fault) = faults.first() {

@@ -204,9 +204,11 @@ async fn send(
     let mut deliveries = Deliveries::new(call);
     let mut statuses = HashMap::new();
     let by = call.who.principal();
+    let mut octets = 0;
     for (index, message) in messages.iter().enumerate() {
         let address = Address::read(&message.recipient);
-        let recipient = match index < most {
+        octets += message.calendar.to_text().len() as u64;
+        let recipient = match index < most && octets <= call.inner().settings.limits.copied_bytes {
             true => call.calendar_user(&address, owner.domain).await?.filter(|user| user.id != owner.id),
             false => None,
         };
@@ -214,7 +216,10 @@ async fn send(
             Some(recipient) => Some(deliveries.deliver(recipient, message).await?),
             None => None,
         };
+        // One that is overtaken by this message may still be on the queue: there they come in order.
+        let is_through = !matches!(fate, None | Some(Ok(Outcome::Ignored(Reason::NoCopy))));
         let status = match fate {
+            _ if !is_through => PENDING,
             None => PENDING,
             Some(Err(_)) => REFUSED,
             Some(Ok(Outcome::Ignored(Reason::OtherOrganizer | Reason::OwnEvent | Reason::NotOrganizer))) => REFUSED,
@@ -222,7 +227,7 @@ async fn send(
         };
         let line = if message.method == itip::Method::Reply { "ORGANIZER" } else { "ATTENDEE" };
         statuses.insert((line, message.recipient.clone()), status);
-        deliveries.queue(message, before, &collection.uri, &by, recipient.is_some());
+        deliveries.queue(message, before, &collection.uri, &by, is_through);
     }
     let (ops, publish) = deliveries.finish();
     Ok((Scheduled { ops, publish }, statuses))

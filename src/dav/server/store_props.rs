@@ -152,9 +152,12 @@ pub(super) fn change_dead(
         PropChange::Set(element) => {
             let mut w = Writer::default();
             w.tree(element);
-            dead.insert(name, w.take());
-            let used: usize = dead.iter().map(|(name, xml)| name.len() + xml.len()).sum();
-            if used > room {
+            let xml = w.take();
+            let others = dead.iter().filter(|(other, _)| **other != name);
+            let used: usize = others.map(|(name, xml)| name.len() + xml.len()).sum();
+            if used + name.len() + xml.len() <= room {
+                dead.insert(name, xml);
+            } else {
                 return Err(Refused { status: StatusCode::INSUFFICIENT_STORAGE, condition: None });
             }
         }

@@ -54,7 +54,8 @@ impl Call {
             (None, Some(limit)) => Position::Since { token: 0, left: Some(limit), first: None },
             (Some(token), limit) => {
                 // A token that was never issued must be found out before anything is sent.
-                let page = limit.unwrap_or(PAGE).min(PAGE);
+                let size = if plan.needs_data() { DATA_PAGE } else { PAGE };
+                let page = limit.unwrap_or(size).min(size);
                 let first = store.changes(collection.id, token, page).await?.ok_or_else(invalid_token)?;
                 Position::Since { token, left: limit, first: Some(first) }
             }

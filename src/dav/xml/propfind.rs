@@ -4,6 +4,9 @@ use super::data::DataRequest;
 use super::name::{CALDAV, CARDDAV, DAV, Name};
 use super::read::{Element, ReadError};
 
+/// Properties that one request may name. Clients ask for a few dozen.
+pub(super) const MOST_PROPERTIES: usize = 300;
+
 /// What a client wants to know of each resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
@@ -58,7 +61,7 @@ impl PropRequest {
                 "prop" => Self::read_prop(element)?,
                 "propname" => Self { wanted: Wanted::Names, data: None },
                 "allprop" => {
-                    let include = root.child(DAV, "include").map(|e| e.elements().map(|p| p.name.clone()).collect());
+                    let include = root.child(DAV, "include").map(names).transpose()?;
                     Self { wanted: Wanted::All(include.unwrap_or_default()), data: None }
                 }
                 _ => continue,
@@ -71,18 +74,24 @@ impl PropRequest {
     }
 
     fn read_prop(prop: &Element) -> Result<Self, ReadError> {
-        let mut names: Vec<Name> = Vec::new();
-        let mut data = None;
-        for element in prop.elements() {
-            if element.name.is(CALDAV, "calendar-data") || element.name.is(CARDDAV, "address-data") {
-                data = Some(DataRequest::read(element)?);
-            }
-            if !names.contains(&element.name) {
-                names.push(element.name.clone());
-            }
-        }
-        Ok(Self { wanted: Wanted::These(names), data })
+        let is_data = |e: &&Element| e.name.is(CALDAV, "calendar-data") || e.name.is(CARDDAV, "address-data");
+        let data = prop.elements().filter(is_data).last().map(DataRequest::read).transpose()?;
+        Ok(Self { wanted: Wanted::These(names(prop)?), data })
     }
+}
+
+/// The properties that an element names, each once.
+fn names(element: &Element) -> Result<Vec<Name>, ReadError> {
+    let mut names: Vec<Name> = Vec::new();
+    for property in element.elements() {
+        if !names.contains(&property.name) {
+            names.push(property.name.clone());
+        }
+        if names.len() > MOST_PROPERTIES {
+            return Err(ReadError::unexpected(format!("more than {MOST_PROPERTIES} properties at once")));
+        }
+    }
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -105,6 +114,16 @@ mod tests {
     fn a_property_asked_for_twice_is_answered_once() {
         let wanted = read(r#"<propfind xmlns="DAV:"><prop><getetag/><getetag/><x/></prop></propfind>"#).unwrap().wanted;
         assert_eq!(wanted, Wanted::These(vec![Name::new(DAV, "getetag"), Name::new(DAV, "x")]));
+    }
+
+    #[test]
+    fn nobody_needs_a_thousand_properties() {
+        let many: String = (0..1_000).map(|n| format!("<p{n}/>")).collect();
+        for body in [format!("<prop>{many}</prop>"), format!("<allprop/><include>{many}</include>")] {
+            let body = format!(r#"<propfind xmlns="DAV:">{body}</propfind>"#);
+            let root = parse(body.as_bytes(), XmlLimits { bytes: 1 << 20, depth: 16 }).unwrap();
+            assert!(PropRequest::read_propfind(root.as_ref()).is_err());
+        }
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct XmlLimits {
 /// Attributes of one element, and namespaces in scope at one place: no client needs more, and looking through many of
 /// them again for each element would cost time that grows with the square of the body.
 const MAX_ATTRIBUTES: usize = 64;
+/// Octets of a namespace or of `xml:lang`: each element keeps its own copy.
+const MAX_NAME: usize = 256;
+/// Elements of a body. A multiget has one for each address.
+const MAX_ELEMENTS: usize = 60_000;
 
 /// Why a body was refused. Most are answered with 400 (413 where it is too long), those with a precondition with 403.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +34,9 @@ pub enum ReadError {
     /// More attributes or namespace declarations than anybody needs.
     #[error("an XML element has more than {MAX_ATTRIBUTES} attributes or namespaces in scope")]
     TooManyAttributes,
+    /// More elements than anybody needs.
+    #[error("the XML body has more than {MAX_ELEMENTS} elements")]
+    TooManyElements,
     /// A document type, which could define entities.
     #[error("document types are not accepted")]
     Doctype,
@@ -184,8 +191,14 @@ pub fn parse(body: &[u8], limits: XmlLimits) -> Result<Option<Element>, ReadErro
     let mut scopes = Scopes::default();
     let mut open: Vec<Element> = Vec::new();
     let mut root = None;
+    let mut elements = 0;
     loop {
-        match reader.read_event().map_err(malformed)? {
+        let event = reader.read_event().map_err(malformed)?;
+        elements += usize::from(matches!(event, Event::Start(_) | Event::Empty(_)));
+        if elements > MAX_ELEMENTS {
+            return Err(ReadError::TooManyElements);
+        }
+        match event {
             Event::Start(start) => {
                 open.push(element(&start, open.len(), root.is_some(), &mut scopes, limits)?);
             }
@@ -244,7 +257,11 @@ pub(super) fn element(
             return Err(ReadError::TooManyAttributes);
         }
         let value = decode(attribute.value.as_ref())?;
-        match attribute.key.as_ref() {
+        let key = attribute.key.as_ref();
+        if value.len() > MAX_NAME && (key.starts_with("xmlns") || key == "xml:lang") {
+            return Err(ReadError::Malformed(format!("a namespace or language is longer than {MAX_NAME} octets")));
+        }
+        match key {
             "xmlns" => scopes.0.push((depth, String::new(), value)),
             // Only the namespace without prefix can be taken back (Namespaces in XML §5).
             key if key.starts_with("xmlns:") && value.is_empty() => {
@@ -367,6 +384,11 @@ mod tests {
         assert_eq!(refused("<a b='&file;'/>"), ReadError::Entity("file".to_owned()));
         assert_eq!(refused(&"<a>".repeat(9)), ReadError::TooDeep(8));
         assert_eq!(refused(&" ".repeat(10_001)), ReadError::TooLarge(10_000));
+        let named = format!("<a xmlns='{}'/>", "x".repeat(300));
+        assert!(matches!(refused(&named), ReadError::Malformed(_)));
+        let limits = XmlLimits { bytes: 1 << 20, depth: 8 };
+        let many = format!("<a>{}</a>", "<b/>".repeat(MAX_ELEMENTS));
+        assert_eq!(parse(many.as_bytes(), limits).unwrap_err(), ReadError::TooManyElements);
         let wide: String = (0..100).map(|i| format!(" a{i}='1'")).collect();
         assert_eq!(refused(&format!("<a{wide}/>")), ReadError::TooManyAttributes);
         let scopes: String = (0..100).map(|i| format!(" xmlns:a{i}='urn:{i}'")).collect();

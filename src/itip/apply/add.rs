@@ -48,6 +48,11 @@ pub(super) fn add(copy: &Component, delivery: &Delivery) -> Result<Applied, Itip
         let id = InstanceId::At(moment);
         let held = events(&result).position(|e| InstanceId::of(e, &zones).is_ok_and(|i| i == id));
         match held.and_then(|at| result.components_mut().filter(|c| is_schedulable(c)).nth(at)) {
+            // Delivered before, or answered by something newer.
+            Some(held) if !Stamp::of(held).is_older_than(Stamp::of(&event), delivery.now) => {
+                reason = Reason::Stale;
+                continue;
+            }
             Some(held) => *held = event,
             None => result.push_component(event),
         }

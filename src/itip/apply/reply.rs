@@ -45,6 +45,9 @@ pub(super) fn reply(object: &Component, delivery: &Delivery) -> Result<Applied, 
     Ok(if done { Applied::replaced(object, result) } else { Applied::ignored(reason) })
 }
 
+/// People that one attendee may delegate to.
+const MOST_DELEGATES: usize = 5;
+
 /// What one VEVENT of the message says.
 struct Answer<'a> {
     event: &'a Component,
@@ -134,12 +137,12 @@ impl<'a> Answer<'a> {
 
     /// Writes what else the answer holds: whom the attendee delegated to (RFC 5546 §3.2.2.3), and how far they are with a
     /// task that is theirs alone.
-    fn record_rest(&self, held: &mut Component) {
-        if self.partstat == "DELEGATED" {
+    fn record_rest(&self, held: &mut Component, was_invited: bool) {
+        // Whoever was not invited cannot have others invited.
+        if self.partstat == "DELEGATED" && was_invited {
             let named = self.line.params().iter().filter(|p| p.is("DELEGATED-TO")).flat_map(|p| &p.values);
-            for delegate in
-                named.map(|value| Address::read(value)).filter(|d| d.is_deliverable() && *d != self.attendee)
-            {
+            let named = named.map(|value| Address::read(value));
+            for delegate in named.filter(|d| d.is_deliverable() && *d != self.attendee).take(MOST_DELEGATES) {
                 if find_line(held, &delegate).is_none() {
                     held.push(self.delegate_line(&delegate));
                 }
@@ -210,8 +213,9 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
         if find_line(held, &answer.attendee).is_some_and(|line| answer.is_in(line)) {
             return Ok(None);
         }
+        let was_invited = find_line(held, &answer.attendee).is_some();
         answer.record_and_note(held);
-        answer.record_rest(held);
+        answer.record_rest(held, was_invited);
         return Ok(None);
     }
     let master = events(object).find(|e| e.get("RECURRENCE-ID").is_none());
@@ -228,8 +232,9 @@ fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Opti
     if answer.is_stale(&new, zones) {
         return Ok(Some(Reason::Stale));
     }
+    let was_invited = find_line(&new, &answer.attendee).is_some();
     answer.record_in(&mut new);
-    answer.record_rest(&mut new);
+    answer.record_rest(&mut new, was_invited);
     object.push_component(new);
     Ok(None)
 }

@@ -1,7 +1,7 @@
 //! PUT: a content comes in piece by piece, and becomes that of a file when all of it is there.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use md5::{Digest as _, Md5};
@@ -24,6 +24,10 @@ impl FileRequest {
         if self.call.headers.contains_key(CONTENT_RANGE) {
             // RFC 9110 §14.5: the part would be taken for the whole.
             return Err(DavError::bad_request("A part of a file cannot be put"));
+        }
+        if self.call.headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            // It would be told as what it is not.
+            return Err(DavError::unsupported_media_type("A file is put as it is, not packed"));
         }
         self.check_depth(&self.path)?;
         // What is refused anyway is refused before it is sent.

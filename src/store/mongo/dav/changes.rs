@@ -54,8 +54,8 @@ impl MongoDav {
         if since > token || since < found.oldest || !self.reaches_back(&found, since).await? {
             return Ok(None);
         }
-        // These first, whatever the limit: on the next page the client is farther from them.
-        let mut told = self.late_changes(&found.place, since).await?;
+        // These first: on the next page the client is farther from them. Most of a page is for what is new, all the same.
+        let mut told = self.late_changes(&found.place, since, limit / 4).await?;
         let room = limit.saturating_sub(told.len()).max(1);
         let most = room.saturating_add(SHARED);
         let (last, truncated) = cut(self.last_changes(&found.place, since, token, most).await?, room);
@@ -96,7 +96,7 @@ impl MongoDav {
     }
 
     /// Names in rows of others that are numbered before a token, and may have appeared when it had been told.
-    async fn late_changes(&self, place: &Place, since: u64) -> Result<Vec<Last>, Failure> {
+    async fn late_changes(&self, place: &Place, since: u64, limit: usize) -> Result<Vec<Last>, Failure> {
         let before = doc! { "$lt": value::count(since) };
         let changes = self.mongo.dav().collection::<Document>(place.shelf.changes());
         // Whoever holds the token was told nothing before this row was there.
@@ -114,7 +114,7 @@ impl MongoDav {
             OURS: { "$exists": false },
             "_id": { "$gt": begin_of(second.min(moment)) },
         };
-        let find = changes.find(filter).sort(doc! { "synctoken": 1 });
+        let find = changes.find(filter).sort(doc! { "synctoken": -1 });
         let mut rows: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
         let number = |row: &Document| value::number(row.get("synctoken"));
         if second < moment && rows.iter().filter(|row| number(row) == number(&counted)).count() == 1 {
@@ -123,7 +123,7 @@ impl MongoDav {
         }
         let mut seen = HashSet::new();
         let names = rows.iter().filter_map(|row| value::words(row.get("uri"))).filter(|uri| seen.insert(uri.clone()));
-        Ok(names.map(|uri| Last { uri, token: since }).collect())
+        Ok(names.take(limit).map(|uri| Last { uri, token: since }).collect())
     }
 
     /// The changes, with the objects as they are now.
@@ -186,6 +186,7 @@ impl MongoDav {
                 "uri": uri,
                 "synctoken": value::count(before),
                 "operation": 2,
+                OURS: {},
             }
         });
         let changes = self.mongo.dav().collection::<Document>(place.shelf.changes());

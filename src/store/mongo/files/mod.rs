@@ -106,8 +106,9 @@ impl FileStore for Mongo {
             doc! { "$inc": { "octets": octets }, "$set": { "until": until }, "$setOnInsert": { "links": 0_i64 } };
         let data = Binary { subtype: BinarySubtype::Generic, bytes: piece.into() };
         let row = doc! { "_id": self.new_id(), "content": oid(content.0), "n": number(n), "data": data };
-        self.timed(rows(self, PIECES).insert_one(row)).await?;
+        // The content first: pieces are found by it when they are cleared away.
         self.timed(rows(self, CONTENTS).update_one(doc! { "_id": oid(content.0) }, grown).upsert(true)).await?;
+        self.timed(rows(self, PIECES).insert_one(row)).await?;
         Ok(())
     }
 

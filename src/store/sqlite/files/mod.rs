@@ -130,6 +130,8 @@ fn clear_away(conn: &Connection, now: i64) -> Result<(), StoreError> {
         .query_row([now], |row| row.get::<_, [u8; 12]>(0))
         .optional()?;
     let Some(unused) = unused else { return Ok(()) };
+    // From here on no file can refer to it: its octets are not those of any upload, also of one that goes on.
+    conn.prepare_cached("UPDATE file_contents SET octets = -(1 << 40) WHERE id = ?1")?.execute([unused])?;
     let removed = conn
         .prepare_cached("DELETE FROM file_pieces WHERE id IN (SELECT id FROM file_pieces WHERE content = ?1 LIMIT ?2)")?
         .execute(params![unused, CLEARED_EACH])?;

@@ -1,0 +1,165 @@
+//! The DAV server, near or far, and what is in front of it: `[upstream]`, `[dav]`, `[proxy]`, `[limits]`.
+
+use serde::{Deserialize, Serialize};
+
+/// The DAV server behind the proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// `builtin`, or the root URL of a server.
+    pub url: String,
+    /// How a remote server is told who acts.
+    pub impersonation: Impersonation,
+    /// Administrator for `impersonation = "admin"` (auth §10).
+    pub admin_user: String,
+    /// The administrator's password.
+    pub admin_password: String,
+    /// Header for `impersonation = "header"`.
+    pub user_header: String,
+    /// Path prefix that the server should put before its hrefs, sent as `X-Script-Name` (Radicale).
+    pub script_name: Option<String>,
+    /// Time to connect, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Time until the answer begins, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            url: "builtin".to_owned(),
+            impersonation: Impersonation::Admin,
+            admin_user: "admin".to_owned(),
+            admin_password: String::new(),
+            user_header: "X-Remote-User".to_owned(),
+            script_name: None,
+            connect_timeout_ms: 2_000,
+            timeout_ms: 30_000,
+        }
+    }
+}
+
+/// The built-in DAV server (dav §17).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dav {
+    /// Attendees may not change what only the organizer may: times, place, title (`SABRE_ENFORCE_RFC_6638`).
+    pub guard_attendee_changes: bool,
+    /// Listings and searches of principals show people nobody but themselves (`PRINCIPAL_PRIVACY`).
+    pub principal_privacy: bool,
+    /// A reply is passed on to the other attendees of events with fewer attendees than this; 0 for always
+    /// (`TW_CAL_REPLY_PROPAGATION_THRESHOLD`).
+    pub reply_propagation: usize,
+    /// Everybody finds the people of their domain in an address book that nobody can write to.
+    pub members_book: bool,
+    /// A new organizer must be the owner of the calendar or who writes (`CALDAV_ORGANIZER_VALIDATION`).
+    pub organizer_validation: bool,
+    /// Invitations, answers and cancellations of one write that reach local people together with it; those beyond, and 0
+    /// for all, are delivered by the queue.
+    pub immediate_deliveries: usize,
+}
+
+impl Default for Dav {
+    fn default() -> Self {
+        Self {
+            guard_attendee_changes: true,
+            principal_privacy: true,
+            reply_propagation: 200,
+            organizer_validation: false,
+            immediate_deliveries: 200,
+            members_book: true,
+        }
+    }
+}
+
+/// How a remote DAV server is told on whose behalf a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Impersonation {
+    /// Basic `admin&user` with the administrator's password (esn-sabre).
+    Admin,
+    /// A header with the user's address (Radicale's `http_x_remote_user`).
+    Header,
+}
+
+/// `/dav/**`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Proxy {
+    /// Octets of a request body.
+    pub body_bytes: u64,
+    /// Time without a byte of a body in either direction, in seconds.
+    pub idle_timeout_s: u64,
+    /// Origins that browsers may call from; `*` for any.
+    pub cors_origins: Vec<String>,
+    /// Serve DAV at the root too (`/calendars`, `/principals`, `/addressbooks`), for CalDAV clients.
+    pub at_root: bool,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self { body_bytes: 10 << 20, idle_timeout_s: 60, cors_origins: vec!["*".to_owned()], at_root: true }
+    }
+}
+
+/// What a calendar object may cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Octets of one calendar object.
+    pub object_bytes: usize,
+    /// Nested components.
+    pub object_depth: usize,
+    /// Content lines of one object.
+    pub object_lines: usize,
+    /// Occurrences that one expansion gives at most.
+    pub occurrences: usize,
+    /// Octets that the occurrences of one expanded object have at most; an object that would have more is answered as
+    /// it is stored.
+    pub expansion_bytes: usize,
+    /// Octets of an XML request body.
+    pub xml_bytes: usize,
+    /// Octets of the objects that one COPY or MOVE of a calendar or address book takes along.
+    pub copied_bytes: u64,
+    /// Nested XML elements.
+    pub xml_depth: usize,
+    /// Octets of a JSON request body of the REST API.
+    pub json_bytes: usize,
+    /// Attendees that one event invites at most.
+    pub attendees: usize,
+    /// Instances that a series that ends has at most; 0 for any number.
+    pub instances: usize,
+    /// First year in which anything in a calendar takes place.
+    pub first_year: i32,
+    /// Last year in which anything in a calendar takes place.
+    pub last_year: i32,
+    /// Objects that one calendar-query finds at most.
+    pub query_results: usize,
+    /// Days that one question for free and busy times is about at most.
+    pub busy_days: i64,
+    /// Busy times that one answer gathers at most.
+    pub busy_times: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            object_bytes: 10 << 20,
+            object_depth: 16,
+            object_lines: 200_000,
+            occurrences: 10_000,
+            expansion_bytes: 20 << 20,
+            xml_bytes: 2 << 20,
+            copied_bytes: 64 << 20,
+            xml_depth: 64,
+            json_bytes: 1 << 20,
+            attendees: 1_000,
+            instances: 0,
+            first_year: 1,
+            last_year: 9_999,
+            query_results: 1_000_000,
+            busy_days: 3_660,
+            busy_times: 100_000,
+        }
+    }
+}
