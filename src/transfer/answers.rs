@@ -12,6 +12,8 @@ use crate::dav::xml::{APPLE, CALDAV, CALENDARSERVER, CARDDAV, DAV, Element, Node
 pub(super) const ANSWER: usize = 256 << 20;
 /// Nested elements of an answer.
 pub(super) const DEPTH: usize = 64;
+/// What a default calendar that nobody named is called by this server and by esn-sabre (dav §2).
+const UNNAMED: &str = "#default";
 /// Characters of what a server says about a refusal.
 const REASON: usize = 300;
 
@@ -29,7 +31,7 @@ pub(super) fn found(response: &Element) -> Option<Found> {
     let components = property(response, CALDAV, "supported-calendar-component-set");
     let components = components.into_iter().flat_map(|set| set.children(CALDAV, "comp"));
     let looks = Looks {
-        name: text(DAV, "displayname"),
+        name: text(DAV, "displayname").filter(|name| name != UNNAMED),
         description: text(CALDAV, "calendar-description").or_else(|| text(CARDDAV, "addressbook-description")),
         color: text(APPLE, "calendar-color"),
         order: text(APPLE, "calendar-order"),

@@ -34,6 +34,7 @@ pub(super) async fn run(args: Args, config: &Config, engines: &app::Engines, env
     let shown = Shown::new();
     let (mut objects, mut repaired, mut wrong) = (0_u64, 0_u64, 0_u64);
     let mut check = app::check(engines, config, env, home);
+    let mut told = tokio::time::Instant::now();
     while let Some(page) = check.next(args.repair).await? {
         objects += page.objects;
         for fault in page.faults {
@@ -41,7 +42,10 @@ pub(super) async fn run(args: Args, config: &Config, engines: &app::Engines, env
             shown.say(&format!("{}: {}{outcome}", fault.path, fault.what));
             *(if fault.is_repaired { &mut repaired } else { &mut wrong }) += 1;
         }
-        shown.show(check.homes_done(), check.homes(), "homes");
+        if told.elapsed() >= shown.pause() {
+            shown.show(check.homes_done(), check.homes(), "homes");
+            told = tokio::time::Instant::now();
+        }
     }
     shown.end();
     println!("{objects} objects: {repaired} repaired, {wrong} wrong");
