@@ -216,18 +216,16 @@ async fn send(
             Some(recipient) => Some(deliveries.deliver(recipient, message).await?),
             None => None,
         };
-        // One that is overtaken by this message may still be on the queue: there they come in order.
-        let is_through = !matches!(fate, None | Some(Ok(Outcome::Ignored(Reason::NoCopy))));
         let status = match fate {
-            _ if !is_through => PENDING,
-            None => PENDING,
+            // What this message overtakes may still be on the queue: there they come in order.
+            None | Some(Ok(Outcome::Ignored(Reason::NoCopy))) => PENDING,
             Some(Err(_)) => REFUSED,
             Some(Ok(Outcome::Ignored(Reason::OtherOrganizer | Reason::OwnEvent | Reason::NotOrganizer))) => REFUSED,
             Some(Ok(_)) => DELIVERED,
         };
         let line = if message.method == itip::Method::Reply { "ORGANIZER" } else { "ATTENDEE" };
         statuses.insert((line, message.recipient.clone()), status);
-        deliveries.queue(message, before, &collection.uri, &by, is_through);
+        deliveries.queue(message, before, &collection.uri, &by, status != PENDING);
     }
     let (ops, publish) = deliveries.finish();
     Ok((Scheduled { ops, publish }, statuses))
