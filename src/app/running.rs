@@ -377,6 +377,7 @@ fn server_settings(base: String, config: &Config) -> Settings {
         members_book: config.dav.members_book,
         organizer_validation: config.dav.organizer_validation,
         immediate_deliveries: config.dav.immediate_deliveries,
+        unique_card_uids: config.dav.unique_card_uids,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::vcard;
 const ZONES_APART: i64 = 15 * 3600;
 
 /// A filter made ready for many objects of one calendar.
-pub(super) struct Matcher {
+pub struct Matcher {
     filter: Filter,
     zone: Tz,
     bounds: Bounds,
@@ -41,6 +41,11 @@ impl Matcher {
         Self::of(filter, zone, server.bounds(), server.occurrences.clone(), server.env.now())
     }
 
+    /// One without a server: dates and floating times are in `zone`, recurrences are followed within `bounds`.
+    pub fn alone(filter: Filter, zone: Tz, bounds: Bounds, now: DateTime<Utc>) -> Self {
+        Self::of(filter, zone, bounds, OccurrenceCache::new(), now)
+    }
+
     fn of(filter: Filter, zone: Tz, bounds: Bounds, remembered: OccurrenceCache, now: DateTime<Utc>) -> Self {
         Self { filter, zone, bounds, remembered, now }
     }
@@ -58,7 +63,7 @@ impl Matcher {
 
     /// What the index can leave out. It never leaves out what passes: what has no time is in no range of the index, and
     /// what takes place without that its component says so, like an alarm, is not asked of it.
-    pub(super) fn prefilter(&self) -> ObjectFilter {
+    pub fn prefilter(&self) -> ObjectFilter {
         let Filter::Calendar(CompFilter { test: CompTest::Defined { range: any, comps, .. }, .. }) = &self.filter
         else {
             return ObjectFilter::default();
@@ -81,7 +86,7 @@ impl Matcher {
 
     /// Whether an object passes. What cannot be parsed passes no filter; what cannot be followed to its end passes every
     /// time range, for it might be in it (dav §6.4).
-    pub(super) fn passes(&self, meta: &ObjectMeta, data: &str) -> bool {
+    pub fn passes(&self, meta: &ObjectMeta, data: &str) -> bool {
         match &self.filter {
             Filter::Calendar(filter) => {
                 if let Some(decided) = self.by_index(filter, meta, data) {

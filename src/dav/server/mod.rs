@@ -32,7 +32,7 @@ mod expand;
 mod expander;
 mod export;
 mod files;
-mod filter;
+pub mod filter;
 mod free_busy;
 mod get;
 mod gzip;
@@ -105,6 +105,8 @@ pub struct Settings {
     pub organizer_validation: bool,
     /// Messages of one write that are delivered to local people together with it; the rest is left to the queue.
     pub immediate_deliveries: usize,
+    /// A card is refused whose UID another card of the same address book has (RFC 6352 §6.3.2.1).
+    pub unique_card_uids: bool,
 }
 
 impl Default for Settings {
@@ -119,6 +121,7 @@ impl Default for Settings {
             members_book: true,
             organizer_validation: false,
             immediate_deliveries: 200,
+            unique_card_uids: false,
         }
     }
 }

@@ -52,6 +52,14 @@ pub enum ReadError {
     /// The filter of a calendar-query is about something that we cannot filter by (RFC 4791 §7.8 `supported-filter`).
     #[error("the filter is not supported: {0}")]
     UnsupportedFilter(String),
+    /// More conditions than one question may have.
+    #[error("a question has at most {max} conditions")]
+    TooManyConditions {
+        /// The limit.
+        max: usize,
+        /// It is a calendar-query (RFC 4791 §7.8 `supported-filter`).
+        of_calendar: bool,
+    },
     /// A text is to be compared in a way that we do not know (RFC 4791 §7.5, RFC 6352 §8.3).
     #[error("unsupported collation {name:?}")]
     Collation {
@@ -257,6 +265,7 @@ pub(super) fn element(
             return Err(ReadError::TooManyAttributes);
         }
         let value = decode(attribute.value.as_ref())?;
+        check_characters(&value)?;
         let key = attribute.key.as_ref();
         if value.len() > MAX_NAME && (key.starts_with("xmlns") || key == "xml:lang") {
             return Err(ReadError::Malformed(format!("a namespace or language is longer than {MAX_NAME} octets")));
@@ -317,9 +326,19 @@ fn predefined(entity: &str) -> Result<&'static str, ReadError> {
     }
 }
 
+/// Refuses what XML has no way to write (XML 1.0 §2.2).
+fn check_characters(text: &str) -> Result<(), ReadError> {
+    let is_none = |c: &char| (*c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}');
+    match text.chars().find(is_none) {
+        Some(c) => Err(ReadError::Malformed(format!("U+{:04X} is not a character of XML", c as u32))),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn characters(text: &str, open: &mut [Element]) -> Result<(), ReadError> {
-    if let Some(c) = text.chars().find(|c| *c < ' ' && !matches!(c, '\t' | '\n' | '\r')) {
-        return Err(ReadError::Malformed(format!("control character U+{:04X}", c as u32)));
+    check_characters(text)?;
+    if text.is_empty() {
+        return Ok(());
     }
     let Some(parent) = open.last_mut() else {
         let blank = text.trim().is_empty();

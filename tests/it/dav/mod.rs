@@ -14,6 +14,7 @@ mod discovery;
 mod files;
 mod files_over_http;
 mod groups_and_photos;
+mod limits;
 mod locks;
 mod members;
 mod object_preconditions;
