@@ -15,14 +15,9 @@ pub fn check(data: &[u8]) {
         let other = if version == Version::V3 { Version::V4 } else { Version::V3 };
         let back = there.to_version(other);
         readable(&back);
-        let settled = back.to_version(version);
-        let again = settled.to_version(other).to_version(version);
-        assert_eq!(
-            again.to_wire(),
-            settled.to_version(other).to_version(version).to_wire(),
-            "a conversion with a mood"
-        );
-        readable(&again);
+        if card.version() == Some(version) {
+            assert_eq!(there.to_text(), text, "converted to what it is, it is another");
+        }
         let json = jcard::to_jcard(&there);
         if let Ok(read) = jcard::from_jcard(&json) {
             readable(&read);
@@ -38,7 +33,9 @@ pub fn check(data: &[u8]) {
 /// What is written is a card again, with lines that fit.
 fn readable(card: &Card) {
     let wire = card.to_wire();
-    assert!(wire.split("\r\n").all(|line| line.len() <= 75), "a line of more than 75 octets:\n{wire}");
+    let is_edge = |line: &str| ["BEGIN:", "END:"].iter().any(|edge| line.starts_with(edge));
+    let fits = |line: &str| line.len() <= 75 || is_edge(line);
+    assert!(wire.split("\r\n").all(fits), "a line of more than 75 octets:\n{wire}");
     let read = Component::parse(&wire).unwrap_or_else(|error| panic!("{error} in what we wrote:\n{wire}"));
     assert_eq!(read.to_wire(), wire, "written twice, it differs");
 }

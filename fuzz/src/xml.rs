@@ -1,8 +1,8 @@
 //! The bodies of requests: PROPFIND, PROPPATCH, REPORT, MKCALENDAR, MKCOL, LOCK.
 
 use convoke::dav::xml::{
-    DAV, Element, Filter, Members, Node, PROLOG, PropRequest, TimeRange, Wanted, Writer, XmlLimits, parse,
-    read_creation, read_limit, read_lock, read_update,
+    DAV, Element, Filter, Members, PROLOG, PropRequest, TimeRange, Wanted, Writer, XmlLimits, parse, read_creation,
+    read_limit, read_lock, read_update,
 };
 
 const LIMITS: XmlLimits = XmlLimits { bytes: 64 << 10, depth: 16 };
@@ -57,6 +57,4 @@ fn typed(root: &Element) {
         assert!(range.bounds().0 < range.bounds().1);
     }
     let _ = (read_lock(root), read_limit(root), Filter::read_calendar(root), Filter::read_card(root));
-    let text: String = root.content.iter().map(|n| if let Node::Text(t) = n { t.as_str() } else { "" }).collect();
-    assert_eq!(root.text(), text);
 }

@@ -305,6 +305,11 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
 }
 
+/// Whether this can be the name of a property: what begins and ends a component is none.
+pub fn is_property_name(name: &str) -> bool {
+    is_name(name) && !["BEGIN", "END"].iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
 /// Reads `name *(";" param) ":" value`.
 fn content_line(line: &str, raw: &str) -> Result<Property, ParseErrorKind> {
     if let Some(c) = line.chars().find(|c| c.is_ascii_control() && *c != '\t') {
@@ -312,7 +317,7 @@ fn content_line(line: &str, raw: &str) -> Result<Property, ParseErrorKind> {
     }
     let end = line.find([':', ';']).ok_or_else(|| ParseErrorKind::NoColon(excerpt(line)))?;
     let name = line[..end].trim_end();
-    if !is_name(name) {
+    if !is_property_name(name) {
         return Err(ParseErrorKind::BadName(excerpt(name)));
     }
     let mut params = Vec::new();

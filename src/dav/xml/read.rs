@@ -162,6 +162,7 @@ impl Scopes {
     }
 
     fn name(&self, qualified: &str, default: bool) -> Result<Name, ReadError> {
+        check_name(qualified)?;
         match qualified.split_once(':') {
             Some((prefix, local)) => Ok(Name::read(self.resolve(prefix)?, local)),
             None if default => Ok(Name::read(self.resolve("")?, qualified)),
@@ -283,8 +284,16 @@ pub(super) fn element(
         }
     }
     let name = scopes.name(start.name().as_ref(), true)?;
-    let attributes = plain.into_iter().map(|(key, value)| Ok((scopes.name(&key, false)?, value)));
-    Ok(Element { name, attributes: attributes.collect::<Result<_, ReadError>>()?, content: Vec::new() })
+    let mut attributes: Vec<(Name, String)> = Vec::with_capacity(plain.len());
+    for (key, value) in plain {
+        let name = scopes.name(&key, false)?;
+        // Two prefixes may stand for one namespace (Namespaces in XML §6.3).
+        if attributes.iter().any(|(other, _)| *other == name) {
+            return Err(ReadError::Malformed(format!("the attribute {name} is there twice")));
+        }
+        attributes.push((name, value));
+    }
+    Ok(Element { name, attributes, content: Vec::new() })
 }
 
 /// Decodes the references in an attribute's value.
@@ -324,6 +333,22 @@ fn predefined(entity: &str) -> Result<&'static str, ReadError> {
         "apos" => Ok("'"),
         other => Err(ReadError::Entity(other.chars().take(40).collect())),
     }
+}
+
+/// Refuses what is no name (XML 1.0 §2.3): as part of an answer it would end its tag, or begin another one. Letters beyond
+/// ASCII are taken without a look at which.
+fn check_name(qualified: &str) -> Result<(), ReadError> {
+    let is_part =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':') || (!c.is_ascii() && !is_odd(c));
+    let starts = |part: &str| part.starts_with(|c: char| !c.is_ascii_digit() && !matches!(c, '-' | '.' | ':'));
+    if qualified.chars().all(is_part) && qualified.split(':').count() <= 2 && qualified.split(':').all(starts) {
+        return Ok(());
+    }
+    Err(ReadError::Malformed(format!("{:?} is not a name", qualified.chars().take(40).collect::<String>())))
+}
+
+fn is_odd(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 /// Refuses what XML has no way to write (XML 1.0 §2.2).
@@ -426,6 +451,12 @@ mod tests {
             "<a b=c/>",
             "<x:a/>",
             "<a>\u{1}</a>",
+            "<a>\u{ffff}</a>",
+            "<a b='\u{1}'/>",
+            "<a\"b></a\"b>",
+            "<1a/>",
+            "<a:b:c xmlns:a='urn:x'/>",
+            "<x xmlns:a='urn:x' xmlns:b='urn:x' a:c='1' b:c='2'/>",
             "<a>&#0;</a>",
         ] {
             assert!(matches!(refused(body), ReadError::Malformed(_)), "{body}");

@@ -284,3 +284,35 @@ async fn a_rule_is_followed_so_many_steps() {
     // It might be there.
     assert_eq!(found(Limits { recurrence_steps: 100, ..Limits::default() }).await, 1);
 }
+
+#[tokio::test]
+async fn alarms_and_occurrences_are_not_multiplied() {
+    let world = limited(Limits { recurrence_steps: 2000, ..Limits::default() }).await;
+    let client = world.alice();
+    // A second after the start of each day, and asked about the night: each alarm has to be looked at in vain.
+    let alarm = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:x\r\nTRIGGER:PT1S\r\nEND:VALARM";
+    let alarms = |n: usize| vec![alarm; n].join("\r\n");
+    let series = |uid: &str, n: usize| {
+        calendar("VEVENT", uid, &["DTSTART:20300101T090000Z", "DURATION:PT1H", "RRULE:FREQ=DAILY", &alarms(n)])
+    };
+    client.put(&format!("{CALENDAR}few.ics"), &series("few", 3)).await.expect(201);
+    client.put(&format!("{CALENDAR}many.ics"), &series("many", 2000)).await.expect(201);
+    let range = "<cal:time-range start=\"20300201T200000Z\" end=\"20300201T210000Z\"/>";
+    let alarms = format!(
+        "<cal:comp-filter name=\"VEVENT\"><cal:comp-filter name=\"VALARM\">{range}</cal:comp-filter></cal:comp-filter>"
+    );
+    let filter = format!("<cal:filter><cal:comp-filter name=\"VCALENDAR\">{alarms}</cal:comp-filter></cal:filter>");
+    let found = client.report(CALENDAR, "cal:calendar-query", &filter).await.hrefs();
+    assert_eq!(found, [format!("{CALENDAR}many.ics")], "what is not looked at any more might go off");
+}
+
+#[tokio::test]
+async fn a_condition_names_so_many_resources() {
+    let world = limited(Limits { conditions: 10, ..Limits::default() }).await;
+    let client = world.alice();
+    write(&client, "f", "text").await.expect(201);
+    let lists = |n: usize| (0..n).map(|i| format!("<{}> (Not <DAV:no-lock>) ", at(&i.to_string()))).collect::<String>();
+    let put = async |n: usize| client.send("PUT", &at("f"), &[("if", lists(n).trim())], "text").await.status.as_u16();
+    assert_eq!(put(10).await, 204);
+    assert_eq!(put(11).await, 400);
+}

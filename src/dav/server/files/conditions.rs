@@ -30,7 +30,11 @@ impl Conditions {
             Location::File { home: tagged, path } if tagged == home => Some(path),
             _ => None,
         };
-        let tagged = conditions.tagged(&base).filter_map(of_home).collect();
+        let tagged: Vec<FilePath> = conditions.tagged(&base).filter_map(of_home).collect();
+        // Each of them is looked up.
+        if tagged.len() > settings.limits.conditions {
+            return Err(DavError::bad_request(format!("If names more than {} resources", settings.limits.conditions)));
+        }
         Ok(Self { conditions, base, tagged })
     }
 
