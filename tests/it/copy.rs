@@ -160,7 +160,14 @@ async fn furnish_files(end: &End, home: HomeId) {
     end.files.append(large.id, 0, vec![b'x'; PIECE].into()).await.unwrap();
     end.files.append(large.id, 1, "hello".into()).await.unwrap();
     let (folder, file) = (node("a folder", None), node("f", Some(large)));
-    let copy = FileOp::Copy { node: file.id, parent: FileId(home.0), name: "g".to_owned(), deep: true, created: now };
+    let copy = FileOp::Copy {
+        node: file.id,
+        parent: FileId(home.0),
+        name: "g".to_owned(),
+        deep: true,
+        levels: 0,
+        created: now,
+    };
     let ops = [
         FileOp::Create { parent: FileId(home.0), node: folder.clone() },
         FileOp::Create { parent: folder.id, node: file },
