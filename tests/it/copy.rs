@@ -140,6 +140,9 @@ pub async fn furnish(end: &End) -> House {
     House { alice, bob, work }
 }
 
+/// Octets of the properties of each file and folder as they are stored.
+const PROPERTIES: u64 = 40;
+
 /// A folder, a file of two pieces in it, a copy of that, and an empty file.
 async fn furnish_files(end: &End, home: HomeId) {
     let env = Env::system();
@@ -260,7 +263,7 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
     }
     let home = house.alice.id.into();
     for path in [&["a folder", "f"][..], &["g"]] {
-        assert_eq!(file_at(&to, home, path).await, ("hello".to_owned(), 2 * (PIECE as u64 + 5)));
+        assert_eq!(file_at(&to, home, path).await, ("hello".to_owned(), 2 * (PIECE as u64 + 5) + 4 * PROPERTIES));
     }
     let uid = Uid("7".to_owned());
     assert_eq!(to.dav.find_uid(house.alice.id.into(), &uid).await.unwrap().len(), 1);

@@ -7,6 +7,8 @@ use super::files::{at, write};
 use super::{ALICE, CALENDAR, World, calendar, root};
 
 const BOOK: &str = "/addressbooks/65aa00000000000000000001/contacts/";
+/// A calendar for everything.
+const WEEK: &str = "/calendars/65aa00000000000000000001/week/";
 const CARD: &str = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:c\r\nFN:Carol\r\nN:C;Carol;;;\r\nEND:VCARD\r\n";
 
 async fn limited(limits: Limits) -> World {
@@ -104,14 +106,15 @@ async fn statements_of_availability_are_followed_so_far() {
                 DTEND:20300101T100000Z\r\nRRULE:FREQ=DAILY\r\nEND:AVAILABLE";
     let ask = async |end: &str| {
         let range = format!("<cal:time-range start=\"20300101T000000Z\" end=\"{end}\"/>");
-        client.report(CALENDAR, "cal:free-busy-query", &range).await
+        client.report(WEEK, "cal:free-busy-query", &range).await
     };
-    client.put(&format!("{CALENDAR}a.ics"), &calendar("VAVAILABILITY", "a", &[part])).await.expect(201);
+    client.send("MKCALENDAR", WEEK, &[], "").await.expect(201);
+    client.put(&format!("{WEEK}a.ics"), &calendar("VAVAILABILITY", "a", &[part])).await.expect(201);
     ask("20300110T000000Z").await.expect(200);
     let refused = ask("20300301T000000Z").await.expect(403);
     assert!(refused.body.contains("<d:number-of-matches-within-limits/>"), "{}", refused.body);
     let long = format!("DESCRIPTION:{}", "x".repeat(2000));
-    client.put(&format!("{CALENDAR}b.ics"), &calendar("VAVAILABILITY", "b", &[part, &long])).await.expect(201);
+    client.put(&format!("{WEEK}b.ics"), &calendar("VAVAILABILITY", "b", &[part, &long])).await.expect(201);
     let refused = ask("20300110T000000Z").await.expect(403);
     assert!(refused.body.contains("<d:number-of-matches-within-limits/>"), "{}", refused.body);
 }
