@@ -121,7 +121,13 @@ impl Import {
         let there = from.collections().await?;
         self.say_what_is_missing(&there, counts);
         for source in there.iter().filter(|found| self.is_wanted(&found.collection)) {
-            let members = from.members(source).await?;
+            let members = match from.members(source).await {
+                Err(error) if is_refused(&error) => {
+                    counts.fail(error.to_string());
+                    continue;
+                }
+                members => members?,
+            };
             Counts::add(&counts.found, members.len() as u64);
             let mut wanted = source.collection.clone();
             if from.is_main(source) && self.options.into.is_none() {
