@@ -207,8 +207,9 @@ impl Account {
         let (Some(principal), Some(owner)) = (&self.places.principal, property(response, DAV, "owner")) else {
             return true;
         };
+        // Xandikos says of its own that nobody owns them.
         let owner = owner.child(DAV, "href").map(|href| path_of(&href.text()));
-        owner.is_some_and(|owner| decoded(owner.trim_end_matches('/')) == decoded(principal.trim_end_matches('/')))
+        owner.is_none_or(|owner| decoded(owner.trim_end_matches('/')) == decoded(principal.trim_end_matches('/')))
     }
 
     /// Whether it is the calendar that everybody has, which this server and esn-sabre name like its owner: here it has the name

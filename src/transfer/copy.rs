@@ -208,12 +208,15 @@ impl Import {
     }
 
     /// Stores an object, byte for byte if it can be. Some servers keep what is none (RFC 4791 §4.1): messages that came by mail, with
-    /// their METHOD, or several events in one. Such a thing is taken apart as a file is.
+    /// their METHOD, several events in one, or control characters. Such a thing is taken apart as a file is.
     async fn put(&self, target: &Found, item: &Item) -> Result<Vec<Stored>, TransferError> {
         let Options { replace, limits, .. } = self.options;
         let outcome = self.target.put(target, item, replace).await?;
         let mut pieces = match outcome {
-            Stored::Refused(_) => split::objects(target.collection.kind, &item.data, limits).unwrap_or_default(),
+            Stored::Refused(_) => {
+                let text = item.data.replace(|c: char| c.is_ascii_control() && !"\t\r\n".contains(c), "");
+                split::objects(target.collection.kind, &text, limits).unwrap_or_default()
+            }
             _ => Vec::new(),
         };
         if pieces.is_empty() || pieces.iter().any(|piece| piece.data == item.data) {

@@ -12,9 +12,8 @@ use super::asking::{Asked, Server};
 use super::{Item, Kind, TransferError};
 use crate::dav::xml::{CALDAV, CARDDAV, DAV, Element, escape_into};
 
-const MEMBERS: &str = concat!(
-    r#"<d:propfind xmlns:d="DAV:"><d:prop><d:resourcetype/><d:getetag/><d:getcontentlength/></d:prop></d:propfind>"#
-);
+const MEMBERS: &str =
+    r#"<d:propfind xmlns:d="DAV:"><d:prop><d:resourcetype/><d:getetag/><d:getcontentlength/></d:prop></d:propfind>"#;
 const VCARD_4: HeaderValue = HeaderValue::from_static("text/vcard; version=4.0");
 
 /// An object in a listing.
