@@ -14,7 +14,7 @@ use super::answers::{
 use super::{Collection, Item, Kind, TransferError, split};
 use crate::dav::path::{MOUNT, push_segment};
 use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, Members, XmlLimits, escape_into};
-use crate::dav::{Actor, Body, Upstream};
+use crate::dav::{Actor, Body, Imported, Upstream};
 use crate::ids::Email;
 
 const DEPTH_HEADER: HeaderName = HeaderName::from_static("depth");
@@ -330,6 +330,7 @@ impl Account {
         if new {
             headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
         }
+        request.extensions_mut().insert(Imported);
         self.ask(Method::PUT, href, request).await
     }
 
