@@ -31,6 +31,8 @@ mod revision;
 mod said;
 mod stored;
 mod view;
+#[cfg(test)]
+mod work;
 
 pub use address::Address;
 pub use alarms::name_alarms;

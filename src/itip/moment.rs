@@ -43,6 +43,8 @@ pub(super) enum InstanceId {
 impl InstanceId {
     /// Reads the RECURRENCE-ID of a component.
     pub fn of(component: &Component, zones: &Zones) -> Result<Self, ItipError> {
+        #[cfg(test)]
+        super::work::count();
         match component.get("RECURRENCE-ID") {
             None => Ok(Self::Master),
             Some(p) => Ok(Self::At((&read(p, zones)?).into())),

@@ -1,6 +1,5 @@
 //! A calendar object as scheduling sees it: its organizer, its occurrences, and who is invited to which of them.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::address::Address;
@@ -66,7 +65,7 @@ pub(super) struct Object<'a> {
     pub invitees: Vec<Invitee<'a>>,
     by_address: HashMap<Address, usize>,
     by_id: HashMap<InstanceId, usize>,
-    occurrences: OnceCell<Option<Occurrences<'a>>>,
+    occurrences: Option<Occurrences<'a>>,
 }
 
 impl<'a> Object<'a> {
@@ -86,7 +85,7 @@ impl<'a> Object<'a> {
             invitees: Vec::new(),
             by_address: HashMap::new(),
             by_id: HashMap::new(),
-            occurrences: OnceCell::new(),
+            occurrences: None,
         };
         let mut uid = None;
         for event in calendar.components().filter(|c| is_schedulable(c)) {
@@ -102,6 +101,7 @@ impl<'a> Object<'a> {
         if object.instances.is_empty() {
             return Ok(None);
         }
+        object.occurrences = object.master().and_then(|m| Occurrences::of(m.component, &object.zones));
         match (uid, object.organizer) {
             (Some(uid), _) if !uid.is_empty() => object.uid = uid,
             (_, Some(_)) => return Err(ItipError::MissingUid),
@@ -200,8 +200,7 @@ impl<'a> Object<'a> {
 
     /// The occurrence of the series at this time, as an override that says nothing of its own.
     pub fn occurrence(&self, at: &When) -> Option<Component> {
-        let master = || self.master().and_then(|m| Occurrences::of(m.component, &self.zones));
-        self.occurrences.get_or_init(master).as_ref()?.at(&self.zones, at)
+        self.occurrences.as_ref()?.at(&self.zones, at)
     }
 
     /// The recurrence id of an occurrence that is written out.
