@@ -85,7 +85,9 @@ pub fn diff(
             Gate::Open => organizer::messages(before.as_ref(), after.as_ref(), actor, now),
             Gate::Opening => organizer::messages(None, after.as_ref(), actor, now),
             Gate::Refused { booker } => only(&booker, organizer::messages(None, after.as_ref(), actor, now)),
-            Gate::Withdrawn { booker } => only(&booker, organizer::messages(before.as_ref(), after.as_ref(), actor, now)),
+            Gate::Withdrawn { booker } => {
+                only(&booker, organizer::messages(before.as_ref(), after.as_ref(), actor, now))
+            }
             Gate::Closed => Vec::new(),
         };
         (Role::Organizer, messages)

@@ -49,9 +49,7 @@ fn due(before: &Object, after: &Object, at: usize, invites: bool) -> Option<i64>
     }
     let rescheduled = || match (was, after.recurrence_id(at)) {
         (Some(was), _) => is_rescheduled((was, &before.zones), state),
-        (None, Some(id)) => {
-            before.occurrence(&id).is_some_and(|made| is_rescheduled((&made, &before.zones), state))
-        }
+        (None, Some(id)) => before.occurrence(&id).is_some_and(|made| is_rescheduled((&made, &before.zones), state)),
         (None, None) => false,
     };
     // A client that moves an event without counting up: what it says would not be told from what was there.

@@ -149,8 +149,10 @@ impl Case {
 
     /// The files that are expectations: those a run could have produced.
     fn expected(&self) -> Produced {
-        let mut names: Vec<String> =
-            ["outcome", "result.ics", "forbidden", "synced.ics", "guarded.ics", "kept.ics"].into_iter().map(str::to_owned).collect();
+        let mut names: Vec<String> = ["outcome", "result.ics", "forbidden", "synced.ics", "guarded.ics", "kept.ics"]
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         if let Ok(folder) = fs::read_dir(self.folder.join("expected")) {
             names.extend(folder.map(|e| format!("expected/{}", e.unwrap().file_name().into_string().unwrap())));
         }

@@ -232,10 +232,21 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// An occurrence of the series as it would be by itself. What people answered to the series, and when, says nothing
-    /// about when they answered to this occurrence.
-    fn occurrence(&self, at: &When) -> Option<Component> {
+    /// An occurrence of the series as it would be by itself, with what somebody answered to the series just before. When
+    /// people answered to the series says nothing about when they answered to this occurrence.
+    fn occurrence(&self, at: &When, who: &Address) -> Option<Component> {
         let mut new = self.occurrences.as_ref()?.at(&self.zones, at)?;
+        let series = self.places.get(&InstanceId::Master).and_then(|at| self.object.items.get(*at));
+        let answer = match series {
+            Some(Item::Component(series)) => find_line(series, who),
+            _ => None,
+        };
+        let line = new.properties_mut().find(|p| p.is("ATTENDEE") && Address::read(p.value()) == *who);
+        match (line, answer) {
+            (Some(line), Some(answer)) => *line = answer.clone(),
+            (None, Some(answer)) => new.push(answer.clone()),
+            (_, None) => {}
+        }
         new.all_mut("ATTENDEE").for_each(|line| {
             line.remove_param(REPLY_DTSTAMP);
         });
@@ -270,7 +281,7 @@ impl<'a> Held<'a> {
         let Some(recurrence_id) = answer.event.get("RECURRENCE-ID").filter(|_| self.master.is_some()) else {
             return Ok(Some(Reason::UnknownOccurrence));
         };
-        let Some(mut new) = self.occurrence(&read(recurrence_id, answer.zones)?) else {
+        let Some(mut new) = self.occurrence(&read(recurrence_id, answer.zones)?, &answer.attendee) else {
             return Ok(Some(Reason::UnknownOccurrence));
         };
         if answer.is_stale(&new, &self.zones) {
@@ -302,7 +313,7 @@ impl<'a> Held<'a> {
         let series = Series::of(&[master], &zones, Tz::UTC);
         let mut next = Some(from);
         while let Some(at) = next {
-            let made = self.occurrence(&at);
+            let made = self.occurrence(&at, &answer.attendee);
             let id = InstanceId::At(Moment::from(&at));
             match self.places.get(&id).copied().and_then(|place| self.component(place)) {
                 Some(held) => {

@@ -113,7 +113,6 @@ fn whole(held: &Events, news: &Events, message: Stamp, delivery: &Delivery) -> O
     let off = TakenOut::of(held, &delivery.zones_of_copy);
     let told = news.iter().filter_map(|(id, event)| match held.get(id) {
         Some(kept) if older(Stamp::of(event), kept) => Some(Part::kept(id, kept)),
-        None if off.was_declined(id, event, delivery) => None,
         _ if off.knows_better(id, Stamp::of(event), delivery) => None,
         _ => Some(Part::news(id, event)),
     });
@@ -123,15 +122,10 @@ fn whole(held: &Events, news: &Events, message: Stamp, delivery: &Delivery) -> O
     let others = |id: InstanceId, kept: &Component| id != InstanceId::Master && delivery.is_of_another_address(kept);
     let untold = held.iter().filter(|(id, kept)| news.get(*id).is_none() && (later(kept) || others(*id, kept)));
     let mut parts: Vec<Part> = told.chain(untold.map(|(id, kept)| Part::kept(id, kept))).collect();
-    let attended = parts.iter().filter(|p| !p.is_news && others(p.id, &p.event)).filter_map(|p| p.id.moment()).collect();
+    let attended =
+        parts.iter().filter(|p| !p.is_news && others(p.id, &p.event)).filter_map(|p| p.id.moment()).collect();
     if let Some(master) = parts.iter_mut().find(|p| p.id == InstanceId::Master && p.is_news) {
         off.keep_out(&mut master.event, message, delivery);
-        let declined = |when: &&When| {
-            let id = InstanceId::At((*when).into());
-            held.get(id).is_none() && news.get(id).is_some_and(|event| off.was_declined(id, event, delivery))
-        };
-        let declined: Vec<When> = off.occurrences.iter().filter(declined).cloned().collect();
-        exclude(&mut master.event, &delivery.zones, &declined);
         include(&mut master.event, &delivery.zones, &attended);
     }
     Some(parts)
@@ -148,7 +142,6 @@ fn occurrences(held: &Events, news: &Events, delivery: &Delivery) -> Option<Vec<
             Some(kept) => stamp.is_older_than(Stamp::of(kept), delivery.now),
             None => {
                 series.is_some_and(|s| stamp.is_older_than_series(s, delivery.now))
-                    || off.was_declined(id, event, delivery)
                     || off.knows_better(id, stamp, delivery)
             }
         };
@@ -188,14 +181,6 @@ impl TakenOut {
     fn knows_better(&self, id: InstanceId, message: Stamp, delivery: &Delivery) -> bool {
         let is_out = || id.moment().is_some_and(|at| self.moments.contains(&at));
         self.is_later_than(message, delivery) && is_out()
-    }
-
-    /// Whether the recipient took the occurrence out to decline it, and the organizer knows: it does not come back with the
-    /// next update, no more than a whole event does that was declined and deleted.
-    fn was_declined(&self, id: InstanceId, event: &Component, delivery: &Delivery) -> bool {
-        let is_out = id.moment().is_some_and(|at| self.moments.contains(&at));
-        let mut mine = event.all("ATTENDEE").filter(|a| Address::read(a.value()).is_one_of(delivery.recipient)).peekable();
-        is_out && mine.peek().is_some() && mine.all(|line| partstat_of(line) == "DECLINED")
     }
 
     fn is_later_than(&self, message: Stamp, delivery: &Delivery) -> bool {

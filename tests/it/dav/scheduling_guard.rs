@@ -44,9 +44,8 @@ async fn clients_that_write_the_same_otherwise_may_answer() {
     world.alice().put(MEET, &meeting(0, "20300106T090000Z", "NEEDS-ACTION")).await.expect(201);
     let (path, copy) = only_event(&world.bob(), BOBS).await;
     // Thunderbird writes an end for a duration, programs on Android know no name of the organizer.
-    let otherwise = accepted(&copy)
-        .replace("DURATION:PT1H", "DTEND:20300106T100000Z")
-        .replace("ORGANIZER;CN=Alice:", "ORGANIZER:");
+    let otherwise =
+        accepted(&copy).replace("DURATION:PT1H", "DTEND:20300106T100000Z").replace("ORGANIZER;CN=Alice:", "ORGANIZER:");
     world.bob().put(&path, &otherwise).await.expect(204);
     let (_, own) = only_event(&world.alice(), CALENDAR).await;
     assert!(line(&own, "bob").contains("PARTSTAT=ACCEPTED"), "{own}");
@@ -128,7 +127,10 @@ async fn a_moved_meeting_asks_everybody_anew() {
     assert!(line(&own, "bob").contains("PARTSTAT=NEEDS-ACTION") && line(&own, "bob").contains("RSVP=TRUE"), "{own}");
     assert!(line(&own, "alice").contains("PARTSTAT=ACCEPTED"), "{own}");
     let (_, copy) = only_event(&world.bob(), BOBS).await;
-    assert!(copy.contains("DTSTART:20300107T090000Z") && line(&copy, "bob").contains("PARTSTAT=NEEDS-ACTION"), "{copy}");
+    assert!(
+        copy.contains("DTSTART:20300107T090000Z") && line(&copy, "bob").contains("PARTSTAT=NEEDS-ACTION"),
+        "{copy}"
+    );
 }
 
 #[tokio::test]
@@ -143,7 +145,10 @@ async fn an_override_without_another_answer_makes_none_at_the_organizer() {
     let event = event
         .replace("RRULE:FREQ=DAILY;COUNT=5\r\n", "")
         .replace("DTSTART:20300106T090000Z", "RECURRENCE-ID:20300107T090000Z\r\nDTSTART:20300107T090000Z")
-        .replace("END:VEVENT", "BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT5M\r\nDESCRIPTION:x\r\nEND:VALARM\r\nEND:VEVENT");
+        .replace(
+            "END:VEVENT",
+            "BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT5M\r\nDESCRIPTION:x\r\nEND:VALARM\r\nEND:VEVENT",
+        );
     world.bob().put(&path, &copy.replace("END:VCALENDAR\r\n", &format!("BEGIN:VEVENT{event}"))).await.expect(204);
     assert_eq!(only_event(&world.alice(), CALENDAR).await.1, own);
     // Who consumes the queue finds that it repeats the answer.
@@ -180,7 +185,8 @@ async fn somebody_who_is_invited_twice_answers_once() {
     let told = world.published().await;
     assert!(told.iter().any(|m| m.payload["delivered"] == serde_json::json!(true)), "{told:?}");
     // The other address is taken off: she still comes.
-    let without: String = own.lines().filter(|l| !l.ends_with("a.martin@example.org")).map(|l| format!("{l}\r\n")).collect();
+    let without: String =
+        own.lines().filter(|l| !l.ends_with("a.martin@example.org")).map(|l| format!("{l}\r\n")).collect();
     world.bob().put(&format!("{BOBS}meet.ics"), &without).await.expect(204);
     let (_, copy) = only_event(&world.alice(), CALENDAR).await;
     assert!(!copy.contains("STATUS:CANCELLED") && !copy.contains("a.martin"), "{copy}");
