@@ -43,7 +43,7 @@ impl Default for Upstream {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dav {
-    /// Attendees may not change what only the organizer may: times, place, title (`SABRE_ENFORCE_RFC_6638`).
+    /// Attendees may not change what only the organizer may: times, rules, place, title (`SABRE_ENFORCE_RFC_6638`).
     pub guard_attendee_changes: bool,
     /// Listings and searches of principals show people nobody but themselves (`PRINCIPAL_PRIVACY`).
     pub principal_privacy: bool,

@@ -16,7 +16,7 @@ use super::TransferError;
 use super::answers::{ANSWER, DEPTH, refusal};
 use crate::dav::path::MOUNT;
 use crate::dav::xml::{DAV, Element, Members, XmlLimits};
-use crate::dav::{Actor, Body, BoxError, Upstream, UpstreamError};
+use crate::dav::{Actor, Body, BoxError, Imported, Upstream, UpstreamError};
 
 const DEPTH_HEADER: HeaderName = HeaderName::from_static("depth");
 
@@ -125,6 +125,8 @@ impl Server {
         *request.headers_mut() = asked.headers.clone();
         if let Some(actor) = &self.actor {
             request.extensions_mut().insert(actor.clone());
+            // What is put was made elsewhere.
+            request.extensions_mut().insert(Imported);
         }
         let (head, body) = self.upstream.clone().oneshot(request).await?.into_parts();
         match Limited::new(body, ANSWER).collect().await {

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use super::account::{Found, Stored, is_refused};
 use super::{Account, Collection, Folder, Item, Kind, TransferError, folder, split};
 use crate::ical::Limits;
+use crate::ids::ObjectId;
 
 /// Objects that are asked for at once.
 const PAGE: usize = 50;
@@ -160,6 +161,8 @@ impl Import {
     async fn open(&self, mut wanted: Collection, counts: &Counts) -> Result<Option<Found>, TransferError> {
         if let Some(into) = &self.options.into {
             wanted.uri.clone_from(into);
+        } else if is_default_calendar(&wanted) {
+            wanted.uri = self.default_for(&wanted).await?;
         }
         Counts::add(&counts.collections, 1);
         match self.target.find_or_make(&wanted).await {
@@ -173,6 +176,16 @@ impl Import {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Where the default calendar of another home belongs: to the default one here, unless it was carried in under its own
+    /// name before, or this server names its calendars otherwise.
+    async fn default_for(&self, wanted: &Collection) -> Result<String, TransferError> {
+        let there = self.target.collections().await?;
+        let calendars = || there.iter().map(|found| &found.collection).filter(|c| c.kind == Kind::Calendar);
+        let is_there = calendars().any(|c| c.uri == wanted.uri);
+        let default = calendars().next().filter(|c| !is_there && is_default_calendar(c));
+        Ok(default.map_or_else(|| wanted.uri.clone(), |c| c.uri.clone()))
     }
 
     /// The first collection of a kind, which servers list first because it is the default one.
@@ -231,6 +244,11 @@ impl Import {
         }
         Ok(outcomes)
     }
+}
+
+/// Whether it is the default calendar of a home here or on esn-sabre, which bears the id of the home.
+fn is_default_calendar(collection: &Collection) -> bool {
+    collection.kind == Kind::Calendar && collection.uri.parse::<ObjectId>().is_ok()
 }
 
 /// Copies an account into a folder.

@@ -142,6 +142,44 @@ async fn a_single_file_goes_to_the_main_collection_of_its_kind() {
     world.alice().get(&format!("{BOOK}dave.vcf")).await.expect(200);
 }
 
+#[tokio::test]
+async fn somebody_elses_default_calendar_becomes_the_default_one() {
+    let world = World::new().await;
+    world.alice().put(&format!("{CALENDAR}one.ics"), &event("one", "20300601T090000Z")).await.expect(201);
+    let dir = tempfile::tempdir().unwrap();
+    let export = Export { source: account(&world, "alice@example.org").await, only: Vec::new() };
+    export.folder(&Folder::new(dir.path()), &Counts::default()).await.unwrap();
+    let bobs = CALENDAR.replace(ALICE, crate::dav::BOB);
+    let carols = CALENDAR.replace(ALICE, crate::dav::CAROL);
+    let counts = Counts::default();
+    let bob = import(&world, "bob@example.org", options()).await;
+    bob.folder(&Folder::new(dir.path()), &counts).await.unwrap();
+    let carol = import(&world, "carol@example.org", options()).await;
+    carol.account(&account(&world, "alice@example.org").await, &counts).await.unwrap();
+    assert_eq!(said(&counts), [2, 0, 0, 0], "{:?}", counts.failures());
+    world.bob().get(&format!("{bobs}one.ics")).await.expect(200);
+    world.as_user("carol@example.org").get(&format!("{carols}one.ics")).await.expect(200);
+    world.bob().get(&format!("/calendars/{}/{ALICE}/", crate::dav::BOB)).await.expect(404);
+}
+
+#[tokio::test]
+async fn what_is_carried_in_is_published_as_an_import() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "x.ics", &event("x", "20300601T120000Z"));
+    world.published().await;
+    let alice = import(&world, "alice@example.org", options()).await;
+    alice.folder(&Folder::new(dir.path().join("x.ics")), &Counts::default()).await.unwrap();
+    let imports = async || -> Vec<_> {
+        let told = world.published().await;
+        told.iter().filter(|m| m.payload.get("eventPath").is_some()).map(|m| m.payload["import"] == true).collect()
+    };
+    assert_eq!(imports().await, [true, true]);
+    // What a client puts is none.
+    world.alice().put(&format!("{CALENDAR}y.ics"), &event("y", "20300601T120000Z")).await.expect(201);
+    assert_eq!(imports().await, [false, false]);
+}
+
 /// A real server with one account.
 struct Real {
     url: String,

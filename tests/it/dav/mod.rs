@@ -26,6 +26,7 @@ mod queries;
 mod relocation;
 mod representations;
 mod scheduling;
+mod scheduling_guard;
 mod scheduling_here;
 mod scheduling_rules;
 mod scheduling_tags;
