@@ -18,8 +18,8 @@ pub use self::model::{
     Turn, Unit, Until,
 };
 use self::view::View;
-use crate::wording::{Sources, Speakers, Templates};
 pub use crate::wording::WordingError as RenderError;
+use crate::wording::{Sources, Speakers, Templates};
 
 /// Every language there is, English first: texts in Fluent files (`src/mail/locales/{language}/mail.ftl`).
 const SOURCES: Sources =
@@ -108,7 +108,8 @@ mod tests {
         let code = [include_str!("view.rs"), include_str!("repeats.rs"), include_str!("dates.rs")];
         let answers = ["accepted", "declined", "tentative", "delegated", "pending"];
         let composed = ["reply-subject-", "reply-title-"];
-        let composed: Vec<String> = composed.iter().flat_map(|p| answers.iter().map(move |a| format!("{p}{a}"))).collect();
+        let composed: Vec<String> =
+            composed.iter().flat_map(|p| answers.iter().map(move |a| format!("{p}{a}"))).collect();
         texts::are_used(SOURCES, TEMPLATES, &code, &composed);
     }
 }

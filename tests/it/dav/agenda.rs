@@ -77,7 +77,8 @@ async fn what_did_not_change_is_not_sent_again_and_what_is_sent_is_packed() {
     let etag = page(&client, CALENDAR).await.header("etag").unwrap().to_owned();
     let again = client.send("GET", CALENDAR, &[BROWSER, ("if-none-match", &etag)], "").await.expect(304);
     assert!(again.body.is_empty() && again.header("etag") == Some(&etag));
-    let german = client.send("GET", CALENDAR, &[BROWSER, ("accept-language", "de"), ("if-none-match", &etag)], "").await;
+    let german =
+        client.send("GET", CALENDAR, &[BROWSER, ("accept-language", "de"), ("if-none-match", &etag)], "").await;
     german.expect(200);
     client.put(&format!("{CALENDAR}e.ics"), &event("e", "20261118T090000Z")).await.expect(201);
     client.send("GET", CALENDAR, &[BROWSER, ("if-none-match", &etag)], "").await.expect(200);
@@ -91,7 +92,10 @@ async fn days_hold_what_takes_place_on_them() {
     let client = world.alice();
     let objects = [
         ("days", vec!["DTSTART;VALUE=DATE:20261117", "DTEND;VALUE=DATE:20261120", "SUMMARY:Fair"]),
-        ("daily", vec!["DTSTART:20200101T070000Z", "DURATION:PT30M", "RRULE:FREQ=WEEKLY;BYDAY=MO,TH", "SUMMARY:Standup"]),
+        (
+            "daily",
+            vec!["DTSTART:20200101T070000Z", "DURATION:PT30M", "RRULE:FREQ=WEEKLY;BYDAY=MO,TH", "SUMMARY:Standup"],
+        ),
         ("night", vec!["DTSTART:20261120T230000Z", "DURATION:PT3H", "SUMMARY:Maintenance"]),
         ("other", vec!["DTSTART:20261001T070000Z", "DURATION:PT30M", "SUMMARY:Elsewhen"]),
     ];
@@ -142,7 +146,10 @@ async fn times_are_those_of_the_calendar_or_of_the_zone_that_is_chosen() {
     assert!(html.contains("<option value=\"Europe/Paris\" selected>Paris</option>"));
     let chosen = page(&client, &format!("{CALENDAR}?view=month&tz=America%2FNew_York")).await.body;
     let html = shown(chosen, "2026-11-18", "18:30");
-    assert!(html.contains("href=\"?view=week&amp;date=2026-11-21&amp;tz=America%2FNew%5FYork\""), "links keep the zone");
+    assert!(
+        html.contains("href=\"?view=week&amp;date=2026-11-21&amp;tz=America%2FNew%5FYork\""),
+        "links keep the zone"
+    );
     shown(page(&client, &format!("{CALENDAR}?tz=Nowhere")).await.body, "2026-11-19", "00:30");
 }
 
@@ -223,7 +230,10 @@ async fn a_home_shows_all_its_calendars_and_the_root_shows_the_own_home() {
         let html = page(&client, path).await.body;
         let shown = day(&html, "2026-11-18");
         assert!(shown.contains("Lunch") && shown.contains("Trip"), "{path}");
-        assert!(html.contains(&format!("href=\"{work}?view=month&amp;date=2026-11-21\"><bdi>Work &amp; travel</bdi>")), "{path}");
+        assert!(
+            html.contains(&format!("href=\"{work}?view=month&amp;date=2026-11-21\"><bdi>Work &amp; travel</bdi>")),
+            "{path}"
+        );
         assert!(html.contains(&format!("href=\"/addressbooks/{ALICE}/\"")), "{path}");
     }
     let only = page(&client, &work).await.body;
@@ -282,7 +292,9 @@ async fn rules_without_end_and_crowds_end_where_the_page_does() {
         let html = page(&client, &format!("{CALENDAR}?view={view}")).await.body;
         assert!(html.contains("This page shows 300 events and leaves out the others."), "{view}");
     }
-    for odd in ["date=0001-01-01", "date=9999-12-31&view=week", "date=9999-12-31", "view=%00&date=%22%3E&tz=%3Cb%3E&open=%22"] {
+    for odd in
+        ["date=0001-01-01", "date=9999-12-31&view=week", "date=9999-12-31", "view=%00&date=%22%3E&tz=%3Cb%3E&open=%22"]
+    {
         let html = page(&client, &format!("{CALENDAR}?{odd}")).await.body;
         assert!(!html.contains("<b>"), "{odd}");
     }

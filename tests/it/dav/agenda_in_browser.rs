@@ -57,7 +57,13 @@ impl Browser {
         };
         let profile = tempfile::tempdir().unwrap();
         let mut process = Command::new(program)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0"])
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--remote-debugging-port=0",
+            ])
             .args(["--no-first-run", "--hide-scrollbars", "--force-color-profile=srgb", "about:blank"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .stdin(Stdio::null())
@@ -80,7 +86,8 @@ impl Browser {
         // Somebody has to read what it says.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let (socket, _) = connect_async(address).await.unwrap();
-        let mut browser = Self { _process: process, _profile: profile, socket, session: None, last: 0, complaints: Vec::new() };
+        let mut browser =
+            Self { _process: process, _profile: profile, socket, session: None, last: 0, complaints: Vec::new() };
         let target = browser.call("Target.createTarget", json!({"url": "about:blank"})).await;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let attached = browser.call("Target.attachToTarget", attach).await;
@@ -186,20 +193,53 @@ async fn furnish(world: &World) {
     review.extend(guests);
     let objects: Vec<(&str, &str, Vec<&str>)> = vec![
         (CALENDAR, "review", review),
-        (CALENDAR, "lunch", vec!["DTSTART;TZID=Europe/Paris:20261118T110000", "DURATION:PT2H", "SUMMARY:Lunch with Bob"]),
+        (
+            CALENDAR,
+            "lunch",
+            vec!["DTSTART;TZID=Europe/Paris:20261118T110000", "DURATION:PT2H", "SUMMARY:Lunch with Bob"],
+        ),
         (&work, "call", vec!["DTSTART;TZID=Europe/Paris:20261118T104500", "DURATION:PT15M", "SUMMARY:Call"]),
-        (&work, "standup", vec![
-            "DTSTART;TZID=Europe/Paris:20260105T091500",
-            "DURATION:PT15M",
-            "RRULE:FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR",
-            "SUMMARY:Stand-up",
-        ]),
-        (&work, "fair", vec!["DTSTART;VALUE=DATE:20261112", "DTEND;VALUE=DATE:20261118", "SUMMARY:Book fair in Frankfurt"]),
+        (
+            &work,
+            "standup",
+            vec![
+                "DTSTART;TZID=Europe/Paris:20260105T091500",
+                "DURATION:PT15M",
+                "RRULE:FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR",
+                "SUMMARY:Stand-up",
+            ],
+        ),
+        (
+            &work,
+            "fair",
+            vec!["DTSTART;VALUE=DATE:20261112", "DTEND;VALUE=DATE:20261118", "SUMMARY:Book fair in Frankfurt"],
+        ),
         (CALENDAR, "birthday", vec!["DTSTART;VALUE=DATE:19900521", "RRULE:FREQ=MONTHLY", "SUMMARY:Rent"]),
-        (CALENDAR, "leave", vec!["DTSTART;VALUE=DATE:20261120", "DTEND;VALUE=DATE:20261124", "SUMMARY:Long weekend", "CLASS:PRIVATE"]),
-        (CALENDAR, "night", vec!["DTSTART;TZID=Europe/Paris:20261119T220000", "DURATION:PT4H", "SUMMARY:Maintenance", "STATUS:TENTATIVE"]),
-        (CALENDAR, "off", vec!["DTSTART;TZID=Europe/Paris:20261117T140000", "DURATION:PT1H", "SUMMARY:Dentist", "STATUS:CANCELLED"]),
-        (&work, "hebrew", vec!["DTSTART;TZID=Europe/Paris:20261117T160000", "DURATION:PT1H", "SUMMARY:פגישה עם Alice (תכנון)"]),
+        (
+            CALENDAR,
+            "leave",
+            vec!["DTSTART;VALUE=DATE:20261120", "DTEND;VALUE=DATE:20261124", "SUMMARY:Long weekend", "CLASS:PRIVATE"],
+        ),
+        (
+            CALENDAR,
+            "night",
+            vec![
+                "DTSTART;TZID=Europe/Paris:20261119T220000",
+                "DURATION:PT4H",
+                "SUMMARY:Maintenance",
+                "STATUS:TENTATIVE",
+            ],
+        ),
+        (
+            CALENDAR,
+            "off",
+            vec!["DTSTART;TZID=Europe/Paris:20261117T140000", "DURATION:PT1H", "SUMMARY:Dentist", "STATUS:CANCELLED"],
+        ),
+        (
+            &work,
+            "hebrew",
+            vec!["DTSTART;TZID=Europe/Paris:20261117T160000", "DURATION:PT1H", "SUMMARY:פגישה עם Alice (תכנון)"],
+        ),
         (&work, "arabic", vec!["DTSTART;TZID=Europe/Paris:20261120T150000", "DURATION:PT1H", "SUMMARY:اجتماع الفريق"]),
         (&work, "many1", vec!["DTSTART;TZID=Europe/Paris:20261120T090000", "DURATION:PT1H", "SUMMARY:Interview 1"]),
         (&work, "many2", vec!["DTSTART;TZID=Europe/Paris:20261120T100000", "DURATION:PT1H", "SUMMARY:Interview 2"]),
@@ -271,9 +311,12 @@ async fn the_agenda_is_right_on_screens_and_on_paper() {
     let home = format!("/calendars/{ALICE}/");
     for (view, place) in [("month", home.as_str()), ("week", &home), ("list", CALENDAR)] {
         let url = front.url(&format!("{place}?view={view}&date=2026-11-18"));
-        for (screen, width, height, dark) in
-            [("desk", 1280, 900, false), ("dark", 1280, 900, true), ("phone", 390, 844, false), ("small", 320, 568, true)]
-        {
+        for (screen, width, height, dark) in [
+            ("desk", 1280, 900, false),
+            ("dark", 1280, 900, true),
+            ("phone", 390, 844, false),
+            ("small", 320, 568, true),
+        ] {
             browser.open(&url, width, height, dark).await;
             browser.picture(&format!("{view}-{screen}")).await;
             assert_eq!(browser.evaluate(MISPLACED).await, json!([]), "{view} {screen}");

@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn each_program_gets_what_it_asks_for() {
-        let addresses = Addresses::of("https://calendar.example.org:8443/", "al.ice+x@example.org", "/dav/calendars/1/2/", true);
+        let addresses =
+            Addresses::of("https://calendar.example.org:8443/", "al.ice+x@example.org", "/dav/calendars/1/2/", true);
         assert_eq!(addresses.server, "https://calendar.example.org:8443/");
         assert_eq!(addresses.host, "calendar.example.org:8443");
         assert_eq!(addresses.calendar.as_deref(), Some("https://calendar.example.org:8443/dav/calendars/1/2/"));
@@ -114,10 +115,15 @@ mod tests {
         let modules = modules(&code);
         let last = code.size - 1;
         for n in 0..code.size {
-            assert!((0..QUIET).all(|q| !modules[q][n] && !modules[n][q] && !modules[last - q][n] && !modules[n][last - q]));
+            assert!(
+                (0..QUIET).all(|q| !modules[q][n] && !modules[n][q] && !modules[last - q][n] && !modules[n][last - q])
+            );
         }
         for (x, y) in [(QUIET, QUIET), (last - QUIET - 6, QUIET), (QUIET, last - QUIET - 6)] {
-            assert!((0..7).all(|n| modules[y][x + n] && modules[y + n][x] && modules[y + 6][x + n] && modules[y + n][x + 6]));
+            assert!(
+                (0..7)
+                    .all(|n| modules[y][x + n] && modules[y + n][x] && modules[y + 6][x + n] && modules[y + n][x + 6])
+            );
             assert!((1..6).all(|n| !modules[y + 1][x + n] && !modules[y + n][x + 1]));
             assert!(modules[y + 3][x + 3]);
         }

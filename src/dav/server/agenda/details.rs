@@ -54,8 +54,12 @@ impl Details {
         let video = component.properties().find(|p| p.is("CONFERENCE") || p.is("X-OPENPAAS-VIDEOCONFERENCE"));
         let mut all = event.attendees();
         let guests: Vec<Guest> = all.by_ref().take(GUESTS).map(|a| Guest::invited(&a)).collect();
-        let categories: Vec<String> =
-            component.all("CATEGORIES").take(MOST).map(|p| plain::single_line(&p.text())).filter(|c| !c.is_empty()).collect();
+        let categories: Vec<String> = component
+            .all("CATEGORIES")
+            .take(MOST)
+            .map(|p| plain::single_line(&p.text()))
+            .filter(|c| !c.is_empty())
+            .collect();
         let attachments = component.all("ATTACH").filter_map(|attach| {
             let link = plain::web_link(attach.value())?;
             let name = attach.get_param("FILENAME").map(plain::single_line).filter(|name| !name.is_empty());

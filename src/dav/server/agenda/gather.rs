@@ -84,7 +84,9 @@ impl Server {
                 }
             }
         }
-        found.sort_by(|a, b| (a.start, !a.all_day, b.end, &a.title, &a.key).cmp(&(b.start, !b.all_day, a.end, &b.title, &b.key)));
+        found.sort_by(|a, b| {
+            (a.start, !a.all_day, b.end, &a.title, &a.key).cmp(&(b.start, !b.all_day, a.end, &b.title, &b.key))
+        });
         Ok((found, !is_complete))
     }
 
@@ -146,7 +148,8 @@ impl Server {
                 }
                 let place = format!("{}/{}/{}", calendar.uri, object.meta.name, occurrence.recurrence_id.value());
                 let key = format!("e{}", &etag_of(&place)[..12]);
-                let happening = Happening { key, calendar: index, repeats, ..Happening::of(&occurrence, &zones, wanted) };
+                let happening =
+                    Happening { key, calendar: index, repeats, ..Happening::of(&occurrence, &zones, wanted) };
                 found.push(happening);
             }
         }
@@ -193,7 +196,11 @@ fn times(occurrence: &Occurrence<'_>, zone: Tz) -> (NaiveDateTime, NaiveDateTime
     if let When::Date(first) = start {
         let first = first.and_time(NaiveTime::MIN);
         let next = super::question::later(first.date(), 1).and_time(NaiveTime::MIN);
-        let end = occurrence.end_when.as_ref().filter(|_| due.is_none()).map_or(next, |end| end.date().and_time(NaiveTime::MIN));
+        let end = occurrence
+            .end_when
+            .as_ref()
+            .filter(|_| due.is_none())
+            .map_or(next, |end| end.date().and_time(NaiveTime::MIN));
         return (first, end.max(next), true);
     }
     let local = |instant| Zone::from(zone).to_local(instant);

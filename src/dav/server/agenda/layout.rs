@@ -152,7 +152,8 @@ mod tests {
     fn bars_that_share_a_day_have_lanes_of_their_own() {
         let events = [all_day(10, 18), all_day(16, 17), all_day(18, 19), all_day(21, 29), at("17T12:00", "18T12:00")];
         let bars = bars(&events, row(), 7);
-        let places: Vec<_> = bars.iter().map(|b| (b.event, b.first, b.last, b.lane, b.from_before, b.goes_on)).collect();
+        let places: Vec<_> =
+            bars.iter().map(|b| (b.event, b.first, b.last, b.lane, b.from_before, b.goes_on)).collect();
         assert_eq!(
             places,
             [

@@ -142,7 +142,8 @@ impl Call {
             only: only.as_ref(),
             addresses,
         };
-        let page = Page::of(&speaker.locale, &question, place, &events, is_cut, question::today(now, question.zone), starts);
+        let page =
+            Page::of(&speaker.locale, &question, place, &events, is_cut, question::today(now, question.zone), starts);
         let html = speaker.fill("agenda.html", &page).map_err(broken)?;
         self.answer_page(html, page.style())
     }
@@ -224,9 +225,8 @@ mod choices {
 
     #[test]
     fn browsers_get_a_page_and_programs_what_they_always_got() {
-        let wants = |accept: &'static str| {
-            prefers_html(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]))
-        };
+        let wants =
+            |accept: &'static str| prefers_html(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
         for browser in [
             "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
             "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/gif,*/*;q=0.8",

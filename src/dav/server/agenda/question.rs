@@ -160,7 +160,10 @@ mod tests {
     fn what_is_not_asked_is_this_month_at_home() {
         for query in ["", "view=year&date=2026-13-01&tz=Paris", "view&date=&tz=%ff", "date=10000-01-01"] {
             let question = read(query);
-            assert_eq!((question.view, question.date, question.zone), (View::Month, day("2026-11-22"), Tz::Europe__Paris));
+            assert_eq!(
+                (question.view, question.date, question.zone),
+                (View::Month, day("2026-11-22"), Tz::Europe__Paris)
+            );
         }
     }
 

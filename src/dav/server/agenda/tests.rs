@@ -120,7 +120,10 @@ fn text_that_wants_to_be_markup_is_text() {
         ] {
             let html = page(view, text);
             assert_eq!(skeleton(&html), plain, "{view} {text}");
-            assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("*{display"), "{view} {text}");
+            assert!(
+                !html.contains("<script") && !html.contains("<img") && !html.contains("*{display"),
+                "{view} {text}"
+            );
         }
     }
 }
