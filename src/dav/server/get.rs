@@ -34,6 +34,8 @@ impl Call {
                 };
                 if collection.kind == CollectionKind::Calendar && self.wants_page() {
                     self.agenda_of_calendar(collection).await
+                } else if collection.kind == CollectionKind::AddressBook && self.wants_page() {
+                    self.page_of_book(collection).await
                 } else if self.has_parameter("export") || is_file {
                     self.export(collection).await.map(agenda::vary_by_accept)
                 } else {

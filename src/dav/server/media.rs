@@ -22,7 +22,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 3] = [Self::ICalendar, Self::JCal, Self::XCal];
+    const ALL: [Self; 3] = [Self::ICalendar, Self::JCal, Self::XCal];
 
     /// Its media type, without parameters.
     pub(super) const fn media_type(self) -> &'static str {

@@ -299,3 +299,29 @@ async fn rules_without_end_and_crowds_end_where_the_page_does() {
         assert!(!html.contains("<b>"), "{odd}");
     }
 }
+
+#[tokio::test]
+async fn a_browser_sees_who_is_in_an_address_book() {
+    let world = World::new().await;
+    let client = world.alice();
+    let book = format!("/addressbooks/{ALICE}/contacts/");
+    let card = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:c1\r\nFN:Carol <b>\r\nN:;Carol;;;\r\nORG:Example Corp;Sales\r\n\
+                EMAIL:carol+x@example.org\r\nEMAIL:nobody\r\nTEL:+33 1 23 45\r\nEND:VCARD\r\n";
+    client.send("PUT", &format!("{book}c1.vcf"), &[("content-type", "text/vcard")], card).await.expect(201);
+    let html = page(&client, &book).await.body;
+    for expected in [
+        "Carol &lt;b&gt;</bdi> <bdi class=\"place\">Example Corp, Sales</bdi>",
+        "<a href=\"mailto:carol%2Bx@example.org\"><bdi>carol+x@example.org</bdi></a>",
+        "<a href=\"tel:+3312345\">",
+        "aria-current=\"page\"",
+    ] {
+        assert!(html.contains(expected), "{expected}\n{html}");
+    }
+    assert!(!html.contains("nobody"), "what is no address is no link");
+    let cards = client.send("GET", &book, &[("accept", "text/vcard")], "").await.expect(200);
+    assert!(cards.body.contains("FN:Carol <b>"));
+    client.get(&book).await.expect(501);
+    world.bob().send("GET", &book, &[BROWSER], "").await.expect(403);
+    let members = page(&world.bob(), "/addressbooks/65dd00000000000000000001/domain-members/").await.body;
+    assert!(members.contains("Alice Martin") && members.contains("mailto:carol@example.org"), "{members}");
+}

@@ -153,8 +153,11 @@ impl Browser {
         std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
     }
 
-    /// The page on paper.
+    /// The page on paper, with a picture of what is printed.
     async fn print(&mut self, name: &str) -> Vec<u8> {
+        self.call("Emulation.setEmulatedMedia", json!({"media": "print"})).await;
+        self.picture(name).await;
+        self.call("Emulation.setEmulatedMedia", json!({"media": ""})).await;
         let printed = self.call("Page.printToPDF", json!({"preferCSSPageSize": true, "printBackground": false})).await;
         let pdf = STANDARD.decode(printed["data"].as_str().unwrap()).unwrap();
         if let Some(folder) = std::env::var_os("CONVOKE_PAGE_PICTURES").map(PathBuf::from) {

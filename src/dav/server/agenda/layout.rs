@@ -36,6 +36,8 @@ pub(super) struct Block {
     /// Which of how many columns it has among those that it overlaps.
     pub(super) column: usize,
     pub(super) columns: usize,
+    /// Columns it takes: also those to its end that nobody else needs meanwhile.
+    pub(super) span: usize,
 }
 
 /// The first and the last day of an event.
@@ -86,7 +88,7 @@ pub(super) fn blocks(events: &[Happening], day: NaiveDate) -> Vec<Block> {
     for (event, happening) in events.iter().enumerate().filter(|(_, e)| !is_bar(e) && touches(e)) {
         let from = minutes(happening.start.max(midnight));
         let until = if happening.end >= next { DAY } else { minutes(happening.end) };
-        blocks.push(Block { event, from, until, column: 0, columns: 1 });
+        blocks.push(Block { event, from, until, column: 0, columns: 1, span: 1 });
     }
     blocks.sort_by_key(|block| (block.from, std::cmp::Reverse(block.until), block.event));
     let mut begin = 0;
@@ -105,7 +107,7 @@ fn arrange(blocks: &mut [Block]) -> usize {
         if count > 0 && block.from >= until {
             break;
         }
-        let end = block.until.max(block.from + SHORTEST);
+        let end = seen_until(block);
         block.column = free_from.iter().position(|free| *free <= block.from).unwrap_or(free_from.len());
         if block.column == free_from.len() {
             free_from.push(0);
@@ -114,15 +116,30 @@ fn arrange(blocks: &mut [Block]) -> usize {
         until = until.max(end);
         count += 1;
     }
-    blocks[..count].iter_mut().for_each(|block| block.columns = free_from.len());
+    let columns = free_from.len();
+    for n in 0..count {
+        let block = blocks[n];
+        let is_taken = |column: usize| blocks[..count].iter().any(|b| b.column == column && overlap(b, &block));
+        let span = (block.column + 1..columns).take_while(|column| !is_taken(*column)).count() + 1;
+        blocks[n] = Block { columns, span, ..block };
+    }
     count
+}
+
+/// When a block ends on the page.
+fn seen_until(block: &Block) -> u32 {
+    block.until.max(block.from + SHORTEST)
+}
+
+fn overlap(a: &Block, b: &Block) -> bool {
+    a.from < seen_until(b) && b.from < seen_until(a)
 }
 
 /// The hours that a grid shows: the day from morning to evening, and whatever takes place earlier or later.
 pub(super) fn hours(days: &[Vec<Block>]) -> (u32, u32) {
     let blocks = || days.iter().flatten();
     let first = blocks().map(|b| b.from / 60).min().unwrap_or(8).min(8);
-    let last = blocks().map(|b| b.until.max(b.from + SHORTEST).min(DAY).div_ceil(60)).max().unwrap_or(18).max(18);
+    let last = blocks().map(|b| seen_until(b).min(DAY).div_ceil(60)).max().unwrap_or(18).max(18);
     (first, last)
 }
 
@@ -183,8 +200,17 @@ mod tests {
             at("16T15:10", "16T15:20"),
         ];
         let blocks = blocks(&events, row());
-        let places: Vec<_> = blocks.iter().map(|b| (b.event, b.column, b.columns)).collect();
-        assert_eq!(places, [(0, 0, 2), (1, 1, 2), (2, 0, 2), (3, 0, 1), (4, 0, 2), (5, 1, 2)]);
+        let places: Vec<_> = blocks.iter().map(|b| (b.event, b.column, b.columns, b.span)).collect();
+        assert_eq!(places, [(0, 0, 2, 1), (1, 1, 2, 1), (2, 0, 2, 1), (3, 0, 1, 1), (4, 0, 2, 1), (5, 1, 2, 1)]);
+        let steps = [
+            at("16T09:00", "16T12:00"),
+            at("16T09:00", "16T10:00"),
+            at("16T09:00", "16T09:30"),
+            at("16T11:00", "16T12:00"),
+        ];
+        let blocks = super::blocks(&steps, row());
+        let places: Vec<_> = blocks.iter().map(|b| (b.event, b.column, b.columns, b.span)).collect();
+        assert_eq!(places, [(0, 0, 3, 1), (1, 1, 3, 1), (2, 2, 3, 1), (3, 1, 3, 2)]);
     }
 
     #[test]
@@ -217,11 +243,10 @@ mod tests {
             let blocks = blocks(&events, row());
             assert_eq!(blocks.len(), events.len());
             for (n, a) in blocks.iter().enumerate() {
-                assert!(a.column < a.columns);
+                assert!(a.column + a.span <= a.columns);
                 for b in &blocks[n + 1..] {
-                    let overlap = a.from < b.until && b.from < a.until;
-                    assert!(!overlap || a.column != b.column, "{a:?} {b:?}");
-                    assert!(!overlap || a.columns == b.columns, "{a:?} {b:?}");
+                    let is_apart = a.column + a.span <= b.column || b.column + b.span <= a.column;
+                    assert!(!overlap(a, b) || (is_apart && a.columns == b.columns), "{a:?} {b:?}");
                 }
             }
         });

@@ -1,5 +1,5 @@
 //! The page that a browser sees at the address of a calendar or a home: the agenda of a month, a week, or as a list, and the
-//! addresses that people paste into their programs.
+//! addresses that people paste into their programs; and at that of an address book: who is in it.
 //!
 //! In comes a `Call` whose reader may read what it points to; out goes one HTML document that needs nothing else: no script, no
 //! picture, no second request. `question` reads what is asked, `gather` finds what takes place, `layout` gives it a place,
@@ -7,6 +7,7 @@
 //! markup: the policy that is sent along allows one style sheet, named by its digest.
 
 mod addresses;
+mod book;
 mod details;
 mod gather;
 mod layout;
@@ -36,7 +37,6 @@ use super::access::{Relation, location_of};
 use super::answer;
 use super::call::Call;
 use super::expander::zone_of;
-use super::media::Format;
 use super::tenant::Tenant;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
@@ -44,7 +44,7 @@ use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, eta
 use crate::dav::upstream::Body;
 use crate::ids::HomeId;
 use crate::store::{Collection, CollectionKind};
-use crate::wording::{self, Sources, Speakers, Templates};
+use crate::wording::{self, Sources, Speaker, Speakers, Templates};
 
 /// Every language there is, English first.
 const SOURCES: Sources = &[
@@ -54,10 +54,12 @@ const SOURCES: Sources = &[
 ];
 
 const TEMPLATES: Templates = &[
+    ("layout.html", include_str!("templates/layout.html")),
     ("agenda.html", include_str!("templates/agenda.html")),
     ("month.html", include_str!("templates/month.html")),
     ("week.html", include_str!("templates/week.html")),
     ("list.html", include_str!("templates/list.html")),
+    ("book.html", include_str!("templates/book.html")),
     ("addresses.html", include_str!("templates/addresses.html")),
 ];
 
@@ -67,9 +69,13 @@ static SPEAKERS: LazyLock<Speakers> = LazyLock::new(|| Speakers::new(SOURCES, TE
 /// Parameters that say that a calendar is wanted as a file.
 const OF_EXPORTS: [&str; 6] = ["export", "accept", "expand", "start", "end", "componentType"];
 
+/// What programs name that want what is there, and not a page about it.
+const OF_PROGRAMS: [&str; 5] =
+    ["text/calendar", "application/calendar+json", "application/calendar+xml", "text/vcard", "application/vcard+json"];
+
 impl Call {
-    /// Whether the client is a browser that wants a page: it names HTML, and likes it better than any notation of calendars that
-    /// it names.
+    /// Whether the client is a browser that wants a page: it names HTML, and likes it better than any notation of calendars and
+    /// cards that it names.
     pub(super) fn wants_page(&self) -> bool {
         prefers_html(&self.headers) && !OF_EXPORTS.iter().any(|name| self.has_parameter(name))
     }
@@ -108,9 +114,7 @@ impl Call {
     ) -> Result<Response<Body>, DavError> {
         let limits = &self.inner().settings.limits;
         let now = self.inner().env.now();
-        let languages = self.headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let languages = wording::accepted(languages);
-        let speaker = SPEAKERS.nearest(languages.iter().copied()).map_err(broken)?;
+        let (speaker, languages) = answer_language(&self.headers)?;
         let own_zone = only.as_ref().or(siblings.first()).map_or(chrono_tz::Tz::UTC, zone_of);
         let question = Question::read(&self.query, own_zone, now, (limits.first_year, limits.last_year));
         let starts = week_starts(&languages);
@@ -181,6 +185,13 @@ impl Call {
     }
 }
 
+/// Who speaks the language that the reader likes best, and all languages that they like.
+fn answer_language(headers: &HeaderMap) -> Result<(&'static Speaker, Vec<&str>), DavError> {
+    let languages = headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let languages = wording::accepted(languages);
+    Ok((SPEAKERS.nearest(languages.iter().copied()).map_err(broken)?, languages))
+}
+
 /// Says that a place is answered by what the client accepts.
 pub(super) fn vary_by_accept(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
@@ -195,13 +206,10 @@ fn broken(error: wording::WordingError) -> DavError {
 fn prefers_html(headers: &HeaderMap) -> bool {
     let accept = Accept::read(headers);
     let html = accept.quality("text/html", None);
-    let is_liked_less = |format: &Format| {
-        let media_type = format.media_type();
-        !accept.names(media_type) || accept.quality(media_type, None) < html
-    };
+    let is_liked_less = |media_type: &&str| !accept.names(media_type) || accept.quality(media_type, None) < html;
     // Programs in Java that choose nothing name HTML and pictures; browsers name XHTML too where they name pictures.
     let is_java = accept.names("image/gif") && !accept.names("application/xhtml+xml");
-    accept.names("text/html") && html > 0 && !is_java && Format::ALL.iter().all(is_liked_less)
+    accept.names("text/html") && html > 0 && !is_java && OF_PROGRAMS.iter().all(is_liked_less)
 }
 
 #[cfg(test)]
@@ -218,7 +226,7 @@ mod choices {
 
     #[test]
     fn every_text_is_used_and_every_used_text_is_there() {
-        let code = [include_str!("view.rs"), include_str!("details.rs")];
+        let code = [include_str!("view.rs"), include_str!("details.rs"), include_str!("book.rs")];
         let composed = question::View::ALL.map(|view| format!("view-{}", view.name()));
         texts::are_used(SOURCES, TEMPLATES, &code, &composed);
     }
@@ -242,6 +250,7 @@ mod choices {
             "text/calendar",
             "text/calendar, */*;q=0.9",
             "text/calendar, text/html",
+            "text/vcard, text/html;q=0.9",
             "text/html;q=0.5, application/calendar+json",
             "text/html;q=0",
             "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",

@@ -14,12 +14,18 @@ const PALETTE: [&str; 8] = ["#2f6fde", "#0f8a5f", "#c2410c", "#9333ea", "#b4236a
 pub(super) struct Style(String);
 
 impl Style {
+    /// The sheet of a page with an agenda.
     pub(super) fn new(view: View) -> Self {
-        let mut sheet = SHEET.replace("\r\n", "\n");
+        let mut style = Self::plain();
         if view != View::List {
-            sheet.push_str("@page{size:landscape}\n");
+            style.0.push_str("@page{size:landscape}\n");
         }
-        Self(sheet)
+        style
+    }
+
+    /// The sheet of a page without an agenda.
+    pub(super) fn plain() -> Self {
+        Self(SHEET.replace("\r\n", "\n"))
     }
 
     /// Gives the n-th calendar its colour.
@@ -47,7 +53,7 @@ impl Style {
             percent(f64::from(from) / span),
             percent(f64::from(length) / span),
             percent(block.column as f64 / columns as f64),
-            percent(1.0 / columns as f64),
+            percent(block.span as f64 / columns as f64),
         );
     }
 

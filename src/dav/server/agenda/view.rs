@@ -62,12 +62,13 @@ pub(super) struct Page {
     addresses: Option<Addresses>,
 }
 
+/// The way to a calendar or an address book.
 #[derive(Serialize)]
-struct CalendarLink {
-    name: String,
-    link: String,
-    class: String,
-    is_current: bool,
+pub(super) struct CalendarLink {
+    pub(super) name: String,
+    pub(super) link: String,
+    pub(super) class: String,
+    pub(super) is_current: bool,
 }
 
 #[derive(Serialize)]
@@ -526,7 +527,11 @@ fn heading(locale: &Locale, question: &Question, first: NaiveDate, after: NaiveD
         return locale.dated("month-pattern", question.date);
     }
     let last = after.pred_opt().unwrap_or(first);
-    let key = if first.year() == last.year() { "first-day-pattern" } else { "first-day-of-year-pattern" };
+    let key = match () {
+        () if first.year() != last.year() => "first-day-of-year-pattern",
+        () if first.month() != last.month() => "first-day-pattern",
+        () => "first-day-of-month-pattern",
+    };
     let (first, last) = (locale.dated(key, first), locale.dated("last-day-pattern", last));
     with(locale, "from-to", &[("first", &first), ("last", &last)])
 }
@@ -551,6 +556,7 @@ fn choice(name: &'static str, label: &str, current: &str) -> ZoneChoice {
     ZoneChoice { name, label: label.replace('_', " ").replace('/', " / "), is_current: name == current }
 }
 
-fn with(locale: &Locale, key: &str, args: &[(&'static str, &str)]) -> String {
+/// The text of that key with these variables.
+pub(super) fn with(locale: &Locale, key: &str, args: &[(&'static str, &str)]) -> String {
     locale.text(key, &args.iter().map(|(name, value)| (*name, *value)).collect())
 }

@@ -14,6 +14,9 @@ weekday-pattern = %a
 first-day-pattern = { $day ->
    *[other] %-d. %B
 }
+first-day-of-month-pattern = { $day ->
+   *[other] %-d.
+}
 first-day-of-year-pattern = { $day ->
    *[other] %-d. %B %Y
 }
@@ -32,7 +35,7 @@ day-of-days = Tag { $day } von { $days }
 ## Um den Kalender herum
 
 page-title = { $heading } · { $name }
-skip = Zum Kalender springen
+skip = Zum Inhalt springen
 calendars = Kalender
 all-calendars = Alle Kalender
 default-calendar = Hauptkalender
@@ -109,3 +112,12 @@ code-davx5 = Code, der DAVx⁵ mit diesem Konto öffnet
 code-page = Code mit der Adresse dieser Seite
 code-davx5-hint = Öffnet DAVx⁵ auf einem Android-Telefon
 code-page-hint = Öffnet diese Seite auf einem Telefon
+
+## Adressbücher
+
+truncated-cards = Diese Seite zeigt { $count } Karten und lässt die übrigen weg.
+column-name = Name
+column-email = E-Mail
+column-phone = Telefon
+no-cards = In diesem Adressbuch ist niemand.
+no-name = (ohne Namen)

@@ -17,6 +17,9 @@ weekday-pattern = %a
 first-day-pattern = { $day ->
    *[other] %-d %B
 }
+first-day-of-month-pattern = { $day ->
+   *[other] %-d
+}
 first-day-of-year-pattern = { $day ->
    *[other] %-d %B %Y
 }
@@ -35,7 +38,7 @@ day-of-days = Day { $day } of { $days }
 ## Around the agenda
 
 page-title = { $heading } · { $name }
-skip = Skip to the agenda
+skip = Skip to the content
 calendars = Calendars
 all-calendars = All calendars
 default-calendar = Main calendar
@@ -112,3 +115,12 @@ code-davx5 = Code that opens DAVx⁵ with this account
 code-page = Code with the address of this page
 code-davx5-hint = Opens DAVx⁵ on an Android phone
 code-page-hint = Opens this page on a phone
+
+## Address books
+
+truncated-cards = This page shows { $count } cards and leaves out the others.
+column-name = Name
+column-email = Mail
+column-phone = Telephone
+no-cards = There is nobody in this address book.
+no-name = (no name)

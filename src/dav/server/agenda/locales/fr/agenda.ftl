@@ -16,6 +16,10 @@ first-day-pattern = { $day ->
     [1] 1er %B
    *[other] %-d %B
 }
+first-day-of-month-pattern = { $day ->
+    [1] 1er
+   *[other] %-d
+}
 first-day-of-year-pattern = { $day ->
     [1] 1er %B %Y
    *[other] %-d %B %Y
@@ -37,7 +41,7 @@ day-of-days = Jour { $day } sur { $days }
 ## Autour de l’agenda
 
 page-title = { $heading } · { $name }
-skip = Aller à l’agenda
+skip = Aller au contenu
 calendars = Calendriers
 all-calendars = Tous les calendriers
 default-calendar = Agenda principal
@@ -114,3 +118,12 @@ code-davx5 = Code qui ouvre DAVx⁵ avec ce compte
 code-page = Code avec l’adresse de cette page
 code-davx5-hint = Ouvre DAVx⁵ sur un téléphone Android
 code-page-hint = Ouvre cette page sur un téléphone
+
+## Carnets d’adresses
+
+truncated-cards = Cette page montre { $count } fiches et omet les autres.
+column-name = Nom
+column-email = Courriel
+column-phone = Téléphone
+no-cards = Il n’y a personne dans ce carnet d’adresses.
+no-name = (sans nom)
