@@ -266,13 +266,13 @@ async fn served(world: &World) -> Served {
     Served::router(router, limits()).await
 }
 
-/// Elements that stick out of the screen, and pairs of events that cover each other.
+/// Whether the page is wider than the screen, and pairs of events or buttons that cover each other.
 const MISPLACED: &str = "(() => {
   const found = [];
   const wide = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > wide) found.push('the page is ' + document.documentElement.scrollWidth + ' wide');
-  for (const day of document.querySelectorAll('.week .times')) {
-    const rects = [...day.querySelectorAll('.block')].map(e => [e.textContent, e.getBoundingClientRect()]);
+  for (const group of document.querySelectorAll('.week .times, .week .days, .month td, .bar')) {
+    const rects = [...group.querySelectorAll('.block, li.event, a.button, .views, h2')].map(e => [e.textContent, e.getBoundingClientRect()]);
     rects.forEach(([a, p], n) => rects.slice(n + 1).forEach(([b, q]) => {
       if (p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 1 && q.top < p.bottom - 1) found.push(a + ' covers ' + b);
     }));

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::ical::words::{PartStat, Role};
-use crate::ical::{Attendee, CalendarUser, Event};
+use crate::ical::{Attendee, CalendarUser, Event, split_value, unescape_text};
 use crate::wording::plain;
 
 /// Characters of a description that are shown; programs have it all.
@@ -54,12 +54,9 @@ impl Details {
         let video = component.properties().find(|p| p.is("CONFERENCE") || p.is("X-OPENPAAS-VIDEOCONFERENCE"));
         let mut all = event.attendees();
         let guests: Vec<Guest> = all.by_ref().take(GUESTS).map(|a| Guest::invited(&a)).collect();
-        let categories: Vec<String> = component
-            .all("CATEGORIES")
-            .take(MOST)
-            .map(|p| plain::single_line(&p.text()))
-            .filter(|c| !c.is_empty())
-            .collect();
+        let lists = component.all("CATEGORIES").flat_map(|p| split_value(p.value(), ','));
+        let words = lists.map(|word| plain::single_line(&unescape_text(word))).filter(|word| !word.is_empty());
+        let categories: Vec<String> = words.take(MOST).collect();
         let attachments = component.all("ATTACH").filter_map(|attach| {
             let link = plain::web_link(attach.value())?;
             let name = attach.get_param("FILENAME").map(plain::single_line).filter(|name| !name.is_empty());

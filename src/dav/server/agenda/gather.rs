@@ -219,3 +219,61 @@ pub(super) fn between(first: chrono::NaiveDate, after: chrono::NaiveDate, zone: 
     let midnight = |day: chrono::NaiveDate| Zone::from(zone).to_utc(day.and_time(NaiveTime::MIN)).timestamp();
     instants(TimeRange { start: Some(midnight(first)), end: Some(midnight(after)) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ical::Bounds;
+
+    /// What a reader in a zone sees of an event with these lines.
+    fn seen(lines: &str, zone: Tz, sees_private: bool) -> Vec<Happening> {
+        let text = format!("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:e\r\n{lines}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n");
+        let parsed = Component::parse(&text).unwrap();
+        let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
+        let range = between(day("2026-10-01"), day("2026-12-01"), zone);
+        let wanted = Wanted { range: range.clone(), zone, with_details: true, sees_private, most: 100 };
+        let zones = Zones::of(&parsed);
+        let all = Series::all(&parsed, zone);
+        let found = all.iter().flat_map(|series| series.occurrences(range.clone(), Bounds::default()));
+        found.map(|occurrence| Happening::of(&occurrence.unwrap(), &zones, &wanted)).collect()
+    }
+
+    #[test]
+    fn what_is_private_is_only_busy_for_others() {
+        for class in ["PRIVATE", "CONFIDENTIAL", "X-SECRET"] {
+            let lines = format!(
+                "DTSTART:20261118T090000Z\r\nDURATION:PT1H\r\nSUMMARY:Doctor\r\nLOCATION:Clinic\r\nCLASS:{class}"
+            );
+            let [other] = &seen(&lines, Tz::UTC, false)[..] else { panic!("one event") };
+            assert!(other.is_veiled && other.title.is_none() && other.location.is_none() && other.details.is_none());
+            let [own] = &seen(&lines, Tz::UTC, true)[..] else { panic!("one event") };
+            assert_eq!((own.title.as_deref(), own.is_private, own.is_veiled), (Some("Doctor"), true, false));
+        }
+        let public = "DTSTART:20261118T090000Z\r\nSUMMARY:Lunch\r\nCLASS:PUBLIC";
+        assert_eq!(seen(public, Tz::UTC, false)[0].title.as_deref(), Some("Lunch"));
+    }
+
+    #[test]
+    fn an_event_in_the_hour_that_comes_twice_does_not_end_before_it_begins() {
+        // 02:30 to 02:15 by the clock, in the night in which summer ends.
+        let lines = "DTSTART:20261025T003000Z\r\nDTEND:20261025T011500Z";
+        let [event] = &seen(lines, Tz::Europe__Paris, true)[..] else { panic!("one event") };
+        assert_eq!(event.start, "2026-10-25T02:30:00".parse().unwrap());
+        assert_eq!(event.end, event.start);
+    }
+
+    #[test]
+    fn days_are_days_and_floating_times_are_those_of_the_reader() {
+        for zone in [Tz::Pacific__Honolulu, Tz::Pacific__Kiritimati] {
+            let [day] = &seen("DTSTART;VALUE=DATE:20261118", zone, true)[..] else { panic!("one event") };
+            assert_eq!(
+                (day.start, day.end),
+                ("2026-11-18T00:00:00".parse().unwrap(), "2026-11-19T00:00:00".parse().unwrap())
+            );
+            let [floating] = &seen("DTSTART:20261118T090000\r\nDURATION:PT1H", zone, true)[..] else {
+                panic!("one event")
+            };
+            assert_eq!(floating.start, "2026-11-18T09:00:00".parse().unwrap());
+        }
+    }
+}

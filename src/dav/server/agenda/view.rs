@@ -17,6 +17,8 @@ use crate::wording::plain;
 
 /// Events that a day of a month shows; what goes beyond is counted.
 const ROWS: usize = 4;
+/// Minutes below which a block has room for one line.
+const LOW: u32 = 40;
 /// Characters of a calendar's name.
 const NAME: usize = 100;
 /// Parts of the world whose time zones can be chosen.
@@ -318,7 +320,8 @@ impl Scribe<'_> {
             let mut timed = Vec::new();
             for block in blocks {
                 self.style.block(n, block, hours);
-                timed.push(self.entry(block.event, date, format!(" p{n}")));
+                let is_short = block.until.saturating_sub(block.from) < LOW;
+                timed.push(self.entry(block.event, date, format!(" p{n}{}", if is_short { " short" } else { "" })));
                 n += 1;
             }
             let (slots, _) = self.slots(&bars, column, usize::MAX);
@@ -337,8 +340,10 @@ impl Scribe<'_> {
                 let (begins, ends) = layout::days_of(e);
                 begins <= date && date <= ends
             };
-            let entries: Vec<ListEntry> =
-                self.events.iter().filter(|e| is_on(e)).map(|e| self.list_entry(e, date, first)).collect();
+            let mut on_day: Vec<&Happening> = self.events.iter().filter(|e| is_on(e)).collect();
+            // Whole days come first, whenever they began.
+            on_day.sort_by_key(|e| !layout::is_bar(e));
+            let entries: Vec<ListEntry> = on_day.into_iter().map(|e| self.list_entry(e, date, first)).collect();
             if !entries.is_empty() {
                 let id = format!("d{}", date.format("%Y-%m-%d"));
                 days.push(ListDay { id, label: self.locale.date(date), is_today: date == self.today, entries });
