@@ -37,8 +37,11 @@ fn page(view: &str, text: &str) -> String {
     for name in ["SUMMARY", "LOCATION", "DESCRIPTION", "URL", "CATEGORIES", "CONFERENCE"] {
         component.push(Property::with_text(name, &format!("x{text}")));
     }
-    for name in ["ORGANIZER", "ATTENDEE", "ATTENDEE"] {
-        component.push(Property::new(name, format!("x{text}")).param("CN", &format!("x{text}")));
+    let no_address = format!("x{}", text.replace(['@', '%'], ""));
+    for (name, address) in
+        [("ORGANIZER", "mailto:bob@example.org"), ("ATTENDEE", &no_address), ("ATTENDEE", "mailto:carol@example.org")]
+    {
+        component.push(Property::new(name, address).param("CN", &format!("x{text}")));
     }
     let attach = Property::new("ATTACH", "https://example.org/a").param("FILENAME", &format!("x{text}"));
     component.push(attach);
@@ -128,10 +131,8 @@ fn text_that_wants_to_be_markup_is_text() {
         ] {
             let html = page(view, text);
             assert_eq!(skeleton(&html), plain, "{view} {text}");
-            assert!(
-                !html.contains("<script") && !html.contains("<img") && !html.contains("*{display"),
-                "{view} {text}"
-            );
+            assert_eq!(sheet(&html), style, "{view} {text}");
+            assert!(!html.contains("<script") && !html.contains("<img"), "{view} {text}");
         }
     }
 }
