@@ -139,7 +139,7 @@ pub struct Limits {
     pub busy_days: i64,
     /// Busy times that one answer gathers at most.
     pub busy_times: usize,
-    /// Events that one page of the agenda shows at most.
+    /// Events, or cards, that a page for browsers shows at most.
     pub page_events: usize,
 }
 
