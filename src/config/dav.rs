@@ -150,6 +150,8 @@ pub struct Limits {
     pub busy_times: usize,
     /// Octets of the VAVAILABILITY objects of one calendar that one such answer reads.
     pub availability_bytes: usize,
+    /// Events, or cards, that a page for browsers shows at most.
+    pub page_events: usize,
 }
 
 impl Default for Limits {
@@ -175,6 +177,7 @@ impl Default for Limits {
             busy_days: 3_660,
             busy_times: 100_000,
             availability_bytes: 128 << 10,
+            page_events: 2_000,
         }
     }
 }

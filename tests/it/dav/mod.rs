@@ -1,5 +1,7 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
+mod agenda;
+mod agenda_in_browser;
 mod availability;
 mod bad_input;
 mod book_messages;
