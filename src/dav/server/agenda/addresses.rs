@@ -114,10 +114,9 @@ mod tests {
         let code = Code::of("davx5://alice%40example.org@calendar.example.org/").unwrap();
         let modules = modules(&code);
         let last = code.size - 1;
-        for n in 0..code.size {
-            assert!(
-                (0..QUIET).all(|q| !modules[q][n] && !modules[n][q] && !modules[last - q][n] && !modules[n][last - q])
-            );
+        let is_in_code = |n: usize| (QUIET..=last - QUIET).contains(&n);
+        for (y, row) in modules.iter().enumerate() {
+            assert!(row.iter().enumerate().all(|(x, dark)| !dark || (is_in_code(x) && is_in_code(y))));
         }
         for (x, y) in [(QUIET, QUIET), (last - QUIET - 6, QUIET), (QUIET, last - QUIET - 6)] {
             assert!(

@@ -430,7 +430,7 @@ impl Scribe<'_> {
             args.set("days", day(last));
             self.locale.text("day-of-days", &args)
         } else if date == first {
-            self.from_to(&self.locale.time(event.start.time()), &self.near(event.end.date(), event.end.time()))
+            self.range(&self.locale.time(event.start.time()), &self.near(event.end.date(), event.end.time()))
         } else {
             with(self.locale, "until-time", &[("time", &self.locale.time(event.end.time()))])
         };
@@ -489,7 +489,7 @@ impl Scribe<'_> {
             return self.locale.word("all-day");
         }
         let (start, end) = (self.locale.time(event.start.time()), self.locale.time(event.end.time()));
-        if event.start == event.end { start } else { self.from_to(&start, &end) }
+        if event.start == event.end { start } else { self.range(&start, &end) }
     }
 
     /// From when to when, with dates.
@@ -499,11 +499,11 @@ impl Scribe<'_> {
         let at = |date: &str, time: &str| with(self.locale, "date-time", &[("date", date), ("time", time)]);
         match (first == last, event.all_day) {
             (true, _) => at(&date(first), &self.time(event)),
-            (false, true) => self.from_to(&date(first), &date(last)),
+            (false, true) => self.range(&date(first), &date(last)),
             (false, false) => {
                 let clock = |time| self.locale.time(time);
                 let end = at(&date(event.end.date()), &clock(event.end.time()));
-                self.from_to(&at(&date(first), &clock(event.start.time())), &end)
+                self.range(&at(&date(first), &clock(event.start.time())), &end)
             }
         }
     }
@@ -513,7 +513,7 @@ impl Scribe<'_> {
         with(self.locale, "date-time", &[("date", &date), ("time", &time)])
     }
 
-    fn from_to(&self, first: &str, last: &str) -> String {
+    fn range(&self, first: &str, last: &str) -> String {
         with(self.locale, "from-to", &[("first", first), ("last", last)])
     }
 }
