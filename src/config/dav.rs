@@ -43,7 +43,7 @@ impl Default for Upstream {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dav {
-    /// Attendees may not change what only the organizer may: times, place, title (`SABRE_ENFORCE_RFC_6638`).
+    /// Attendees may not change what only the organizer may: times, rules, place, title (`SABRE_ENFORCE_RFC_6638`).
     pub guard_attendee_changes: bool,
     /// Listings and searches of principals show people nobody but themselves (`PRINCIPAL_PRIVACY`).
     pub principal_privacy: bool,
@@ -150,6 +150,8 @@ pub struct Limits {
     pub busy_times: usize,
     /// Octets of the VAVAILABILITY objects of one calendar that one such answer reads.
     pub availability_bytes: usize,
+    /// Events, or cards, that a page for browsers shows at most.
+    pub page_events: usize,
 }
 
 impl Default for Limits {
@@ -175,6 +177,7 @@ impl Default for Limits {
             busy_days: 3_660,
             busy_times: 100_000,
             availability_bytes: 128 << 10,
+            page_events: 2_000,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::gzip::{self, UnpackError};
 use super::tenant::Tenant;
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
-use crate::dav::upstream::{Actor, Body};
+use crate::dav::upstream::{Actor, Body, Imported};
 use crate::dav::xml::{Asked, Element, XmlLimits, parse};
 
 const X_HTTP_METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
@@ -42,6 +42,8 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    /// What is written was made elsewhere and carried in.
+    pub(super) imported: bool,
     /// Bodies are not `Sync`, and a call is shared by reference; nobody ever waits for this lock.
     body: Mutex<Body>,
 }
@@ -87,6 +89,7 @@ impl Call {
             path,
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers,
+            imported: head.extensions.get::<Imported>().is_some(),
             body: Mutex::new(body),
         })
     }

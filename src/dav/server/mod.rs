@@ -8,11 +8,12 @@
 //! and checked against the actor in `access`; their properties are one table in `properties`; objects are written by
 //! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. What a write means for
 //! other people is decided in `schedule`, and what becomes of their copies in `deliveries`. The address book of a domain's people
-//! is kept in step with the directory in `members`.
+//! is kept in step with the directory in `members`. Browsers see a page, made in `agenda`.
 
 mod accept;
 mod access;
 mod acl;
+mod agenda;
 mod answer;
 mod availability;
 mod browse;
@@ -88,6 +89,8 @@ use crate::store::{SharedDavStore, SharedDirectory};
 pub struct Settings {
     /// Path under which clients see the root, without a trailing `/`; put before every href.
     pub base: String,
+    /// How people reach the server, for addresses that they copy; without a trailing `/` and without the base.
+    pub public_url: String,
     /// What objects and requests may cost.
     pub limits: Limits,
     /// What plain files may cost.
@@ -113,6 +116,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             base: String::new(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
             limits: Limits::default(),
             files: Files::default(),
             guard_attendee_changes: true,
