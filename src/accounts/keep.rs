@@ -9,10 +9,12 @@ use super::{Account, Accounts, AccountsError, AccountsFile, Password};
 use crate::auth::PasswordVerifier as _;
 use crate::ids::{DomainId, DomainName, Email, HomeId, UserId};
 use crate::store::files::remove_all;
-use crate::store::{Batch, Domain, Op, Settings, StoreError, User};
+use crate::store::{Batch, Domain, Op, Purge, Settings, StoreError, User};
 
 /// Users read at once when all are listed.
 const PAGE: usize = 500;
+/// Things of a trash that are forgotten at once.
+const PURGED_AT_ONCE: usize = 200;
 
 /// What an accounts file changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,6 +171,7 @@ impl Accounts {
         let Some(homes) = &self.homes else { return Ok(()) };
         let ops = homes.collections(home).await?.into_iter().map(|c| Op::DeleteCollection(c.id)).collect();
         homes.write(Batch { ops, publish: Vec::new() }).await?;
+        while homes.purge(&Purge::Home(home), PURGED_AT_ONCE).await? > 0 {}
         if let Some(files) = &self.files {
             remove_all(&**files, home).await?;
         }

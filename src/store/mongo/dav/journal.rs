@@ -10,7 +10,9 @@
 //! 4. It is decided: `state` goes from `open` to `decided`, durably, if it is still its turn. Before this it has not happened,
 //!    after this it has.
 //! 5. The steps are done, each of which does no harm when it is done again; the tokens move last.
-//! 6. The steps are forgotten, the turn ends.
+//! 6. The steps are forgotten, the turn ends. A step that the server refuses for good (a validator, a document that became too
+//!    large) is moved to `convoke_journal_refused` first, with what the server said: the others are done all the same, the
+//!    writer is told that it failed, and nobody else waits for it. What clients then see is what there is.
 //!
 //! Whoever waits for its turn and sees a decided batch that does not get on does its steps itself. One that is not decided in
 //! [`PATIENCE`] is `dropped`, and when its writer wakes up, deciding fails; what it wrote is cleared away before the turn
@@ -38,7 +40,7 @@ use super::steps::{self, Recorded};
 use super::value;
 use super::via::Via;
 use crate::ids::CollectionId;
-use crate::mongo::{Failure, Mongo, Timed};
+use crate::mongo::{Failure, Mongo, REFUSED_STEPS, Timed};
 use crate::store::{Batch, WriteError};
 
 /// Says whose turn it is.
@@ -93,7 +95,7 @@ fn with_tokens(mut planned: Plan, bases: &HashMap<CollectionId, u64>) -> Plan {
         let id = collection_id(count.place.id);
         let Some(moved) = bases.get(&id).and_then(|base| base.checked_sub(count.from)) else { continue };
         for (token, of) in planned.written.sync_tokens.iter_mut().zip(&planned.tokens_of) {
-            if *of == id {
+            if *of == Some(id) {
                 *token += moved;
             }
         }
@@ -296,21 +298,19 @@ impl Journal<'_> {
     /// counted from.
     pub(super) async fn finish(&self, id: ObjectId) -> Result<HashMap<CollectionId, u64>, Failure> {
         let mut bases = HashMap::new();
+        let mut refused = None;
         let steps = self.steps();
         let find = steps.find(doc! { "batch": id }).sort(doc! { "step": 1 });
         let rows: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
         for row in &rows {
-            let Some(what) = row.get_binary_generic("what").ok().map(Vec::as_slice) else { continue };
-            let what: Document = mongodb::bson::deserialize_from_slice(what)
-                .map_err(|e| Failure::Broken(format!("a step in the journal cannot be read: {e}")))?;
-            match steps::read(&what) {
-                Some(steps::Task::Rows(step)) => self.run(step).await?,
-                Some(steps::Task::Count(count)) => {
-                    if let Some(base) = self.count(id, &count).await? {
-                        bases.insert(collection_id(count.place.id), base);
-                    }
+            match self.step(id, row).await {
+                Ok(base) => bases.extend(base),
+                // It would be refused for ever, and all who write would wait for it.
+                Err(Failure::Broken(why)) => {
+                    self.set_aside(row, &why).await?;
+                    refused.get_or_insert(why);
                 }
-                None => {}
+                Err(error) => return Err(error),
             }
         }
         self.mongo.timed(steps.delete_many(doc! { "batch": id })).await?;
@@ -318,7 +318,36 @@ impl Journal<'_> {
         if !rows.is_empty() {
             self.mongo.ring();
         }
-        Ok(bases)
+        match refused {
+            None => Ok(bases),
+            Some(why) => Err(Failure::Broken(format!("a step of a decided write was refused and set aside: {why}"))),
+        }
+    }
+
+    /// Does one step; for a count, the collection and the token it was counted from.
+    async fn step(&self, id: ObjectId, row: &Document) -> Result<Option<(CollectionId, u64)>, Failure> {
+        let Some(what) = row.get_binary_generic("what").ok().map(Vec::as_slice) else { return Ok(None) };
+        let what: Document = mongodb::bson::deserialize_from_slice(what)
+            .map_err(|e| Failure::Broken(format!("a step in the journal cannot be read: {e}")))?;
+        match steps::read(&what) {
+            Some(steps::Task::Rows(step)) => self.run(step).await.map(|()| None),
+            Some(steps::Task::Count(count)) => {
+                let base = self.count(id, &count).await?;
+                Ok(base.map(|base| (collection_id(count.place.id), base)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps a step that the server will never take where an administrator finds it (`convoke doctor`), so that the rest of
+    /// the batch, and all later ones, go on.
+    async fn set_aside(&self, step: &Document, why: &str) -> Result<(), Failure> {
+        tracing::error!(%why, collection = REFUSED_STEPS, "a step of a decided write is refused for good and set aside");
+        let mut row = step.clone();
+        row.insert("why", why);
+        let id = doc! { "_id": row.remove("_id") };
+        self.mongo.timed(self.rows(REFUSED_STEPS).update_one(id, doc! { "$set": row }).upsert(true)).await?;
+        Ok(())
     }
 
     async fn run(&self, step: Step) -> Result<(), Failure> {
@@ -368,7 +397,11 @@ impl Journal<'_> {
                 "convoke.batch": { "$ne": batch },
             };
             let moved = doc! { "synctoken": value::count(base + changes.len() as u64), "convoke.batch": batch };
-            let done = self.mongo.timed(heads.update_one(as_seen, doc! { "$set": moved })).await?;
+            let mut update = doc! { "$set": moved };
+            if let Some(grows) = count.grows() {
+                update.insert("$inc", grows);
+            }
+            let done = self.mongo.timed(heads.update_one(as_seen, update)).await?;
             if done.matched_count == 1 {
                 return Ok(Some(base));
             }
