@@ -119,7 +119,7 @@ object_id!(
     FileId
 );
 object_id!(
-    /// Something in the trash; ids are in the order of deletion. A collection has its own id there, too.
+    /// Something in the trash; a collection has its own id there, too.
     TrashId
 );
 object_id!(

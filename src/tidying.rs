@@ -51,8 +51,7 @@ pub struct Tidying {
 impl Tidying {
     /// Tidies up this store, by the limits of `[dav]`.
     pub fn new(store: SharedDavStore, config: &Dav, env: Env) -> Self {
-        let (log_days, log_names, log_shared) =
-            (config.sync_log_days, config.sync_log_names, config.sync_log_shared);
+        let (log_days, log_names, log_shared) = (config.sync_log_days, config.sync_log_names, config.sync_log_shared);
         Self { store, env, log_days, log_names, log_shared }
     }
 

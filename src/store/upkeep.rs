@@ -159,19 +159,11 @@ pub trait Upkeep: Send + Sync + 'static {
 
     /// Cuts the logs of the next `limit` collections after `after`. Whoever has a token from before the cut is refused from
     /// then on; everybody else misses nothing.
-    async fn trim_log(
-        &self,
-        after: Option<CollectionId>,
-        kept: &LogKept,
-        limit: usize,
-    ) -> Result<Trimmed, StoreError>;
+    async fn trim_log(&self, after: Option<CollectionId>, kept: &LogKept, limit: usize) -> Result<Trimmed, StoreError>;
 
     /// A page of the last tokens of paths, in their own order, after `after`.
-    async fn retired_tokens(
-        &self,
-        after: Option<&RetiredToken>,
-        limit: usize,
-    ) -> Result<Vec<RetiredToken>, StoreError>;
+    async fn retired_tokens(&self, after: Option<&RetiredToken>, limit: usize)
+    -> Result<Vec<RetiredToken>, StoreError>;
 
     /// Writes last tokens of paths down; a higher one that is known stays.
     async fn retire_tokens(&self, tokens: &[RetiredToken]) -> Result<(), StoreError>;

@@ -16,9 +16,9 @@ use convoke::store::home::home_collections;
 use convoke::store::mongo::MongoDav;
 use convoke::store::mongo::bootstrap::bootstrap;
 use convoke::store::{
-    Batch, Change, Changes, Collection, CollectionKind, DavStore, Domain, Expect, Object, ObjectFilter, ObjectMeta, Op,
-    LogKept, Purge, RetiredToken, Settings, StoreError, TrashView, Trashed, TrashedThing, Trimmed, Upkeep, Usage, User,
-    WriteError, Written,
+    Batch, Change, Changes, Collection, CollectionKind, DavStore, Domain, Expect, LogKept, Object, ObjectFilter,
+    ObjectMeta, Op, Purge, RetiredToken, Settings, StoreError, TrashView, Trashed, TrashedThing, Trimmed, Upkeep,
+    Usage, User, WriteError, Written,
 };
 use serde_json::json;
 
@@ -261,7 +261,8 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
     let house = furnish(&from).await;
     let done = copied(&from, &to, FRESH).await;
     assert_eq!(done.left.first, Vec::<String>::new());
-    let all = Tally { domains: 1, users: 2, settings: 1, passwords: 1, collections: 11, objects: 153, files: 4, trash: 2 };
+    let all =
+        Tally { domains: 1, users: 2, settings: 1, passwords: 1, collections: 11, objects: 153, files: 4, trash: 2 };
     assert_eq!(done.written, all);
     the_same(&from, &to).await;
 
@@ -487,12 +488,7 @@ impl Upkeep for Failing {
     async fn recount(&self, collection: CollectionId, repair: bool) -> Result<Option<(Usage, Usage)>, StoreError> {
         self.store.dav.recount(collection, repair).await
     }
-    async fn trim_log(
-        &self,
-        after: Option<CollectionId>,
-        kept: &LogKept,
-        limit: usize,
-    ) -> Result<Trimmed, StoreError> {
+    async fn trim_log(&self, after: Option<CollectionId>, kept: &LogKept, limit: usize) -> Result<Trimmed, StoreError> {
         self.store.dav.trim_log(after, kept, limit).await
     }
     async fn retired_tokens(

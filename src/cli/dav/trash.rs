@@ -169,9 +169,11 @@ impl Trash {
             }
             match page["next"].as_str() {
                 Some(next) => after = format!("?after={next}"),
-                None => return Ok(all),
+                None => break,
             }
         }
+        all.sort_by_key(|item| item.deleted);
+        Ok(all)
     }
 
     async fn ask(&self, method: Method, below: &str) -> anyhow::Result<Bytes> {

@@ -112,10 +112,11 @@ impl Call {
                 false => self.deletion_of(&collection, &page, bin.as_ref()),
                 true => {
                     // What was put there meanwhile is told of, and kept, like everything else.
-                    collection = match store.collections(collection.home).await?.into_iter().find(|c| c.id == collection.id) {
-                        Some(found) => found,
-                        None => return Ok(()),
-                    };
+                    collection =
+                        match store.collections(collection.home).await?.into_iter().find(|c| c.id == collection.id) {
+                            Some(found) => found,
+                            None => return Ok(()),
+                        };
                     // What cannot be read goes with the collection.
                     if in_vain + 1 < ATTEMPTS && !store.list(collection.id, None, 1).await?.is_empty() {
                         in_vain += 1;

@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn what_is_there_in_the_calendars_of_others_may_always_be_kept_in_step() {
         let env = Env::system();
-        let (own, new, old) = (CollectionId(env.object_id()), CollectionId(env.object_id()), CollectionId(env.object_id()));
+        let (own, new, old) =
+            (CollectionId(env.object_id()), CollectionId(env.object_id()), CollectionId(env.object_id()));
         let etag = || Expect::Etag("e".to_owned());
         let ops = vec![put(own, etag()), put(old, etag()), put(new, Expect::Absent), put(new, Expect::Absent)];
         let mut batch = Batch { ops, publish: Vec::new() };

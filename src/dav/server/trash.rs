@@ -5,7 +5,7 @@
 //!
 //! | request | does |
 //! |---|---|
-//! | `GET /trash/{home}/?after={id}&limit={n}` | lists what was deleted, oldest first, as JSON |
+//! | `GET /trash/{home}/?after={id}&limit={n}` | lists what was deleted, in the order of ids, as JSON |
 //! | `GET /trash/{home}/{id}` | the text of an object; of a collection, what the list tells |
 //! | `POST /trash/{home}/{id}` | puts it back (`trash_restore`) |
 //! | `DELETE /trash/{home}/{id}` | forgets it, a collection with all that was in it |
@@ -20,11 +20,11 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::Server;
 use super::access::{location_of, space_of};
 use super::answer;
 use super::call::Call;
 use super::properties::media_type_of;
-use super::Server;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
@@ -119,7 +119,8 @@ impl Call {
     }
 
     fn not_here(&self, id: Option<TrashId>) -> Response<Body> {
-        let mut response = DavError::method_not_allowed(format!("{} is nothing for the trash", self.method)).into_response();
+        let mut response =
+            DavError::method_not_allowed(format!("{} is nothing for the trash", self.method)).into_response();
         let methods = if id.is_some() { "GET, HEAD, POST, DELETE" } else { "GET, HEAD, DELETE" };
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
         response

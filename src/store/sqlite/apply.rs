@@ -42,9 +42,7 @@ pub(super) fn apply(tx: &mut Tx<'_>, batch: Batch, now: DateTime<Utc>) -> Result
                 _ => return Err(WriteError::Precondition(index)),
             },
             Op::DeleteCollection(collection) => (delete_collection(tx, index, collection)?, true),
-            Op::PutObject { collection, object, expect } => {
-                put(tx, (index, collection), &object, &expect, &mut grown)?
-            }
+            Op::PutObject { collection, object, expect } => put(tx, (index, collection), &object, &expect, &mut grown)?,
             Op::DeleteObject { collection, name, expect } => {
                 delete(tx, (index, collection), &name, (&expect, now), &mut grown)?
             }
@@ -86,8 +84,10 @@ fn create(tx: &Tx<'_>, index: usize, new: &Collection) -> Result<u64, WriteError
     let token = new.sync_token.max(1).max(retired.map_or(1, |t| t as u64 + 1));
     tx.prepare_cached("INSERT INTO collections (oid, home, space, kind, uri, props) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
         .execute(params![new.id.blob(), home, space, kind_code(new.kind), new.uri, json(&new.props)?])?;
-    tx.prepare_cached("INSERT INTO sync_states (collection, token, oldest, objects, octets) VALUES (?1, ?2, ?2, 0, 0)")?
-        .execute(params![tx.last_insert_rowid(), token as i64])?;
+    tx.prepare_cached(
+        "INSERT INTO sync_states (collection, token, oldest, objects, octets) VALUES (?1, ?2, ?2, 0, 0)",
+    )?
+    .execute(params![tx.last_insert_rowid(), token as i64])?;
     Ok(token)
 }
 

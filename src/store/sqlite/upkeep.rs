@@ -36,17 +36,19 @@ impl Grown {
         self.homes.push(home);
     }
 
-    /// Whether what the batch took of the home of a collection fits into it.
+    /// Whether what the batch took of the home of a collection fits into it. What is put into an inbox always does.
     pub(super) fn fits(&self, tx: &Tx<'_>, collection: CollectionId, room: &HomeRoom) -> Result<bool, WriteError> {
         let mut rows = tx.prepare_cached(&format!(
             "SELECT c.id, c.oid, c.home, s.objects, s.octets FROM collections c JOIN sync_states s ON s.collection = c.id
              WHERE c.home = (SELECT home FROM collections WHERE oid = ?1) AND c.kind IN {COUNTED}"
         ))?;
         let mut rows = rows.query([collection.blob()])?;
-        let (mut collections, mut octets, mut grown_octets, mut has_new) = (0_i64, 0_i64, 0_i64, false);
+        let (mut collections, mut octets, mut grown_octets) = (0_i64, 0_i64, 0_i64);
+        let (mut has_new, mut is_counted) = (false, false);
         while let Some(row) = rows.next()? {
             let grown = self.collections.get(&row.get(0)?).copied().unwrap_or_default();
             let (at, objects): (CollectionId, i64) = (id(row, 1)?, row.get(3)?);
+            is_counted |= at == collection;
             has_new |= self.homes.contains(&id(row, 2)?);
             collections += 1;
             octets += row.get::<_, i64>(4)?;
@@ -55,8 +57,9 @@ impl Grown {
                 return Ok(false);
             }
         }
-        let too_large = grown_octets > 0 && exceeds(octets, room.octets);
-        Ok(!too_large && !(has_new && exceeds(collections, room.collections)))
+        let is_full =
+            (grown_octets > 0 && exceeds(octets, room.octets)) || (has_new && exceeds(collections, room.collections));
+        Ok(!is_counted || !is_full)
     }
 }
 
@@ -85,9 +88,8 @@ pub(super) fn keep(tx: &Tx<'_>, entry: &Trashed, data: &str) -> Result<u64, Writ
 
 /// Takes something out of the trash; false when it is not there.
 pub(super) fn take(tx: &Tx<'_>, home: HomeId, id: TrashId) -> Result<bool, WriteError> {
-    let taken = tx
-        .prepare_cached("DELETE FROM trash WHERE id = ?1 AND home = ?2")?
-        .execute(params![id.blob(), home.blob()])?;
+    let taken =
+        tx.prepare_cached("DELETE FROM trash WHERE id = ?1 AND home = ?2")?.execute(params![id.blob(), home.blob()])?;
     Ok(taken == 1)
 }
 
@@ -207,19 +209,18 @@ impl Upkeep for Sqlite {
                         "UPDATE sync_states SET octets = ?2, objects = ?3
                          WHERE collection = (SELECT id FROM collections WHERE oid = ?1)",
                     )?
-                    .execute(params![collection.blob(), there.octets as i64, there.objects as i64])?;
+                    .execute(params![
+                        collection.blob(),
+                        there.octets as i64,
+                        there.objects as i64
+                    ])?;
                 }
                 Ok(found)
             })
             .await
     }
 
-    async fn trim_log(
-        &self,
-        after: Option<CollectionId>,
-        kept: &LogKept,
-        limit: usize,
-    ) -> Result<Trimmed, StoreError> {
+    async fn trim_log(&self, after: Option<CollectionId>, kept: &LogKept, limit: usize) -> Result<Trimmed, StoreError> {
         let (kept, after) = (*kept, after.map(|after| after.blob()));
         let page: Vec<(CollectionId, i64, Option<i64>)> = self
             .db()
@@ -230,7 +231,9 @@ impl Upkeep for Sqlite {
                     )?
                     .query_map(params![after, limit_of(limit)], |row| Ok((row.get::<_, i64>(0)?, id(row, 1)?)))?
                     .collect::<Result<Vec<_>, _>>()?;
-                page.into_iter().map(|(row, oid)| Ok((oid, row, cut_of(conn, row, &kept)?))).collect::<Result<_, StoreError>>()
+                page.into_iter()
+                    .map(|(row, oid)| Ok((oid, row, cut_of(conn, row, &kept)?)))
+                    .collect::<Result<_, StoreError>>()
             })
             .await?;
         let mut trimmed = Trimmed { rows: 0, last: page.last().map(|(oid, ..)| *oid).filter(|_| page.len() == limit) };

@@ -173,9 +173,7 @@ async fn what_a_home_holds_is_counted(engine: &dyn StoreHarness) {
     write(&*store, vec![delete(&work, "b.ics", Expect::Any), delete(&work, "gone.ics", Expect::Any)]).await.unwrap();
     assert_eq!(used(&*store, &work).await, (7, 1));
     let full = calendar(work.home, "full");
-    write(&*store, vec![Op::CreateCollection(full.clone()), put(&full, sized("c.ics", 3), Expect::Any)])
-        .await
-        .unwrap();
+    write(&*store, vec![Op::CreateCollection(full.clone()), put(&full, sized("c.ics", 3), Expect::Any)]).await.unwrap();
     assert_eq!(used(&*store, &full).await, (3, 1));
     let inbox = collection(work.home, CollectionKind::Inbox, "inbox");
     write(&*store, vec![Op::CreateCollection(inbox.clone()), put(&inbox, sized("d.ics", 3), Expect::Any)])
@@ -219,6 +217,17 @@ async fn a_home_takes_no_more_than_it_may(engine: &dyn StoreHarness) {
     let refused = write(&*store, vec![another(), expect(&second, one)]).await;
     assert!(matches!(refused, Err(WriteError::NoRoom(1))), "{refused:?}");
     write(&*store, vec![put(&work, sized("d.ics", 1), Expect::Any), expect(&work, one)]).await.unwrap();
+
+    let inbox = collection(work.home, CollectionKind::Inbox, "inbox");
+    write(&*store, vec![Op::CreateCollection(inbox.clone())]).await.unwrap();
+    // An answer makes a copy longer and leaves a message: neither is refused.
+    let delivered = vec![
+        put(&second, sized("a.ics", 60), Expect::Any),
+        put(&inbox, sized("a.ics", 60), Expect::Any),
+        expect(&inbox, less),
+        put(&second, sized("a.ics", 59), Expect::Any),
+    ];
+    write(&*store, delivered).await.unwrap();
 
     let third = calendar(work.home, "third");
     let two = HomeRoom { collections: Some(2), ..HomeRoom::default() };

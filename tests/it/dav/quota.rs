@@ -37,7 +37,14 @@ async fn a_home_that_is_full_takes_nothing_more_and_says_so() {
         alice.put(&format!("{CALENDAR}b.ics"), &large.replace("UID:a", "UID:b")).await,
         alice.put(&format!("{CALENDAR}a.ics"), &large).await,
         alice.put(&format!("{CALENDAR}b.ics?import"), &large.replace("UID:a", "UID:b")).await,
-        alice.send("PUT", &format!("{BOOK}d.vcf"), &vcard, &card.replace("Carol", &"x".repeat(300)).replace("UID:c", "UID:d")).await,
+        alice
+            .send(
+                "PUT",
+                &format!("{BOOK}d.vcf"),
+                &vcard,
+                &card.replace("Carol", &"x".repeat(300)).replace("UID:c", "UID:d"),
+            )
+            .await,
     ] {
         let refused = refused.expect(507);
         assert!(refused.body.contains(FULL), "{}", refused.body);
@@ -46,7 +53,10 @@ async fn a_home_that_is_full_takes_nothing_more_and_says_so() {
 
     let asked = "<d:quota-used-bytes/><d:quota-available-bytes/>";
     let home = alice.propfind(HOME, "1", asked).await.responses();
-    assert!(home.contains(&format!("<d:href>{HOME}</d:href><d:propstat><d:prop>{}", quota(used, 600 - used))), "{home}");
+    assert!(
+        home.contains(&format!("<d:href>{HOME}</d:href><d:propstat><d:prop>{}", quota(used, 600 - used))),
+        "{home}"
+    );
     let of_calendar = quota(text.len(), 600 - used);
     assert!(home.contains(&format!("<d:href>{CALENDAR}</d:href><d:propstat><d:prop>{of_calendar}")), "{home}");
     let calendar = alice.propfind(CALENDAR, "0", asked).await.responses();
@@ -80,7 +90,10 @@ async fn without_a_limit_only_what_is_used_is_told() {
     let world = World::new().await;
     let answer = world.alice().propfind(CALENDAR, "0", "<d:quota-used-bytes/><d:quota-available-bytes/>").await;
     let answer = answer.responses();
-    assert!(answer.contains("<d:quota-used-bytes>0</d:quota-used-bytes></d:prop><d:status>HTTP/1.1 200 OK"), "{answer}");
+    assert!(
+        answer.contains("<d:quota-used-bytes>0</d:quota-used-bytes></d:prop><d:status>HTTP/1.1 200 OK"),
+        "{answer}"
+    );
     assert!(answer.contains("<d:prop><d:quota-available-bytes/></d:prop><d:status>HTTP/1.1 404"), "{answer}");
 }
 
@@ -148,7 +161,8 @@ async fn what_is_there_is_kept_in_step_in_a_full_home() {
     let small = event("filling", "20300101T090000Z");
     let filling = small.replace("Lunch", &"x".repeat(4_000 - used - small.len() - 30));
     world.bob().put(&format!("{BOBS}filling.ics"), &filling).await.expect(201);
-    let longer = text.replace("SEQUENCE:0", "SEQUENCE:1").replace("SUMMARY:Planning", &format!("SUMMARY:{}", "y".repeat(60)));
+    let longer =
+        text.replace("SEQUENCE:0", "SEQUENCE:1").replace("SUMMARY:Planning", &format!("SUMMARY:{}", "y".repeat(60)));
     world.alice().put(&format!("{CALENDAR}m.ics"), &longer).await.expect(204);
     let copies = world.bob().contents(BOBS).await;
     assert!(copies.iter().any(|(_, text)| text.replace("\r\n ", "").contains(&"y".repeat(60))), "{copies:?}");

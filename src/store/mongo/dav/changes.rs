@@ -72,7 +72,12 @@ impl MongoDav {
         };
         told.retain(|late| !last.iter().any(|l| l.uri == late.uri));
         told.extend(last);
+        let numbers: Vec<u64> = told.iter().map(|last| last.token).collect();
         let changes = self.as_they_are(&found.place, told).await?;
+        // Who reads everything page by page need not hear of what was gone before.
+        let is_news = |change: &Change, number| stand.at == stand.began || number > stand.began || !is_gone(change);
+        let changes = changes.into_iter().zip(numbers).filter(|(change, number)| is_news(change, *number));
+        let changes = changes.map(|(change, _)| change).collect();
         Ok(Some(Changes { changes, token, truncated }))
     }
 
@@ -207,6 +212,10 @@ impl MongoDav {
         tracing::info!(collection = %crate::mongo::id(place.id), objects = names.len(), "objects without a change row have one now");
         Ok(())
     }
+}
+
+fn is_gone(change: &Change) -> bool {
+    matches!(change, Change::Deleted(_))
 }
 
 /// The least id that is made in a second, a unix timestamp.

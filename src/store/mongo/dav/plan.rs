@@ -15,8 +15,7 @@ use super::upkeep::TRASH;
 use super::{objects, upkeep, value};
 use crate::ids::{CollectionId, TrashId};
 use crate::store::{
-    Batch, Collection, CollectionProps, Expect, HomeRoom, Object, Op, Trashed, TrashedThing, Usage, WriteError,
-    Written,
+    Batch, Collection, CollectionProps, Expect, HomeRoom, Object, Op, Trashed, TrashedThing, Usage, WriteError, Written,
 };
 
 /// What happened to an object (dav §14).

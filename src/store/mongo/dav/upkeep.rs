@@ -83,10 +83,7 @@ pub(super) fn homes_with_room(batch: &Batch, loaded: &Loaded) -> HashSet<HomeId>
 }
 
 /// The calendars and address books of a home, with what is in them where that was counted.
-pub(super) async fn usage_of(
-    via: &mut Via<'_>,
-    home: HomeId,
-) -> Result<Vec<(CollectionId, Option<Usage>)>, Timed> {
+pub(super) async fn usage_of(via: &mut Via<'_>, home: HomeId) -> Result<Vec<(CollectionId, Option<Usage>)>, Timed> {
     let filter = doc! { "principaluri": { "$in": principals_of(home).to_vec() } };
     let faces = via.find(Shelf::Calendars.faces(), filter.clone(), doc! {}).await?;
     let ids: Vec<Bson> =
@@ -191,7 +188,9 @@ impl Upkeep for MongoDav {
         limit: usize,
     ) -> Result<Vec<Trashed>, StoreError> {
         let (mut filter, sort) = match view {
-            TrashView::Deleted => (doc! { "home": oid(home.0), "part": false }, doc! { "home": 1, "part": 1, "_id": 1 }),
+            TrashView::Deleted => {
+                (doc! { "home": oid(home.0), "part": false }, doc! { "home": 1, "part": 1, "_id": 1 })
+            }
             TrashView::Of(collection) => (
                 doc! { "collection": oid(collection.0), "part": true, "home": oid(home.0) },
                 doc! { "collection": 1, "part": 1, "_id": 1 },
@@ -266,12 +265,7 @@ impl Upkeep for MongoDav {
         Ok(None)
     }
 
-    async fn trim_log(
-        &self,
-        after: Option<CollectionId>,
-        kept: &LogKept,
-        limit: usize,
-    ) -> Result<Trimmed, StoreError> {
+    async fn trim_log(&self, after: Option<CollectionId>, kept: &LogKept, limit: usize) -> Result<Trimmed, StoreError> {
         Ok(self.trim(after, kept, limit).await?)
     }
 
