@@ -1,7 +1,8 @@
 //! What is particular to MongoDB about trash, counters, logs and the journal: an esn-sabre on the same database, and a server
 //! that refuses.
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
+use convoke::clock::Env;
 use convoke::health::{Examine as _, Verdict};
 use convoke::mongo::{REFUSED_STEPS, oid};
 use convoke::store::mongo::MongoDav;
@@ -56,7 +57,7 @@ async fn the_log_that_esn_sabre_reads_is_cut_only_where_it_is_said() {
             write(&store, vec![put(c, event("b.ics", 1), Expect::Any)]).await.unwrap();
             write(&store, vec![delete(c, "b.ics", Expect::Any)]).await.unwrap();
         }
-        let mut kept = LogKept { since: Utc::now() + TimeDelta::days(1), names: u64::MAX, shared: false };
+        let mut kept = LogKept { since: Env::system().now() + TimeDelta::days(1), names: u64::MAX, shared: false };
         let rows = store.mongo().dav().collection::<Document>("calendarchanges");
         assert_eq!(store.trim_log(None, &kept, 100).await.unwrap().rows, 3, "that of the inbox");
         assert_eq!(rows.count_documents(doc! {}).await.unwrap(), 4);
@@ -96,8 +97,23 @@ async fn a_step_that_the_server_refuses_for_good_stops_nobody() {
     let names: Vec<String> = store.list(work.id, None, 9).await.unwrap().into_iter().map(|m| m.name).collect();
     assert_eq!(names, ["a.ics", "b.ics", "c.ics"]);
 
+    // Nor is one stopped that a dead process left behind: whoever comes next goes on.
+    let begun = doc! { "_id": "writer" };
+    let left = mongodb::bson::oid::ObjectId::new();
+    let step = doc! { "collection": "calendarobjects", "filter": { "uri": "a.ics" }, "update": { "$set": { "firstoccurence": 7 } }, "upsert": false };
+    let what = mongodb::bson::Binary {
+        subtype: mongodb::bson::spec::BinarySubtype::Generic,
+        bytes: mongodb::bson::serialize_to_vec(&step).unwrap(),
+    };
+    let steps = mongo.dav().collection::<Document>("convoke_journal_steps");
+    steps.insert_one(doc! { "batch": left, "step": 1_i64, "what": what }).await.unwrap();
+    let decided = doc! { "$set": { "batch": left, "state": "decided" } };
+    mongo.dav().collection::<Document>("convoke_journal").update_one(begun, decided).await.unwrap();
+    let third = MongoDav::open(databases.connect().await).await.unwrap();
+    write(&third, vec![put(&work, event("d.ics", 0), Expect::Any)]).await.unwrap();
+
     let aside = mongo.dav().collection::<Document>(REFUSED_STEPS);
-    assert_eq!(aside.count_documents(doc! {}).await.unwrap(), 1);
+    assert_eq!(aside.count_documents(doc! {}).await.unwrap(), 2);
     let findings = mongo.examine().await;
     let finding = findings.iter().find(|f| f.subject == "steps of writes").expect("doctor tells");
     assert!(matches!(finding.verdict, Verdict::Bad { .. }), "{finding:?}");

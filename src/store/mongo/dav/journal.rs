@@ -81,7 +81,11 @@ pub(super) async fn apply(mongo: &Mongo, lock: &Mutex<()>, batch: &Batch) -> Res
             }
         };
         if journal.decide(id).await? {
-            let bases = journal.finish_patiently(id).await?;
+            let Finished { bases, refused } = journal.finish_patiently(id).await?;
+            if let Some(why) = refused {
+                let why = format!("a step of a decided write was refused and set aside: {why}");
+                return Err(Failure::Broken(why).into());
+            }
             return Ok(with_tokens(planned, &bases));
         }
         journal.forget(id, &intent).await?;
@@ -101,6 +105,15 @@ fn with_tokens(mut planned: Plan, bases: &HashMap<CollectionId, u64>) -> Plan {
         }
     }
     planned
+}
+
+/// How the end of a decided batch went.
+#[derive(Default)]
+pub(super) struct Finished {
+    /// For each collection, the token that its changes were counted from.
+    bases: HashMap<CollectionId, u64>,
+    /// Why a step of it was set aside. That is its writer's concern, and nobody's who merely helps.
+    refused: Option<String>,
 }
 
 /// New rows of a batch that is not decided: collection and id.
@@ -281,7 +294,7 @@ impl Journal<'_> {
     }
 
     /// As [`Journal::finish`], more than once where the server is away: who is told that it failed would write it again.
-    async fn finish_patiently(&self, id: ObjectId) -> Result<HashMap<CollectionId, u64>, Failure> {
+    async fn finish_patiently(&self, id: ObjectId) -> Result<Finished, Failure> {
         let until = Instant::now() + self.mongo.operation_time();
         let mut attempt = 0;
         loop {
@@ -294,21 +307,19 @@ impl Journal<'_> {
         }
     }
 
-    /// Does what a decided batch has still to do, and ends its turn. For each collection, the token that its changes were
-    /// counted from.
-    pub(super) async fn finish(&self, id: ObjectId) -> Result<HashMap<CollectionId, u64>, Failure> {
-        let mut bases = HashMap::new();
-        let mut refused = None;
+    /// Does what a decided batch has still to do, and ends its turn.
+    pub(super) async fn finish(&self, id: ObjectId) -> Result<Finished, Failure> {
+        let mut finished = Finished::default();
         let steps = self.steps();
         let find = steps.find(doc! { "batch": id }).sort(doc! { "step": 1 });
         let rows: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
         for row in &rows {
             match self.step(id, row).await {
-                Ok(base) => bases.extend(base),
+                Ok(base) => finished.bases.extend(base),
                 // It would be refused for ever, and all who write would wait for it.
                 Err(Failure::Broken(why)) => {
                     self.set_aside(row, &why).await?;
-                    refused.get_or_insert(why);
+                    finished.refused.get_or_insert(why);
                 }
                 Err(error) => return Err(error),
             }
@@ -318,10 +329,7 @@ impl Journal<'_> {
         if !rows.is_empty() {
             self.mongo.ring();
         }
-        match refused {
-            None => Ok(bases),
-            Some(why) => Err(Failure::Broken(format!("a step of a decided write was refused and set aside: {why}"))),
-        }
+        Ok(finished)
     }
 
     /// Does one step; for a count, the collection and the token it was counted from.

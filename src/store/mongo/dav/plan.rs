@@ -3,6 +3,8 @@
 //! The operations are gone through in order against a picture of the collections and objects they name; what is left at the
 //! end is written once, however often the batch changed its mind on the way.
 
+mod room;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mongodb::bson::oid::ObjectId;
@@ -12,11 +14,9 @@ use super::collections::{self, Found, New, OURS};
 use super::load::{Loaded, PATHS, Path, Stored, path_id, path_of};
 use super::place::{Place, Shelf};
 use super::upkeep::TRASH;
-use super::{objects, upkeep, value};
+use super::{objects, value};
 use crate::ids::{CollectionId, TrashId};
-use crate::store::{
-    Batch, Collection, CollectionProps, Expect, HomeRoom, Object, Op, Trashed, TrashedThing, Usage, WriteError, Written,
-};
+use crate::store::{Batch, Collection, CollectionProps, Expect, Object, Op, Usage, WriteError, Written};
 
 /// What happened to an object (dav §14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,59 +223,6 @@ impl<'b> Picture<'b> {
             }
         };
         Ok((Some(collection), existed))
-    }
-
-    /// Puts something into the trash.
-    fn keep(&mut self, entry: &Trashed, data: &str) -> Result<(), WriteError> {
-        let row = upkeep::row(entry, data)?;
-        match entry.what {
-            // Its id is that of the collection: it may be there from a deletion that broke off.
-            TrashedThing::Collection { .. } => {
-                let mut set = row;
-                let filter = doc! { "_id": set.remove("_id") };
-                let update = doc! { "$set": set };
-                self.trashing.push(Step::Update { collection: TRASH.to_owned(), filter, update, upsert: true });
-            }
-            TrashedThing::Object { .. } => self.trashed.push(row),
-        }
-        Ok(())
-    }
-
-    /// Whether what the batch took of a home fits into it.
-    fn expect_room(
-        &mut self,
-        index: usize,
-        id: CollectionId,
-        room: &HomeRoom,
-    ) -> Result<(CollectionId, bool), WriteError> {
-        let sketch = self.alive(index, id)?;
-        let (home, grown_objects) = (sketch.collection().home, sketch.grown.1);
-        if sketch.shelf() == Shelf::Boxes {
-            return Ok((id, true));
-        }
-        let before = self.loaded.usage.get(&home);
-        let of_home = |sketch: &Sketch<'_>| sketch.collection().home == home && sketch.shelf() != Shelf::Boxes;
-        let (mut octets, mut grown, mut collections, mut is_new) = (0, 0, 0_u64, false);
-        for (collection, usage) in before.into_iter().flatten() {
-            if self.sketches.get(collection).is_none_or(|sketch| sketch.alive) {
-                octets += i64::try_from(usage.octets).unwrap_or(i64::MAX);
-                collections += 1;
-            }
-        }
-        for sketch in self.sketches.values().filter(|sketch| sketch.alive && of_home(sketch)) {
-            grown += sketch.grown.0;
-            if matches!(sketch.origin, Origin::New(_)) {
-                collections += 1;
-                is_new = true;
-            }
-        }
-        let exceeds = |found: i64, most: Option<u64>| most.is_some_and(|most| u64::try_from(found).unwrap_or(0) > most);
-        let objects = before.and_then(|before| before.get(&id)).map_or(0, |usage| usage.objects);
-        let objects = i64::try_from(objects).unwrap_or(i64::MAX).saturating_add(grown_objects);
-        let is_full = (grown > 0 && exceeds(octets + grown, room.octets))
-            || (grown_objects > 0 && exceeds(objects, room.objects))
-            || (is_new && room.collections.is_some_and(|most| collections > most));
-        if is_full { Err(WriteError::NoRoom(index)) } else { Ok((id, true)) }
     }
 
     fn create(&mut self, index: usize, wanted: &Collection) -> Result<(CollectionId, bool), WriteError> {
