@@ -399,6 +399,7 @@ fn server_settings(base: String, config: &Config) -> Settings {
             objects: some(config.dav.quota_objects),
             collections: some(config.dav.quota_collections),
         },
+        unique_card_uids: config.dav.unique_card_uids,
     }
 }
 

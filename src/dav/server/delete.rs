@@ -18,8 +18,10 @@ use crate::store::{Batch, Collection, CollectionKind, Expect, Object, Op, WriteE
 
 /// Objects of a deleted collection that go in one batch, …
 const PAGE: usize = 200;
-/// … unless they have more octets than this.
+/// … unless they have more octets than this, …
 const PAGE_BYTES: u64 = 4 << 20;
+/// … or there are so many messages before.
+const MESSAGES: usize = 2_000;
 
 impl Call {
     /// Deletes what is at the location of the request.
@@ -95,7 +97,8 @@ impl Call {
     }
 
     /// Deletes a collection once it is empty: page by page go its objects, each page with its messages, so that search and
-    /// alarms forget them (observed §1.2) and memory does not grow with the collection. A break-off in the middle leaves one
+    /// alarms forget them (observed §1.2), attendees hear that a meeting is off and organizers that somebody declines, as if
+    /// each were deleted by itself, and memory does not grow with the collection. A break-off in the middle leaves one
     /// that can be deleted again, and a trash from which it can be restored.
     async fn delete_with_contents(&self, mut collection: Collection) -> Result<(), DavError> {
         let store = &self.inner().store;
@@ -109,7 +112,7 @@ impl Call {
             let page = self.page_of(&collection).await?;
             let is_last = page.is_empty();
             let batch = match is_last {
-                false => self.deletion_of(&collection, &page, bin.as_ref()),
+                false => self.deletion_of(&collection, &page, bin.as_ref()).await?,
                 true => {
                     // What was put there meanwhile is told of, and kept, like everything else.
                     collection =
@@ -149,7 +152,13 @@ impl Call {
         Ok(store.objects(collection.id, &names).await?.into_iter().flatten().collect())
     }
 
-    fn deletion_of(&self, collection: &Collection, page: &[Object], bin: Option<&Bin>) -> Batch {
+    /// The operations and messages for some objects, those first in the page.
+    async fn deletion_of(
+        &self,
+        collection: &Collection,
+        page: &[Object],
+        bin: Option<&Bin>,
+    ) -> Result<Batch, DavError> {
         let by = self.who.principal();
         let mut batch = Batch::default();
         for object in page {
@@ -162,9 +171,17 @@ impl Call {
             } else if let Ok(calendar) = Component::parse(&object.data) {
                 let subject = publish::Subject::stored(collection, object, &calendar, &by);
                 batch.publish.extend(subject.deleted(Some(false)));
+                if schedule::wanted(self) {
+                    // By the queue, which does not mind how many there are.
+                    let scheduled = schedule::of_deletion(self, collection, &calendar, 0).await?;
+                    batch.publish.extend(scheduled.publish);
+                }
+            }
+            if batch.publish.len() >= MESSAGES {
+                break;
             }
         }
-        batch
+        Ok(batch)
     }
 
     fn end_of(&self, collection: &Collection, bin: Option<&Bin>) -> Batch {

@@ -3,6 +3,7 @@
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY};
 use http::{Response, StatusCode};
 
+use super::accept::Accept;
 use super::call::Call;
 use super::cards::{self, Shown};
 use super::media::Format;
@@ -29,8 +30,10 @@ impl Call {
                 // A calendar is the file with all that is in it; a book only for those who ask for cards.
                 let is_file = match collection.kind {
                     CollectionKind::Calendar => true,
-                    CollectionKind::AddressBook => self.accepts("text/vcard"),
-                    CollectionKind::Inbox | CollectionKind::Outbox => self.accepts("text/calendar"),
+                    CollectionKind::AddressBook => Accept::read(&self.headers).prefers("text/vcard"),
+                    CollectionKind::Inbox | CollectionKind::Outbox => {
+                        Accept::read(&self.headers).prefers("text/calendar")
+                    }
                 };
                 if self.has_parameter("export") || is_file {
                     self.export(collection).await

@@ -33,7 +33,7 @@ mod expand;
 mod expander;
 mod export;
 mod files;
-mod filter;
+pub mod filter;
 mod free_busy;
 mod get;
 mod gzip;
@@ -113,6 +113,8 @@ pub struct Settings {
     pub trash_days: u32,
     /// What a home may hold in its calendars and address books.
     pub room: HomeRoom,
+    /// A card is refused whose UID another card of the same address book has (RFC 6352 §6.3.2.1).
+    pub unique_card_uids: bool,
 }
 
 impl Default for Settings {
@@ -129,6 +131,7 @@ impl Default for Settings {
             immediate_deliveries: 200,
             trash_days: 30,
             room: HomeRoom::default(),
+            unique_card_uids: false,
         }
     }
 }

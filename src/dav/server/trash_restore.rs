@@ -93,13 +93,16 @@ impl Call {
         })
     }
 
-    /// A home holds a meeting once (RFC 6638 §3.2.4.1).
+    /// A home holds a meeting once (RFC 6638 §3.2.4.1), and an address book a person where it is configured so.
     async fn refuse_second(&self, collection: &Collection, object: &Object) -> Result<(), DavError> {
         if collection.kind == CollectionKind::Calendar
             && let Ok(calendar) = Component::parse(&object.data)
         {
             let owner = self.owner_of(collection).await?;
             schedule::require_unique(self, (collection, &object.meta.name), None, &calendar, &owner).await?;
+        }
+        if collection.kind == CollectionKind::AddressBook {
+            self.check_card_uid(collection, &object.meta.uid, &[]).await?;
         }
         Ok(())
     }

@@ -1,72 +1,22 @@
 #!/usr/bin/env bash
 # Two devices keep a folder of calendar files in step with a CalDAV server by vdirsyncer: what one writes, changes or deletes
-# reaches the other, conflicts are seen, and nothing moves when nothing changed.
+# reaches the other octet for octet, conflicts are seen or resolved as asked, and nothing moves when nothing changed.
 #
-#   tests/clients/vdirsyncer.sh URL USER PASSWORD
+#   tests/clients/vdirsyncer/calendars.sh URL USER PASSWORD
 #
 # Needs $CONVOKE_TEST_VDIRSYNCER (scripts/services start clients).
 set -euo pipefail
 
-[[ $# -eq 3 ]] || { echo "usage: tests/clients/vdirsyncer.sh URL USER PASSWORD" >&2; exit 2; }
-URL=$1 LOGIN=$2 PASSWORD=$3
-VDIRSYNCER=${CONVOKE_TEST_VDIRSYNCER:?run: eval \"\$(scripts/services env)\"}
+[[ $# -eq 3 ]] || { echo "usage: tests/clients/vdirsyncer/calendars.sh URL USER PASSWORD" >&2; exit 2; }
+URL=$1 LOGIN=$2 PASSWORD=$3 KIND=caldav
 # A new name each time, so that the same server can be used again.
-CALENDAR=vdirsyncer-$(date +%s)-$$
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-
-step() { printf -- '- %s\n' "$*"; }
-wrong() { printf 'WRONG: %s\n' "$*" >&2; tail -n 30 "$WORK/last.log" >&2; exit 1; }
-
-# --- devices ---------------------------------------------------------------------------------------------------------
-
-# device NAME CONFLICTS: a folder and a configuration.
-device() {
-  mkdir -p "$WORK/$1/files/$CALENDAR"
-  cat >"$WORK/$1/config" <<CONF
-[general]
-status_path = "$WORK/$1/status"
-[pair calendars]
-a = "files"
-b = "server"
-collections = ["$CALENDAR"]
-metadata = ["displayname", "color"]
-conflict_resolution = $2
-[storage files]
-type = "filesystem"
-path = "$WORK/$1/files"
-fileext = ".ics"
-[storage server]
-type = "caldav"
-url = "$URL"
-username = "$LOGIN"
-password = "$PASSWORD"
-CONF
-}
-
-# run DEVICE COMMAND…: vdirsyncer, with what it says in last.log.
-run() {
-  local config=$WORK/$1/config
-  shift
-  "$VDIRSYNCER" --config "$config" "$@" >"$WORK/last.log" 2>&1
-}
-
-sync() { run "$1" sync || wrong "vdirsyncer on $1 failed"; }
-discover() { run "$1" discover < <(yes) || wrong "no discovery on $1"; }
-
-# file DEVICE UID: the file that holds it, whatever its name.
-file() { grep -lrsE "^UID:$2"$'\r?$' "$WORK/$1/files/$CALENDAR" | head -1; }
-has() { [[ -n $(file "$1" "$2") ]] || wrong "$1 lacks $2"; }
-lacks() { [[ -z $(file "$1" "$2") ]] || wrong "$1 still has $2"; }
-count() { find "$WORK/$1/files/$CALENDAR" -name '*.ics' | wc -l; }
-
-# unfolded FILE: content lines without their folding.
-unfolded() { sed 's/\r$//' "$1" | sed -e ':a' -e 'N;$!ba' -e 's/\n[ \t]//g'; }
-says() { unfolded "$(file "$1" "$2")" | grep -qxF -- "$3" || wrong "$2 on $1 lacks the line: $3"; }
+COLLECTION=vdirsyncer-$(date +%s)-$$
+# shellcheck source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # write DEVICE UID COMPONENT LINE…: an object of one component.
 write() {
-  local path=$WORK/$1/files/$CALENDAR/$2.ics uid=$2 component=$3
+  local path=$(folder "$1")/$2.ics uid=$2 component=$3
   shift 3
   {
     printf '%s\r\n' BEGIN:VCALENDAR VERSION:2.0 'PRODID:-//example.org//device//EN' "BEGIN:$component" "UID:$uid" \
@@ -80,6 +30,7 @@ change() { sed -i -E "s/^SUMMARY:[^\r]*/SUMMARY:$3/" "$(file "$1" "$2")"; }
 
 device laptop null
 device phone null
+mkdir "$(folder laptop)"
 
 step "the laptop makes the calendar on the server and stores an event, a series with an exception, a task and a journal"
 write laptop event VEVENT DTSTART:20260301T090000Z DTEND:20260301T100000Z 'SUMMARY:Café: crème\, brûlée\; “always”' \
@@ -87,7 +38,7 @@ write laptop event VEVENT DTSTART:20260301T090000Z DTEND:20260301T100000Z 'SUMMA
   ' so that it is folded ünd hás characters of more than one octet in it'
 write laptop task VTODO 'SUMMARY:Buy milk' DUE:20260302T120000Z STATUS:NEEDS-ACTION
 write laptop journal VJOURNAL 'SUMMARY:Minutes' DTSTART\;VALUE=DATE:20260303
-cat >"$WORK/laptop/files/$CALENDAR/series.ics" < <(sed 's/$/\r/' <<'ICS'
+cat >"$(folder laptop)/series.ics" < <(sed 's/$/\r/' <<'ICS'
 BEGIN:VCALENDAR
 VERSION:2.0
 PRODID:-//example.org//device//EN
@@ -123,11 +74,14 @@ says phone event 'X-VENDOR-NOTE;X-PARAM="a:b;c,d":kept as it is'
 says phone event 'DESCRIPTION:A long description that no line of seventy-five octets can hold\,so that it is folded ünd hás characters of more than one octet in it'
 says phone series 'RECURRENCE-ID:20260309T080000Z'
 
+for uid in event task journal series; do
+  same laptop phone "$uid"
+  kept laptop "$uid"
+done
+
 step "a second sync moves nothing"
-sync laptop
-! grep -qE 'Copying|Deleting' "$WORK/last.log" || wrong "something moved"
-sync phone
-! grep -qE 'Copying|Deleting' "$WORK/last.log" || wrong "something moved"
+quiet laptop
+quiet phone
 
 step "the phone changes one, deletes one and adds one; the laptop follows"
 change phone event 'Moved by the phone'
@@ -152,14 +106,30 @@ step "both change the same event: the second one is told of the conflict, and no
 change laptop event 'Laptop says this'
 change phone event 'Phone says that'
 sync laptop
-! run phone sync || wrong "the conflict was not seen"
-grep -qi conflict "$WORK/last.log" || wrong "the failure is not about a conflict"
+conflicts phone
+conflicts phone
 says phone event 'SUMMARY:Phone says that'
 
 step "the phone takes the server's version"
 device phone '"b wins"'
 sync phone
 says phone event 'SUMMARY:Laptop says this'
+same laptop phone event
+quiet phone
+
+step "both change it again, and this time the phone wins; an event that one deletes and the other changes is kept"
+change laptop event 'Laptop insists'
+change phone event 'Phone insists'
+change laptop series 'Still wanted'
+rm "$(file phone series)"
+sync laptop
+device phone '"a wins"'
+sync phone
+sync laptop
+says laptop event 'SUMMARY:Phone insists'
+same laptop phone event
+says phone series 'SUMMARY:Still wanted'
+quiet phone
 
 step "a hundred events at once"
 for i in {1..100}; do
@@ -170,20 +140,49 @@ sync phone
 [[ $(count phone) -eq $(count laptop) && $(count phone) -ge 104 ]] || wrong "the phone has $(count phone), the laptop $(count laptop)"
 
 step "their deletion reaches the other device"
-rm "$WORK/phone/files/$CALENDAR"/many-*.ics 2>/dev/null || find "$WORK/phone/files/$CALENDAR" -name '*.ics' -exec grep -lE '^UID:many-' {} + | xargs rm
+grep -lrE '^UID:many-' "$(folder phone)" | xargs rm
 sync phone
 sync laptop
 for uid in many-1 many-100; do lacks laptop "$uid"; done
 has laptop event
 
-step "name and colour of the calendar reach the other device"
-run laptop metasync || wrong "first metasync on the laptop"
-run phone metasync || wrong "first metasync on the phone"
-printf 'Work & play' >"$WORK/laptop/files/$CALENDAR/displayname"
-printf '#ff8800' >"$WORK/laptop/files/$CALENDAR/color"
-run laptop metasync || wrong "metasync on the laptop"
-run phone metasync || wrong "metasync on the phone"
-[[ $(cat "$WORK/phone/files/$CALENDAR/displayname") == 'Work & play' ]] || wrong "the name is $(cat "$WORK/phone/files/$CALENDAR/displayname")"
-[[ $(cat "$WORK/phone/files/$CALENDAR/color") == '#ff8800'* ]] || wrong "the colour is $(cat "$WORK/phone/files/$CALENDAR/color")"
+step "name, colour, description and place of the calendar reach the other device"
+metasync laptop
+metasync phone
+look laptop displayname 'Work & play'
+look laptop color '#ff8800'
+look laptop description 'Café <and> more'
+look laptop order 7
+metasync laptop
+metasync phone
+looks phone displayname 'Work & play'
+[[ $(cat "$(folder phone)/color") == '#ff8800'* ]] || wrong "the colour is $(cat "$(folder phone)/color")"
+looks phone description 'Café <and> more'
+looks phone order 7
+look phone displayname 'Phone has another name'
+metasync phone
+metasync laptop
+looks laptop displayname 'Phone has another name'
 
-echo "vdirsyncer: all is well"
+step "a third device finds everything that there is, the main calendar too, and a calendar of tasks that was made elsewhere"
+tasks=$COLLECTION-tasks
+body='<c:mkcalendar xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav"><d:set><d:prop><d:displayname>Tasks</d:displayname><c:supported-calendar-component-set><c:comp name="VTODO"/></c:supported-calendar-component-set></d:prop></d:set></c:mkcalendar>'
+home=$(place laptop)
+home=${home%"$COLLECTION/"}
+[[ -n $home ]] || wrong "where the calendars are is not known"
+[[ $(curl -s -o /dev/null -w '%{http_code}' -u "$LOGIN:$PASSWORD" -X MKCALENDAR -H 'Content-Type: application/xml' -d "$body" "$home$tasks/") == 201 ]] || wrong "no calendar of tasks"
+device tablet null '"from a", "from b"'
+discover tablet
+sync tablet
+same laptop tablet event
+[[ -d $WORK/tablet/files/$tasks ]] || wrong "the tablet lacks the calendar of tasks"
+[[ $(find "$WORK/tablet/files" -mindepth 1 -maxdepth 1 -type d | wc -l) -ge 3 ]] || wrong "the tablet lacks the main calendar"
+COLLECTION=$tasks write tablet chore VTODO 'SUMMARY:Sweep' STATUS:NEEDS-ACTION
+sync tablet
+curl -sf -u "$LOGIN:$PASSWORD" "$home$tasks/chore.ics" | cmp -s - "$WORK/tablet/files/$tasks/chore.ics" || wrong "the server has another task"
+COLLECTION=$tasks write tablet meeting VEVENT DTSTART:20260301T090000Z DTEND:20260301T100000Z 'SUMMARY:No place for it here'
+! run tablet sync || wrong "an event went into a calendar of tasks"
+[[ -e $WORK/tablet/files/$tasks/meeting.ics ]] || wrong "what the server refuses is lost"
+curl -sf -o /dev/null -u "$LOGIN:$PASSWORD" -X DELETE "$home$tasks/" || wrong "the calendar of tasks stays"
+
+echo "vdirsyncer, calendars: all is well"
