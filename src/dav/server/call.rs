@@ -99,6 +99,9 @@ impl Call {
         if matches!(self.location, Location::File { .. } | Location::FileHomes) {
             return self.about_files().await;
         }
+        if let Location::Trash(home, id) = self.location {
+            return self.about_trash(home, id).await;
+        }
         match self.method.as_str() {
             "GET" | "HEAD" => self.get().await,
             "PROPFIND" => self.propfind().await,

@@ -8,7 +8,8 @@
 //! and checked against the actor in `access`; their properties are one table in `properties`; objects are written by
 //! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. What a write means for
 //! other people is decided in `schedule`, and what becomes of their copies in `deliveries`. The address book of a domain's people
-//! is kept in step with the directory in `members`. Browsers see a page, made in `agenda`.
+//! is kept in step with the directory in `members`. What was deleted is kept, and brought back, in `trash`; what a home may hold
+//! is watched over in `quota`. Browsers see a page, made in `agenda`.
 
 mod accept;
 mod access;
@@ -55,6 +56,7 @@ mod publish;
 mod publish_books;
 mod put;
 mod put_limits;
+mod quota;
 mod report;
 mod schedule;
 mod schedule_tag;
@@ -63,6 +65,8 @@ mod store_props;
 mod sync;
 mod tenant;
 mod timezones;
+mod trash;
+mod trash_restore;
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -82,7 +86,7 @@ use super::upstream::{Actor, Body, Upstream, UpstreamError};
 use crate::clock::Env;
 use crate::config::{Files, Limits};
 use crate::store::files::SharedFileStore;
-use crate::store::{SharedDavStore, SharedDirectory};
+use crate::store::{HomeRoom, SharedDavStore, SharedDirectory};
 
 /// How the server behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,6 +112,10 @@ pub struct Settings {
     pub organizer_validation: bool,
     /// Messages of one write that are delivered to local people together with it; the rest is left to the queue.
     pub immediate_deliveries: usize,
+    /// Days for which deleted calendars, address books and their objects are kept; 0 keeps none.
+    pub trash_days: u32,
+    /// What a home may hold in its calendars and address books.
+    pub room: HomeRoom,
     /// A card is refused whose UID another card of the same address book has (RFC 6352 §6.3.2.1).
     pub unique_card_uids: bool,
 }
@@ -125,6 +133,8 @@ impl Default for Settings {
             members_book: true,
             organizer_validation: false,
             immediate_deliveries: 200,
+            trash_days: 30,
+            room: HomeRoom::default(),
             unique_card_uids: false,
         }
     }

@@ -98,7 +98,11 @@ impl Call {
                 let (collection, object) = server.object(&self.who, location, "d:read").await?;
                 (Target::Object(collection, object), *home != self.who.domain_home())
             }
-            Location::Itip | Location::WellKnown(_) | Location::FileHomes | Location::File { .. } => {
+            Location::Itip
+            | Location::WellKnown(_)
+            | Location::FileHomes
+            | Location::File { .. }
+            | Location::Trash(..) => {
                 return Err(DavError::no_node(&location.href()));
             }
         })
@@ -246,7 +250,10 @@ impl Listing {
     }
 
     /// Writes one, after reading what its properties need.
-    async fn write_completed(&self, mut target: Target, out: &mut Writer) -> Result<(), DavError> {
+    async fn write_completed(&mut self, mut target: Target, out: &mut Writer) -> Result<(), DavError> {
+        if let Target::Home(_, home) | Target::Collection(Collection { home, .. }) = &target {
+            self.members.plan.learn_usage(&self.members.server, *home).await?;
+        }
         if let Target::Principal(principal) = &mut target {
             let Members { server, who, plan, .. } = &self.members;
             server.complete(who, principal, |name| plan.asks_for(name)).await?;
@@ -286,6 +293,7 @@ impl Listing {
         } else {
             Vec::new()
         };
+        self.members.plan.learn_usage(&self.members.server, home).await?;
         for collection in collections {
             self.write(&Target::Collection(collection), out);
         }

@@ -15,6 +15,7 @@ mod search_words;
 mod store;
 mod store_engines;
 mod store_sync;
+mod store_upkeep;
 mod tickets;
 mod transport;
 

@@ -25,6 +25,7 @@ mod preconditions;
 mod preferences;
 mod principals;
 mod queries;
+mod quota;
 mod relocation;
 mod representations;
 mod scheduling;
@@ -34,6 +35,7 @@ mod scheduling_rules;
 mod scheduling_tags;
 mod sync;
 mod tenants;
+mod trash;
 
 use std::sync::Arc;
 

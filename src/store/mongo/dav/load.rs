@@ -9,11 +9,11 @@ use mongodb::bson::{Bson, Document, doc};
 use super::collections::{self, Found};
 use super::objects;
 use super::place::{self, PRINCIPALS, Place, Shelf, home_of, principals_of, row_id};
-use super::value;
 use super::via::Via;
-use crate::ids::{CollectionId, HomeId};
+use super::{upkeep, value};
+use crate::ids::{CollectionId, HomeId, TrashId};
 use crate::mongo::{Mongo, Timed};
-use crate::store::{Batch, Collection, CollectionKind, Op};
+use crate::store::{Batch, Collection, CollectionKind, Op, Usage};
 
 /// Collection of the last tokens of deleted collections.
 pub(super) const PATHS: &str = "convoke_paths";
@@ -46,6 +46,8 @@ pub(super) struct Stored {
     pub(super) stored_etag: Bson,
     /// `convoke.rev`.
     pub(super) rev: Bson,
+    /// Octets.
+    pub(super) size: u64,
     age: (i64, Vec<u8>),
 }
 
@@ -65,12 +67,16 @@ pub(super) struct Loaded {
     pub(super) principals: HashMap<HomeId, String>,
     /// Rows that point at a collection and go with it.
     pub(super) subscriptions: HashMap<CollectionId, Vec<(&'static str, Bson)>>,
+    /// What the batch takes out of the trash, as far as it is there.
+    pub(super) trash: HashSet<TrashId>,
+    /// What is in the calendars and address books of homes whose room matters.
+    pub(super) usage: HashMap<HomeId, HashMap<CollectionId, Usage>>,
 }
 
 /// Reads what the batch builds on.
 pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Result<Loaded, Timed> {
     let mut loaded = Loaded::default();
-    let named: HashSet<CollectionId> = batch.ops.iter().map(named_by).collect();
+    let named: HashSet<CollectionId> = batch.ops.iter().filter_map(named_by).collect();
     for found in find_collections(via, &named, &mut loaded.ids).await? {
         loaded.collections.insert(found.collection.id, found);
     }
@@ -86,6 +92,11 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
             let rows = find_subscriptions(via, found).await?;
             loaded.subscriptions.insert(*id, rows);
         }
+    }
+    loaded.trash = upkeep::taken_by(via, batch).await?;
+    for home in upkeep::homes_with_room(batch, &loaded) {
+        let usage = upkeep::usage_of(via, home).await?;
+        loaded.usage.insert(home, usage.into_iter().map(|(id, usage)| (id, usage.unwrap_or_default())).collect());
     }
     for id in named {
         let Some(place) = loaded.collections.get(&id).map(|found| found.place.clone()) else { continue };
@@ -103,14 +114,16 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
 }
 
 /// The collection that an operation is about.
-pub(super) fn named_by(op: &Op) -> CollectionId {
+pub(super) fn named_by(op: &Op) -> Option<CollectionId> {
     match op {
-        Op::CreateCollection(collection) => collection.id,
+        Op::CreateCollection(collection) => Some(collection.id),
         Op::SetProps { collection, .. }
         | Op::ExpectToken { collection, .. }
+        | Op::ExpectRoom { collection, .. }
         | Op::DeleteCollection(collection)
         | Op::PutObject { collection, .. }
-        | Op::DeleteObject { collection, .. } => *collection,
+        | Op::DeleteObject { collection, .. } => Some(*collection),
+        Op::Trash { .. } | Op::Untrash { .. } => None,
     }
 }
 
@@ -338,6 +351,7 @@ async fn find_objects(
         stored.push(Stored {
             id: id.clone(),
             name: meta.name,
+            size: meta.size,
             etag: meta.etag,
             uid: meta.uid.0,
             stored_etag: row.get("etag").cloned().unwrap_or(Bson::Null),
