@@ -31,7 +31,7 @@ fn uid(object: &Component) -> Option<&str> {
     uids.all(|uid| uid == Some(first)).then_some(first)
 }
 
-fn changed(old: Option<&Component>, new: Option<&Component>, person: &Vec<Email>, now: DateTime<Utc>) {
+fn changed(old: Option<&Component>, new: Option<&Component>, person: &[Email], now: DateTime<Utc>) {
     if let Ok(diff) = itip::diff(old, new, person, now) {
         assert!(diff.messages.len() <= MOST_MESSAGES, "{} messages", diff.messages.len());
         for message in &diff.messages {
