@@ -77,9 +77,33 @@ pub struct CollectionProps {
     /// (RFC 6638 §9.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_calendar: Option<String>,
+    /// What is said of an address book alone.
+    #[serde(default, skip_serializing_if = "BookProps::is_default")]
+    pub book: BookProps,
     /// Dead properties: Clark name to the property element as XML.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dead: BTreeMap<String, String>,
+}
+
+/// What the JSON API says of an address book beyond its name (dav §13.1). The server gives it no meaning.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BookProps {
+    /// `type`: whatever its creator called it, e.g. `user` or `group`; empty for the books that everybody has.
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// `state`: `enabled`, `disabled`, or empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// `dav:acl` as it was given; empty for the usual reading and writing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub privileges: Vec<String>,
+}
+
+impl BookProps {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the index knows of a calendar object (dav §14), computed by who writes it.

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::Server;
 use super::gzip::{self, UnpackError};
+use super::json::{Address, Manner, Routed};
 use super::tenant::Tenant;
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
@@ -42,6 +43,8 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    /// How the client says that it speaks JSON.
+    pub(super) manner: Manner,
     /// Bodies are not `Sync`, and a call is shared by reference; nobody ever waits for this lock.
     body: Mutex<Body>,
 }
@@ -71,7 +74,9 @@ impl Call {
     pub(super) async fn read(server: &Server, actor: Option<Actor>, request: Request<Body>) -> Result<Self, Refusal> {
         let (head, body) = request.into_parts();
         let who = server.0.tenants.resolve(&actor.ok_or(Refusal::NoActor)?).await?;
-        let path = head.uri.path().to_owned();
+        let address = Address::read(&head.uri);
+        let manner = Manner::read(&address, &head.headers);
+        let Address { path, query, .. } = address;
         let overridden = head.headers.get(X_HTTP_METHOD_OVERRIDE).filter(|_| head.method == Method::POST);
         let method = match overridden {
             Some(name) => Method::from_bytes(name.as_bytes().to_ascii_uppercase().as_slice())
@@ -85,8 +90,9 @@ impl Call {
             method,
             location,
             path,
-            query: head.uri.query().unwrap_or_default().to_owned(),
+            query,
             headers: head.headers,
+            manner,
             body: Mutex::new(body),
         })
     }
@@ -96,6 +102,13 @@ impl Call {
         if matches!(self.location, Location::File { .. } | Location::FileHomes) {
             return self.about_files().await;
         }
+        match self.json().await? {
+            Routed::Answered(response) => Ok(response),
+            Routed::Other(call) => call.answer_as_dav().await,
+        }
+    }
+
+    async fn answer_as_dav(self) -> Result<Response<Body>, DavError> {
         match self.method.as_str() {
             "GET" | "HEAD" => self.get().await,
             "PROPFIND" => self.propfind().await,
@@ -194,6 +207,11 @@ impl Call {
     /// The body, to be read as it comes.
     pub(super) fn take_body(&mut self) -> Body {
         std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Leaves a body to be read again.
+    pub(super) fn put_back(&mut self, body: Body) {
+        *self.body.get_mut().unwrap_or_else(PoisonError::into_inner) = body;
     }
 
     /// Reads the body, up to `limit` octets, also when they come packed. `too_large` says what to answer to more.

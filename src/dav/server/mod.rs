@@ -37,6 +37,7 @@ mod free_busy;
 mod get;
 mod gzip;
 mod itip;
+mod json;
 mod media;
 mod members;
 mod mkcol;
@@ -71,6 +72,7 @@ use http::{Method, Request, Response};
 use tower::util::BoxCloneSyncService;
 
 use self::call::Call;
+use self::json::RenderedEvents;
 use self::members::MembersBooks;
 use self::occurrences::OccurrenceCache;
 use self::tenant::Tenants;
@@ -136,6 +138,7 @@ struct Inner {
     settings: Settings,
     tenants: Tenants,
     occurrences: OccurrenceCache,
+    rendered: RenderedEvents,
     members: MembersBooks,
 }
 
@@ -150,9 +153,10 @@ impl Server {
     pub fn new(store: SharedDavStore, directory: SharedDirectory, env: Env, settings: Settings) -> Self {
         let tenants = Tenants::new(directory.clone());
         let occurrences = OccurrenceCache::new();
+        let rendered = RenderedEvents::new();
         let members = MembersBooks::default();
         let files = OnceLock::new();
-        Self(Arc::new(Inner { store, directory, files, env, settings, tenants, occurrences, members }))
+        Self(Arc::new(Inner { store, directory, files, env, settings, tenants, occurrences, rendered, members }))
     }
 
     /// The same server with plain files, which it has none of otherwise.

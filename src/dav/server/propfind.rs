@@ -97,7 +97,10 @@ impl Call {
                 let (collection, object) = server.object(&self.who, location, "d:read").await?;
                 (Target::Object(collection, object), *home != self.who.domain_home())
             }
-            Location::Itip | Location::WellKnown(_) | Location::FileHomes | Location::File { .. } => {
+            Location::Itip | Location::Query | Location::FreeBusy | Location::WellKnown(_) => {
+                return Err(DavError::no_node(&location.href()));
+            }
+            Location::FileHomes | Location::File { .. } => {
                 return Err(DavError::no_node(&location.href()));
             }
         })

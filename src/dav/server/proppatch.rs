@@ -13,7 +13,7 @@ use super::{answer, properties, publish};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{PropChange, PropUpdate, Writer, read_update};
-use crate::store::{Batch, Collection, CollectionKind, Op};
+use crate::store::{Batch, Collection, CollectionKind, CollectionProps, Op};
 
 impl Call {
     /// Changes the properties of a calendar or an address book. Nothing else has properties that people can set.
@@ -56,16 +56,22 @@ impl Call {
         if results.iter().any(Result::is_err) {
             return Ok(results);
         }
+        self.write_props(&collection, props).await?;
+        Ok(results)
+    }
+
+    /// Stores the properties of a collection and tells of it.
+    pub(super) async fn write_props(&self, collection: &Collection, props: CollectionProps) -> Result<(), DavError> {
         let mut batch = Batch { ops: vec![Op::SetProps { collection: collection.id, props }], publish: Vec::new() };
         match collection.kind {
             CollectionKind::Calendar => {
-                batch.publish.push(publish::calendar_updated(&collection, &self.who.principal()));
+                batch.publish.push(publish::calendar_updated(collection, &self.who.principal()));
             }
-            CollectionKind::AddressBook => batch.publish.push(Book::of(&collection, &self.who).updated()),
+            CollectionKind::AddressBook => batch.publish.push(Book::of(collection, &self.who).updated()),
             CollectionKind::Inbox | CollectionKind::Outbox => {}
         }
         self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(results)
+        Ok(())
     }
 }
 

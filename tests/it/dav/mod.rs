@@ -23,6 +23,7 @@ mod preferences;
 mod principals;
 mod queries;
 mod relocation;
+mod replay;
 mod representations;
 mod scheduling;
 mod scheduling_here;

@@ -20,7 +20,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::place::{Place, Shelf, collection_id, home_of, row_id};
 use super::value;
 use crate::ids::HomeId;
-use crate::store::{Collection, CollectionKind, CollectionProps};
+use crate::store::{BookProps, Collection, CollectionKind, CollectionProps};
 
 /// Our own document in a row.
 pub(super) const OURS: &str = "convoke";
@@ -30,6 +30,8 @@ const OWNER: i64 = 1;
 const ACCEPTED: i32 = 2;
 /// Component types of a calendar that takes any, for those who do not know `convoke.any`.
 const ANY: [&str; 3] = ["VEVENT", "VTODO", "VJOURNAL"];
+/// `privilege` of a book about which its creator said nothing.
+const USUAL_PRIVILEGES: [&str; 2] = ["dav:read", "dav:write"];
 /// What everybody of the domain may do with a resource's calendar.
 const RESOURCE_RIGHT: &str = "{DAV:}read";
 
@@ -85,6 +87,7 @@ pub(super) fn calendar(head: &Document, face: &Document) -> Option<Found> {
         transparent: value::number(face.get("transparent")).unwrap_or(0) != 0,
         components: components(head),
         default_calendar: None,
+        book: BookProps::default(),
         dead: ours.and_then(|ours| json(ours, "dead")).unwrap_or_default(),
     };
     found(Place::calendar(id), CollectionKind::Calendar, head, face, props)
@@ -98,10 +101,22 @@ pub(super) fn book(row: &Document) -> Option<Found> {
     let props = CollectionProps {
         displayname: value::words(row.get("displayname")),
         description: value::words(row.get("description")),
+        book: BookProps {
+            kind: value::words(row.get("type")).unwrap_or_default(),
+            state: value::words(row.get("state")).unwrap_or_default(),
+            privileges: privileges(row),
+        },
         ..value::inner(row, OURS).and_then(|ours| json(ours, "props")).unwrap_or_default()
     };
     let place = Place::book(value::object_id(row.get("_id"))?);
     found(place, CollectionKind::AddressBook, row, row, props)
+}
+
+/// What a book's creator wanted to be possible with it; nothing where that is the usual.
+fn privileges(row: &Document) -> Vec<String> {
+    let words = row.get_array("privilege").map(Vec::as_slice).unwrap_or_default();
+    let words: Vec<String> = words.iter().filter_map(|word| value::words(Some(word))).collect();
+    if words == USUAL_PRIVILEGES { Vec::new() } else { words }
 }
 
 /// An inbox or outbox.
@@ -245,7 +260,6 @@ impl New {
         head.insert("uri", uri);
         if shelf == Shelf::Books {
             head.extend(book_fields(props));
-            head.extend(doc! { "privilege": ["dav:read", "dav:write"], "type": "" });
         } else {
             head.insert("kind", if *kind == CollectionKind::Inbox { "inbox" } else { "outbox" });
         }
@@ -296,10 +310,21 @@ fn component_fields(props: &CollectionProps) -> Document {
 
 /// Properties of an address book that have fields.
 fn book_fields(props: &CollectionProps) -> Document {
-    doc! {
+    let BookProps { kind, state, privileges } = &props.book;
+    let privileges = match privileges.is_empty() {
+        true => USUAL_PRIVILEGES.map(str::to_owned).to_vec(),
+        false => privileges.clone(),
+    };
+    let mut fields = doc! {
         "displayname": props.displayname.as_deref().unwrap_or_default(),
         "description": props.description.as_deref().unwrap_or_default(),
+        "privilege": privileges,
+        "type": kind,
+    };
+    if !state.is_empty() {
+        fields.insert("state", state);
     }
+    fields
 }
 
 fn optional(text: Option<&str>) -> Bson {

@@ -1,0 +1,131 @@
+//! PROPPATCH, PROPFIND and ACL of a calendar by JSON (dav §8.3, §8.4).
+
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::body::Object;
+use super::rights::{self, Invite};
+use super::text::{nothing, respond};
+use crate::dav::error::DavError;
+use crate::dav::path::{Location, PrincipalKind, Space};
+use crate::dav::server::answer;
+use crate::dav::server::call::Call;
+use crate::dav::upstream::Body;
+use crate::store::{Collection, CollectionProps};
+
+const NAME: &str = "dav:name";
+const DESCRIPTION: &str = "caldav:description";
+const COLOR: &str = "apple:color";
+const ORDER: &str = "apple:order";
+/// What tells of a state, and is nobody's to set.
+const PROTECTED: [&str; 3] = ["dav:getetag", "dav:getctag", "calendarserver:ctag"];
+
+/// Sets the property that a key stands for; keys that are not known do nothing.
+///
+/// # Errors
+/// 400 for a value that the property cannot have, 409 for an order that is no number, as of PROPPATCH.
+pub(super) fn set(props: &mut CollectionProps, key: &str, value: &Value) -> Result<(), DavError> {
+    match key {
+        NAME => props.displayname = text(key, value)?.filter(|name| !name.is_empty()),
+        DESCRIPTION => props.description = text(key, value)?,
+        COLOR => props.color = text(key, value)?,
+        ORDER => props.order = order(value)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A text, or null to take a property away.
+pub(super) fn text(key: &str, value: &Value) -> Result<Option<String>, DavError> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        _ => Err(DavError::bad_request(format!("{key} must be a text"))),
+    }
+}
+
+fn order(value: &Value) -> Result<Option<i64>, DavError> {
+    let not_a_number = || DavError::conflict("apple:order must be a whole number");
+    match value {
+        Value::Null => Ok(None),
+        Value::Number(number) => number.as_i64().map(Some).ok_or_else(not_a_number),
+        Value::String(text) if text.trim().is_empty() => Ok(None),
+        Value::String(text) => text.trim().parse().map(Some).map_err(|_| not_a_number()),
+        _ => Err(DavError::bad_request("apple:order must be a number")),
+    }
+}
+
+impl Call {
+    /// Changes the properties of a calendar or an address book.
+    pub(super) async fn proppatch_json(&self, body: Object) -> Result<Response<Body>, DavError> {
+        match &self.location {
+            Location::Collection { space: Space::Calendars, .. } => {}
+            Location::Collection { space: Space::AddressBooks, .. } => return self.proppatch_book(body).await,
+            _ => {
+                self.target().await?;
+                return Err(DavError::forbidden("Nothing can be changed here"));
+            }
+        }
+        let calendar = self.own_collection("d:write-properties").await?;
+        if body.0.keys().any(|key| PROTECTED.contains(&key.as_str())) {
+            return Ok(answer::empty(StatusCode::FORBIDDEN));
+        }
+        let mut props = calendar.props.clone();
+        for (key, value) in &body.0 {
+            set(&mut props, key, value)?;
+        }
+        if props != calendar.props || body.0.keys().any(|k| [NAME, DESCRIPTION, COLOR, ORDER].contains(&k.as_str())) {
+            self.write_props(&calendar, props).await?;
+        }
+        Ok(answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// The collection at the location of the request, for an actor who has the privilege on it.
+    pub(super) async fn own_collection(&self, privilege: &'static str) -> Result<Collection, DavError> {
+        let Location::Collection { space, home, uri } = &self.location else {
+            return Err(DavError::no_node(&self.path));
+        };
+        self.server.require_owner(&self.who, &self.location, privilege).await?;
+        self.server.collection(*space, *home, uri).await
+    }
+
+    /// Answers with properties of a principal, a calendar or an address book; `None` where the request is one in XML
+    /// without a body.
+    pub(super) async fn propfind_json(&self, body: Option<Object>) -> Result<Option<Response<Body>>, DavError> {
+        match (&self.location, body) {
+            (Location::Principal(PrincipalKind::User, _), _) if self.wants_json() => self.principal_json().await.map(Some),
+            (Location::Collection { space: Space::Calendars, .. }, Some(body)) => {
+                self.propfind_calendar(&body).await.map(Some)
+            }
+            (Location::Collection { space: Space::AddressBooks, .. }, Some(body)) => {
+                self.propfind_book(&body).await.map(Some)
+            }
+            (_, Some(_)) => Err(DavError::bad_request("There are no properties in JSON here")),
+            (_, None) => Ok(None),
+        }
+    }
+
+    async fn propfind_calendar(&self, body: &Object) -> Result<Response<Body>, DavError> {
+        let calendar = self.readable_collection().await?;
+        let asked = body.get("prop").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let asks_for = |name: &str| asked.iter().any(|wanted| wanted.as_str() == Some(name));
+        let principal = self.who.owner_of(calendar.home);
+        let mut out = serde_json::Map::new();
+        if asks_for("cs:invite") {
+            out.insert("invite".to_owned(), json!([Invite::owner(&principal)]));
+        }
+        if asks_for("acl") {
+            out.insert("acl".to_owned(), json!(rights::of_owned_calendar(&principal)));
+        }
+        Ok(if out.is_empty() { nothing() } else { respond(StatusCode::OK, &out) })
+    }
+
+    /// Sets what everybody may do with a calendar.
+    pub(super) async fn acl_json(&self, body: Object) -> Result<Response<Body>, DavError> {
+        let _ = self.own_collection("d:write-acl").await?;
+        let Some(Value::String(_)) = body.0.get("public_right") else {
+            return Err(DavError::bad_request("Missing public_right property in JSON request"));
+        };
+        Err(DavError::forbidden("Rights cannot be given to others yet"))
+    }
+}
