@@ -24,11 +24,12 @@ use crate::dav::server::chunked::{self, Pages, Progress};
 use crate::dav::server::expander::{instants, zone_of};
 use crate::dav::server::filter::{Matcher, happens_once_at_a_fixed_time};
 use crate::dav::server::put::PRODID;
+use crate::dav::server::rights::{Need, Sight};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{TimeRange, Writer};
 use crate::ical::jcal::Jcal;
 use crate::ical::{Component, Item, Property, recur};
-use crate::ids::{CollectionId, Uid};
+use crate::ids::Uid;
 use crate::store::{Collection, CollectionKind, Object, ObjectFilter};
 
 /// Objects that are read at once.
@@ -77,15 +78,15 @@ impl Call {
         let calendar = self.readable_collection().await?;
         let range = body.range()?;
         check_range(range, &self.inner().settings.limits)?;
-        let head = beginning(&self.json_href(&calendar), "dav:item");
-        let found = Found::new(self.server.clone(), &self.inner().settings.base, calendar, range);
+        let head = beginning(&self.json_href(self.told_at(&calendar)), "dav:item");
+        let found = self.found(calendar, range);
         let tail = format!("],\"sync-token\":{}}}}}", to_text(&format!("{SYNC_PREFIX}{}", found.calendar.sync_token)));
         chunked::body(&head, Closed { found, tail }, "", JSON_TYPE).await
     }
 
     /// Answers with what of one object takes place in a range.
     pub(super) async fn matching_event(&self, body: &Json) -> Result<Response<Body>, DavError> {
-        let (calendar, object) = self.server.object(&self.who, &self.location, "d:read").await?;
+        let (calendar, object) = self.server.object(&self.who, &self.location, Need::Read).await?;
         let range = body.range()?;
         check_range(range, &self.inner().settings.limits)?;
         let mut out = Writer::starting("{\"_links\":");
@@ -113,9 +114,8 @@ impl Call {
     pub(super) async fn event_of_uid(&self, body: &Json) -> Result<Response<Body>, DavError> {
         let Location::Home(_, home) = self.location else { return Err(DavError::no_node(&self.path)) };
         let uid = body.text("uid").ok_or_else(|| DavError::bad_request("The body needs a uid"))?;
-        self.server.require_owner(&self.who, &self.location, "d:read").await?;
         let found = self.inner().store.find_uid(home, &Uid(uid.to_owned())).await?;
-        let Some((calendar, object)) = found.into_iter().next() else {
+        let Some((calendar, object)) = self.first_readable(found).await? else {
             return Err(DavError::not_found("Calendar object not found"));
         };
         let mut out = Writer::starting(&beginning(&self.json_home(home), "dav:item"));
@@ -126,21 +126,37 @@ impl Call {
         Ok(written(StatusCode::OK, out))
     }
 
+    /// The first of these objects that the actor may read, as far as they may.
+    async fn first_readable(&self, found: Vec<(Collection, Object)>) -> Result<Option<(Sight, Object)>, DavError> {
+        for (calendar, object) in found {
+            let place = location_of(&calendar);
+            match self.server.see(&self.who, &place, Need::Read).await {
+                Ok(sight) => match sight.show(object) {
+                    Some(object) => return Ok(Some((sight, object))),
+                    None => continue,
+                },
+                Err(error) if error.status.is_server_error() => return Err(error),
+                // One that may not be read is as good as none.
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
     /// Answers with the objects at these addresses; those that are not there are left out (observed §HTTP 14).
     pub(super) async fn events_at(&self, body: &Json) -> Result<Response<Body>, DavError> {
         let paths = body.get("eventPaths").and_then(Value::as_array);
         let paths = paths.ok_or_else(|| DavError::bad_request("The body needs eventPaths"))?;
         let base = &self.inner().settings.base;
         let places = paths.iter().filter_map(Value::as_str).filter_map(|path| Location::parse_href(path, base));
-        let mut wanted: Vec<(Collection, Vec<String>)> = Vec::new();
+        let mut wanted: Vec<(Sight, Vec<String>)> = Vec::new();
         for place in places {
             let Location::Member { space: Space::Calendars, home, uri, name } = &place else { continue };
             match wanted.iter_mut().find(|(calendar, _)| calendar.home == *home && calendar.uri == *uri) {
                 Some((_, names)) => names.push(name.clone()),
                 None => {
                     // Whoever asks for what they must not see gets nothing of all (dav §8.5).
-                    self.server.require_owner(&self.who, &place, "d:read").await?;
-                    match self.server.collection(Space::Calendars, *home, uri).await {
+                    match self.server.see(&self.who, &place, Need::Read).await {
                         Ok(calendar) => wanted.push((calendar, vec![name.clone()])),
                         Err(error) if error.status == StatusCode::NOT_FOUND => {}
                         Err(error) => return Err(error),
@@ -186,7 +202,7 @@ fn headed(expanded: Component) -> Component {
 /// The objects of one calendar that take place in a range, expanded.
 pub(super) struct Found {
     server: Server,
-    pub(super) calendar: Collection,
+    pub(super) calendar: Sight,
     base: String,
     matcher: Matcher,
     zone: Tz,
@@ -198,17 +214,30 @@ pub(super) struct Found {
     has_written: bool,
 }
 
-impl Found {
-    pub(super) fn new(server: Server, base: &str, calendar: Collection, range: TimeRange) -> Self {
+impl Call {
+    /// What takes place in a calendar, still to be written.
+    pub(super) fn found(&self, calendar: Sight, range: TimeRange) -> Found {
         let zone = zone_of(&calendar);
         let range = instants(range);
-        let matcher = Matcher::of_events(&range, zone, &server.0);
+        let matcher = Matcher::of_events(&range, zone, self.inner());
         let prefilter = matcher.prefilter();
-        let base = format!("{base}{}", location_of(&calendar).href());
-        let read = Vec::new().into_iter();
-        Self { server, calendar, base, matcher, zone, range, prefilter, after: None, read, is_last: false, has_written: false }
+        Found {
+            server: self.server.clone(),
+            base: format!("{}{}", self.inner().settings.base, location_of(self.told_at(&calendar)).href()),
+            calendar,
+            matcher,
+            zone,
+            range,
+            prefilter,
+            after: None,
+            read: Vec::new().into_iter(),
+            is_last: false,
+            has_written: false,
+        }
     }
+}
 
+impl Found {
     /// What one object has to tell; `None` where it cannot be read.
     fn told(&self, object: &Object) -> Option<Arc<str>> {
         let expanded = || {
@@ -217,7 +246,8 @@ impl Found {
             let found = found.ok().filter(|found| found.components().next().is_some());
             Some(to_text(&Jcal(&headed(found.unwrap_or_else(|| recur::with_utc_times(&parsed, self.zone))))))
         };
-        match happens_once_at_a_fixed_time(&object.data, self.zone) {
+        // Remembered is only what the owner sees.
+        match self.calendar.sees_private() && happens_once_at_a_fixed_time(&object.data, self.zone) {
             true => self.server.0.rendered.get(&object.meta.etag, self.zone, expanded),
             false => expanded().map(Into::into),
         }
@@ -244,6 +274,7 @@ impl Found {
             if !is_inbox && !self.matcher.passes(&object.meta, &object.data) {
                 continue;
             }
+            let Some(object) = self.calendar.show(object) else { continue };
             let Some(jcal) = self.told(&object) else { continue };
             if std::mem::replace(&mut self.has_written, true) {
                 out.raw(",");
@@ -281,7 +312,7 @@ struct Named {
     server: Server,
     base: String,
     /// What is still to be fetched.
-    wanted: Vec<(Collection, Vec<String>)>,
+    wanted: Vec<(Sight, Vec<String>)>,
     has_written: bool,
 }
 
@@ -290,12 +321,12 @@ impl Pages for Named {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         let Some((calendar, names)) = self.wanted.first_mut() else { return Ok(Progress::Done) };
         let page: Vec<String> = names.drain(..names.len().min(PAGE)).collect();
-        let id: CollectionId = calendar.id;
+        let found = self.server.0.objects_in(calendar, &page).await?;
         let base = format!("{}{}", self.base, location_of(calendar).href());
         if names.is_empty() {
             self.wanted.remove(0);
         }
-        for object in self.server.0.store.objects(id, &page).await?.into_iter().flatten() {
+        for object in found.into_iter().flatten() {
             if std::mem::replace(&mut self.has_written, true) {
                 out.raw(",");
             }

@@ -11,12 +11,13 @@ use super::body::Object as Json;
 use super::events::read_range;
 use super::text::{Href, respond};
 use crate::dav::error::{Condition, DavError};
-use crate::dav::path::{Location, Space};
+use crate::dav::path::Space;
 use crate::dav::server::calendar_query::check_range;
 use crate::dav::server::call::Call;
 use crate::dav::server::expander::{instants, zone_of};
 use crate::dav::server::filter::Matcher;
 use crate::dav::server::free_busy::{as_calendar, as_component};
+use crate::dav::server::rights::Need;
 use crate::dav::upstream::Body;
 use crate::ical::jcal::Jcal;
 use crate::ical::{Component, recur};
@@ -81,11 +82,7 @@ impl Time {
 impl Call {
     /// Answers with when the owner of a calendar is busy by what is in it. Colleagues may know (dav §7).
     pub(super) async fn free_busy_of_calendar(&self, body: &Json) -> Result<Response<Body>, DavError> {
-        let Location::Collection { space, home, uri } = &self.location else {
-            return Err(DavError::no_node(&self.path));
-        };
-        self.server.relation(&self.who, *space, *home).await?;
-        let calendar = self.server.collection(*space, *home, uri).await?;
+        let calendar = self.server.see(&self.who, &self.location, Need::FreeBusy).await?;
         let range = body.range()?;
         check_range(range, &self.inner().settings.limits)?;
         let range = instants(range);
@@ -132,15 +129,16 @@ impl Call {
     async fn busy_person(&self, id: &str, asked: &Asked<'_>, left: &mut usize) -> Result<OfPerson, DavError> {
         let unknown = || DavError::not_found(format!("Principal with name {id} not found"));
         let home: HomeId = id.parse().map_err(|_| unknown())?;
-        self.server.relation(&self.who, Space::Calendars, home).await?;
+        let sights = self.server.sights(&self.who, Space::Calendars, home, Need::FreeBusy).await?;
         let user = self.inner().directory.user(UserId(home.0)).await?.ok_or_else(unknown)?;
         let mut calendars = Vec::new();
-        for calendar in self.server.collections(Space::Calendars, home).await? {
-            if calendar.kind != CollectionKind::Calendar || calendar.props.transparent {
+        for calendar in sights {
+            let is_other = calendar.kind != CollectionKind::Calendar || calendar.instance().is_some();
+            if is_other || calendar.props.transparent {
                 continue;
             }
             let busy = self.busy_times(&calendar, &user.emails, asked, left).await?;
-            calendars.push(InCalendar { id: calendar.uri, busy });
+            calendars.push(InCalendar { id: calendar.uri.clone(), busy });
         }
         // One in which nothing takes place says nothing.
         calendars.retain(|calendar| !calendar.busy.is_empty());

@@ -3,29 +3,74 @@
 use async_trait::async_trait;
 use http::{Response, StatusCode};
 
-use super::text::{JSON_TYPE, Links, append, nothing, respond, to_text};
+use super::text::{JSON_TYPE, Links, append, nothing, to_text};
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space, push_segment};
 use crate::dav::server::Server;
-use crate::dav::server::access::{Relation, location_of};
+use crate::dav::server::access::location_of;
 use crate::dav::server::call::Call;
 use crate::dav::server::chunked::{self, Pages, Progress};
+use crate::dav::server::rights::{Need, Sight};
 use crate::dav::server::tenant::Tenant;
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ids::{HomeId, UserId};
-use crate::store::{Collection, CollectionKind, ObjectFilter};
+use crate::store::{CollectionKind, InviteStatus, ObjectFilter, Tie};
 
 /// People and objects that are read at once.
 const PAGE: usize = 100;
+/// Calendars of which it is read at once who has them.
+const AT_ONCE: usize = 16;
 
 /// What a list of calendars shall hold.
 struct Wanted {
     personal: bool,
+    subscriptions: bool,
+    /// What was given to the owner of the home, and with which status.
+    delegated: Option<Option<InviteStatus>>,
+    /// Only what its owner made public, whoever asks.
     shared_public: bool,
     with_rights: bool,
-    /// Calendars of which one may know only when their owner is busy, too.
-    with_free_busy: bool,
+    /// What the actor must be able to do with a calendar.
+    need: Need,
+}
+
+impl Wanted {
+    fn read(call: &Call) -> Self {
+        let says_what =
+            ["personal", "sharedPublicSubscription", "sharedDelegationStatus"].iter().any(|p| call.has_parameter(p));
+        let status = call.parameter("sharedDelegationStatus").map(|status| match status {
+            "accepted" => Some(InviteStatus::Accepted),
+            "noresponse" => Some(InviteStatus::NoResponse),
+            _ => None,
+        });
+        let shared_public = call.is_true("sharedPublic");
+        Self {
+            personal: !says_what || call.is_true("personal"),
+            subscriptions: !says_what || call.is_true("sharedPublicSubscription"),
+            delegated: status,
+            shared_public,
+            with_rights: call.is_true("withRights"),
+            need: if shared_public || call.is_true("withFreeBusy") { Need::FreeBusy } else { Need::Read },
+        }
+    }
+
+    fn holds(&self, sight: &Sight) -> bool {
+        if sight.kind != CollectionKind::Calendar {
+            return false;
+        }
+        let tie = sight.instance().map(|instance| &instance.tie);
+        if self.shared_public {
+            return tie.is_none() && sight.public_right.is_some();
+        }
+        match tie {
+            None => self.personal,
+            Some(Tie::Subscription { .. }) => self.subscriptions,
+            Some(Tie::Delegation(given)) => {
+                self.delegated.is_some_and(|status| status.is_none_or(|status| status == given.status))
+            }
+        }
+    }
 }
 
 impl Call {
@@ -34,38 +79,24 @@ impl Call {
         self.parameter(parameter) == Some("true")
     }
 
-    fn wanted(&self) -> Wanted {
-        let says_what =
-            ["personal", "sharedPublicSubscription", "sharedDelegationStatus"].iter().any(|p| self.has_parameter(p));
-        Wanted {
-            personal: !says_what || self.is_true("personal"),
-            shared_public: self.is_true("sharedPublic"),
-            with_rights: self.is_true("withRights"),
-            with_free_busy: self.is_true("withFreeBusy"),
-        }
-    }
-
     /// Answers with the calendars of a home that the actor may see. A list of none is an empty body.
     pub(super) async fn calendar_list(&self) -> Result<Response<Body>, DavError> {
         let Location::Home(Space::Calendars, home) = self.location else { return Err(DavError::no_node(&self.path)) };
-        let wanted = self.wanted();
-        let relation = self.server.relation(&self.who, Space::Calendars, home).await?;
-        let mut calendars = match wanted.personal && !wanted.shared_public {
-            true => self.server.collections(Space::Calendars, home).await?,
-            false => Vec::new(),
-        };
-        calendars.retain(|c| {
-            c.kind == CollectionKind::Calendar && (relation == Relation::Owner || wanted.with_free_busy)
-        });
-        if calendars.is_empty() {
+        let wanted = Wanted::read(self);
+        let mut sights = self.server.sights(&self.who, Space::Calendars, home, wanted.need).await?;
+        sights.retain(|sight| wanted.holds(sight));
+        if sights.is_empty() {
             return Ok(nothing());
         }
         let mut out = Writer::starting(&beginning(&self.json_home(home), "dav:calendar"));
-        for (index, calendar) in calendars.iter().enumerate() {
+        // Who has each of them is read side by side.
+        for (index, some) in sights.chunks(AT_ONCE).enumerate() {
+            let entries = some.iter().map(|sight| self.calendar_entry(sight, wanted.with_rights));
+            let entries = futures_util::future::try_join_all(entries).await?;
             if index > 0 {
                 out.raw(",");
             }
-            append(&mut out, &self.calendar_entry(calendar, &self.json_href(calendar), wanted.with_rights));
+            out.raw(&entries.join(","));
         }
         out.raw("]}}");
         Ok(written(StatusCode::OK, out))
@@ -87,23 +118,20 @@ impl Call {
         if self.is_true("allEvents") {
             return self.all_events(calendar).await;
         }
-        let href = self.json_href(&calendar);
-        Ok(respond(StatusCode::OK, &self.calendar_entry(&calendar, &href, self.is_true("withRights"))))
+        let out = Writer::starting(&self.calendar_entry(&calendar, self.is_true("withRights")).await?);
+        Ok(written(StatusCode::OK, out))
     }
 
-    /// The calendar at the location of the request, which the actor may read.
-    pub(super) async fn readable_collection(&self) -> Result<Collection, DavError> {
-        let Location::Collection { space, home, uri } = &self.location else {
-            return Err(DavError::no_node(&self.path));
-        };
-        self.server.require_owner(&self.who, &self.location, "d:read").await?;
-        self.server.collection(*space, *home, uri).await
+    /// The collection at the location of the request, which the actor may read.
+    pub(super) async fn readable_collection(&self) -> Result<Sight, DavError> {
+        self.server.see(&self.who, &self.location, Need::Read).await
     }
 
     /// Every object as it is stored.
-    async fn all_events(&self, calendar: Collection) -> Result<Response<Body>, DavError> {
-        let head = beginning(&self.json_href(&calendar), "dav:item");
-        let base = format!("{}{}", self.inner().settings.base, location_of(&calendar).href());
+    async fn all_events(&self, calendar: Sight) -> Result<Response<Body>, DavError> {
+        let place = self.told_at(&calendar);
+        let head = beginning(&self.json_href(place), "dav:item");
+        let base = format!("{}{}", self.inner().settings.base, location_of(place).href());
         let pages = Everything { server: self.server.clone(), calendar, base, after: None, has_written: false };
         chunked::body(&head, pages, "]}}", JSON_TYPE).await
     }
@@ -131,7 +159,7 @@ pub(super) fn written(status: StatusCode, mut out: Writer) -> Response<Body> {
 
 struct Everything {
     server: Server,
-    calendar: Collection,
+    calendar: Sight,
     base: String,
     after: Option<String>,
     has_written: bool,
@@ -142,7 +170,10 @@ impl Pages for Everything {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         let store = &self.server.0.store;
         let page = store.query(self.calendar.id, &ObjectFilter::default(), self.after.as_deref(), PAGE).await?;
-        for object in &page {
+        let is_last = page.len() < PAGE;
+        for object in page {
+            self.after = Some(object.meta.name.clone());
+            let Some(object) = self.calendar.show(object) else { continue };
             if std::mem::replace(&mut self.has_written, true) {
                 out.raw(",");
             }
@@ -153,12 +184,11 @@ impl Pages for Everything {
             out.raw(",\"data\":");
             append(out, &object.data);
             out.raw("}");
-            self.after = Some(object.meta.name.clone());
             if out.len() > chunked::FULL {
                 return Ok(Progress::More);
             }
         }
-        Ok(if page.len() < PAGE { Progress::Done } else { Progress::More })
+        Ok(if is_last { Progress::Done } else { Progress::More })
     }
 }
 

@@ -4,14 +4,15 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::Object;
-use super::rights::{self, Invite};
+use super::rights;
 use super::text::{nothing, respond};
-use crate::dav::error::DavError;
+use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, PrincipalKind, Space};
 use crate::dav::server::answer;
 use crate::dav::server::call::Call;
+use crate::dav::server::rights::Need;
 use crate::dav::upstream::Body;
-use crate::store::{Collection, CollectionProps};
+use crate::store::{CollectionProps, PublicRight};
 
 const NAME: &str = "dav:name";
 const DESCRIPTION: &str = "caldav:description";
@@ -66,7 +67,7 @@ impl Call {
                 return Err(DavError::forbidden("Nothing can be changed here"));
             }
         }
-        let calendar = self.own_collection("d:write-properties").await?;
+        let calendar = self.server.see(&self.who, &self.location, Need::WriteProperties).await?;
         if body.0.keys().any(|key| PROTECTED.contains(&key.as_str())) {
             return Ok(answer::empty(StatusCode::FORBIDDEN));
         }
@@ -78,15 +79,6 @@ impl Call {
             self.write_props(&calendar, props).await?;
         }
         Ok(answer::empty(StatusCode::NO_CONTENT))
-    }
-
-    /// The collection at the location of the request, for an actor who has the privilege on it.
-    pub(super) async fn own_collection(&self, privilege: &'static str) -> Result<Collection, DavError> {
-        let Location::Collection { space, home, uri } = &self.location else {
-            return Err(DavError::no_node(&self.path));
-        };
-        self.server.require_owner(&self.who, &self.location, privilege).await?;
-        self.server.collection(*space, *home, uri).await
     }
 
     /// Answers with properties of a principal, a calendar or an address book; `None` where the request is one in XML
@@ -109,23 +101,37 @@ impl Call {
         let calendar = self.readable_collection().await?;
         let asked = body.get("prop").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let asks_for = |name: &str| asked.iter().any(|wanted| wanted.as_str() == Some(name));
-        let principal = self.who.owner_of(calendar.home);
         let mut out = serde_json::Map::new();
         if asks_for("cs:invite") {
-            out.insert("invite".to_owned(), json!([Invite::owner(&principal)]));
+            let instances = self.server.instances(calendar.source()).await?;
+            out.insert("invite".to_owned(), json!(self.invites(&calendar, &instances)));
         }
         if asks_for("acl") {
-            out.insert("acl".to_owned(), json!(rights::of_owned_calendar(&principal)));
+            out.insert("acl".to_owned(), json!(rights::of_calendar(&calendar, &self.who.owner_of(calendar.home))));
         }
         Ok(if out.is_empty() { nothing() } else { respond(StatusCode::OK, &out) })
     }
 
-    /// Sets what everybody may do with a calendar.
+    /// Sets what everybody may do with a calendar, and answers with who may do what from now on.
     pub(super) async fn acl_json(&self, body: Object) -> Result<Response<Body>, DavError> {
-        let _ = self.own_collection("d:write-acl").await?;
-        let Some(Value::String(_)) = body.0.get("public_right") else {
+        let Location::Collection { space, home, uri } = &self.location else {
+            self.target().await?;
+            return Err(DavError::forbidden("Nobody can be given rights here"));
+        };
+        let Some(Value::String(privilege)) = body.0.get("public_right") else {
             return Err(DavError::bad_request("Missing public_right property in JSON request"));
         };
-        Err(DavError::forbidden("Rights cannot be given to others yet"))
+        let sight = self.server.sight(&self.who, *space, *home, uri).await?;
+        if !privilege.is_empty() && !rights::is_privilege(privilege) {
+            // Whether it is known is told only to those who may set it.
+            self.server.require(&sight, &self.location, Need::Share)?;
+            let message = format!("The privilege you specified ({privilege}) is not recognized by this server");
+            let exception = "Sabre\\DAVACL\\Exception\\NotSupportedPrivilege";
+            return Err(DavError::new(StatusCode::PRECONDITION_FAILED, exception, message)
+                .because(Condition::Empty("d:not-supported-privilege")));
+        }
+        self.set_public_right(&sight, PublicRight::of_privilege(privilege)).await?;
+        let sight = self.server.sight(&self.who, *space, *home, uri).await?;
+        Ok(respond(StatusCode::OK, &rights::of_calendar(&sight, &self.who.owner_of(sight.home))))
     }
 }

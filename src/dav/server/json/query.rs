@@ -13,9 +13,9 @@ use crate::dav::path::{Location, Space};
 use crate::dav::server::calendar_query::check_range;
 use crate::dav::server::call::Call;
 use crate::dav::server::chunked::{self, Pages, Progress};
+use crate::dav::server::rights::Need;
 use crate::dav::upstream::Body;
-use crate::dav::xml::{TimeRange, Writer};
-use crate::store::Collection;
+use crate::dav::xml::Writer;
 
 /// Calendars that one request asks about at most.
 const MOST: usize = 1_000;
@@ -33,29 +33,21 @@ impl Call {
         let mut calendars = Vec::with_capacity(scope.len());
         for place in scope {
             let place = super::create::source_of(place, &self.inner().settings.base, Space::Calendars);
-            let Some(Location::Collection { space, home, uri }) = &place else {
-                return Err(DavError::bad_request("The scope holds addresses of calendars"));
-            };
-            let location = Location::Collection { space: *space, home: *home, uri: uri.clone() };
-            self.server.require_owner(&self.who, &location, "d:read").await?;
-            let calendar = self.server.collection(*space, *home, uri).await?;
-            let entry = super::text::to_text(&self.calendar_entry(&calendar, &self.json_href(&calendar), false));
-            calendars.push((calendar, entry));
+            let place = place.ok_or_else(|| DavError::bad_request("The scope holds addresses of calendars"))?;
+            let calendar = self.server.see(&self.who, &place, Need::Read).await?;
+            let entry = self.calendar_entry(&calendar, false).await?;
+            calendars.push((self.found(calendar, range), entry));
         }
         calendars.reverse();
         let href = format!("{}.json", self.href(&Location::Query));
-        let base = self.inner().settings.base.clone();
-        let pages = Several { server: self.server.clone(), base, range, calendars, current: None, has_written: false };
+        let pages = Several { calendars, current: None, has_written: false };
         chunked::body(&beginning(&href, "dav:calendar"), pages, "]}}", JSON_TYPE).await
     }
 }
 
 struct Several {
-    server: crate::dav::server::Server,
-    base: String,
-    range: TimeRange,
     /// Calendars that were not yet begun, the next one last, with what is told of them.
-    calendars: Vec<(Collection, String)>,
+    calendars: Vec<(Found, String)>,
     current: Option<Found>,
     has_written: bool,
 }
@@ -64,7 +56,7 @@ struct Several {
 impl Pages for Several {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         if self.current.is_none() {
-            let Some((calendar, entry)) = self.calendars.pop() else { return Ok(Progress::Done) };
+            let Some((found, entry)) = self.calendars.pop() else { return Ok(Progress::Done) };
             if std::mem::replace(&mut self.has_written, true) {
                 out.raw(",");
             }
@@ -73,7 +65,7 @@ impl Pages for Several {
             out.raw(",\"_embedded\":{");
             append(out, "dav:item");
             out.raw(":[");
-            self.current = Some(Found::new(self.server.clone(), &self.base, calendar, self.range));
+            self.current = Some(found);
         }
         if let Some(found) = &mut self.current
             && found.write_items(out).await? == Progress::Done

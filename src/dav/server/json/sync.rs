@@ -16,7 +16,8 @@ use crate::dav::server::call::Call;
 use crate::dav::server::chunked::{self, Pages, Progress};
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
-use crate::store::{Change, Collection};
+use crate::ids::CollectionId;
+use crate::store::Change;
 
 /// Changes that are read at once.
 const PAGE: usize = 500;
@@ -44,9 +45,10 @@ impl Call {
             Some(since) if since >= token => Position::Nothing,
             Some(since) => Position::Since(since),
         };
-        let head = beginning(&self.json_href(&collection), "dav:item");
-        let base = format!("{}{}", self.inner().settings.base, location_of(&collection).href());
-        let pages = Changed { server: self.server.clone(), collection, base, position, token, has_written: false };
+        let place = self.told_at(&collection);
+        let head = beginning(&self.json_href(place), "dav:item");
+        let base = format!("{}{}", self.inner().settings.base, location_of(place).href());
+        let pages = Changed { server: self.server.clone(), collection: collection.id, base, position, token, has_written: false };
         let mut response = chunked::body(&head, pages, "", JSON_TYPE).await?;
         *response.status_mut() = StatusCode::MULTI_STATUS;
         Ok(response)
@@ -64,7 +66,7 @@ enum Position {
 
 struct Changed {
     server: Server,
-    collection: Collection,
+    collection: CollectionId,
     base: String,
     position: Position,
     /// The token that the answer ends with.
@@ -89,7 +91,7 @@ impl Changed {
     }
 
     async fn write_changes(&mut self, since: u64, out: &mut Writer) -> Result<Progress, DavError> {
-        let Some(changes) = self.server.0.store.changes(self.collection.id, since, PAGE).await? else {
+        let Some(changes) = self.server.0.store.changes(self.collection, since, PAGE).await? else {
             self.write(None, StatusCode::GONE.as_u16(), out);
             return Ok(Progress::Done);
         };
@@ -115,7 +117,7 @@ impl Pages for Changed {
                 self.write_changes(since, out).await?
             }
             Position::All { after } => {
-                let page = self.server.0.store.list(self.collection.id, after.as_deref(), PAGE).await?;
+                let page = self.server.0.store.list(self.collection, after.as_deref(), PAGE).await?;
                 *after = page.last().map(|meta| meta.name.clone());
                 for meta in &page {
                     self.write(Some(&meta.name), 200, out);
