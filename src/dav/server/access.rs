@@ -1,5 +1,5 @@
-//! From a place to what is there: loads resources and checks that the actor may have them. Nothing reaches a store but
-//! through here.
+//! From a place to what is there: what an actor is to a home, and what a home holds of its own. What may be done with it is
+//! decided in `rights`.
 
 use super::call::Call;
 use super::tenant::Tenant;
@@ -9,7 +9,7 @@ use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::ids::{HomeId, UserId};
 use crate::store::home::{DOMAIN_MEMBERS, INBOX, OUTBOX, home_collections, is_furnished};
-use crate::store::{Batch, Collection, CollectionKind, Object, Op, WriteError};
+use crate::store::{Batch, Collection, CollectionKind, Op, WriteError};
 
 /// What an actor is to a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,28 +41,6 @@ impl Server {
             return Err(DavError::forbidden(format!("Cross-domain {what} access is not allowed")));
         }
         Ok(if matches!(who, Tenant::Technical(_)) { Relation::Owner } else { Relation::Colleague })
-    }
-
-    /// Refuses whoever is not the owner of a home; of the home of a domain, whoever wants to do more than to read the address
-    /// book of its people.
-    pub(super) async fn require_owner(
-        &self,
-        who: &Tenant,
-        location: &Location,
-        privilege: &'static str,
-    ) -> Result<(), DavError> {
-        let (space, home, uri) = match location {
-            Location::Home(space, home) => (*space, *home, None),
-            Location::Collection { space, home, uri } | Location::Member { space, home, uri, .. } => {
-                (*space, *home, Some(uri.as_str()))
-            }
-            _ => return Err(DavError::no_node(&location.href())),
-        };
-        match self.relation(who, space, home).await? {
-            Relation::Owner => Ok(()),
-            Relation::Member if privilege == "d:read" && uri.is_none_or(|uri| uri == DOMAIN_MEMBERS) => Ok(()),
-            Relation::Member | Relation::Colleague => Err(self.needs(location, privilege)),
-        }
     }
 
     /// 403 for want of a privilege.
@@ -135,27 +113,6 @@ impl Server {
             }
         }
         Ok(())
-    }
-
-    /// An object with its collection, for an actor who may read it.
-    ///
-    /// # Errors
-    /// 404 when there is none, 403 when the home is somebody else's.
-    pub(super) async fn object(
-        &self,
-        who: &Tenant,
-        location: &Location,
-        privilege: &'static str,
-    ) -> Result<(Collection, Object), DavError> {
-        let Location::Member { space, home, uri, name } = location else {
-            return Err(DavError::no_node(&location.href()));
-        };
-        self.require_owner(who, location, privilege).await?;
-        let collection = self.collection(*space, *home, uri).await?;
-        match self.0.store.object(collection.id, name).await? {
-            Some(object) => Ok((collection, object)),
-            None => Err(no_object(*space)),
-        }
     }
 }
 

@@ -237,7 +237,7 @@ impl<'c> Deliveries<'c> {
     }
 
     /// What is to be written, and who is told of it: the messages about the copies, then those for the queue.
-    pub(super) fn finish(self) -> (Vec<Op>, Vec<Message>) {
+    pub(super) async fn finish(self) -> Result<(Vec<Op>, Vec<Message>), DavError> {
         let (mut ops, mut told) = (Vec::new(), Vec::new());
         let mut copies = self.copies;
         copies.retain(|copy| copy.changed > 0);
@@ -250,14 +250,15 @@ impl<'c> Deliveries<'c> {
             let stored = copy.stored.as_ref().map(|object| &object.meta);
             object.meta.schedule_tag =
                 schedule_tag::of_delivery(&object.meta, stored, copy.is_inconsequential, &copy.calendar, &copy.owner);
-            let subject = publish::Subject::stored(&copy.collection, &object, &copy.calendar, &copy.by);
+            let audience = self.call.server.audience_at_home(&copy.collection).await?;
+            let subject = publish::Subject::stored(&audience, &object, &copy.calendar, &copy.by);
             told.extend(subject.delivered(&copy.topics));
             let expect = stored.map_or(Expect::Absent, |meta| Expect::Etag(meta.etag.clone()));
             ops.push(Op::PutObject { collection: copy.collection.id, object, expect });
         }
         ops.extend(self.inbox_items);
         told.extend(self.queued);
-        (ops, told)
+        Ok((ops, told))
     }
 }
 

@@ -11,6 +11,7 @@ use super::access::location_of;
 use super::call::Call;
 use super::deliveries::Deliveries;
 use super::publish::Before;
+use super::rights::Sight;
 use super::schedule_tag;
 use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
@@ -40,6 +41,21 @@ pub(super) struct Scheduled {
 }
 
 impl Call {
+    /// In whose name scheduling happens at this place: the calendar's owner, whoever writes; a subscriber for what they
+    /// organize themselves (observed §1.4).
+    pub(super) async fn scheduler_at(&self, sight: &Sight, objects: &[&Component]) -> Result<Arc<User>, DavError> {
+        let subscribes = sight.instance().is_some_and(|instance| instance.delegation().is_none());
+        if let (true, Tenant::User(user)) = (subscribes, &self.who) {
+            let mut parts = objects.iter().flat_map(|object| object.components());
+            let organizes =
+                |c: &Component| c.value("ORGANIZER").is_some_and(|o| Address::read(o).is_one_of(&user.emails));
+            if parts.any(organizes) {
+                return Ok(user.clone());
+            }
+        }
+        self.owner_of(sight.source()).await
+    }
+
     /// The person whose calendar it is: scheduling happens in their name, whoever writes (mail-itip-alarms §5.3).
     pub(super) async fn owner_of(&self, collection: &Collection) -> Result<Arc<User>, DavError> {
         match &self.who {
@@ -227,7 +243,7 @@ async fn send(
         statuses.insert((line, message.recipient.clone()), status);
         deliveries.queue(message, before, &collection.uri, &by, status != PENDING);
     }
-    let (ops, publish) = deliveries.finish();
+    let (ops, publish) = deliveries.finish().await?;
     Ok((Scheduled { ops, publish }, statuses))
 }
 
@@ -249,10 +265,10 @@ fn note(calendar: &mut Component, statuses: &HashMap<Line, &'static str>) {
 pub(super) async fn of_deletion(
     call: &Call,
     collection: &Collection,
+    owner: &User,
     calendar: &Component,
     most: usize,
 ) -> Result<Scheduled, DavError> {
-    let owner = call.owner_of(collection).await?;
     let now = call.inner().env.now();
     // What cannot be scheduled could not be when it was stored either; it can be deleted all the same.
     let messages = match itip::diff(Some(calendar), None, &owner.emails, now) {
@@ -263,7 +279,7 @@ pub(super) async fn of_deletion(
         }
     };
     let text = calendar.to_text();
-    let (scheduled, _) = send(call, collection, &owner, &messages, Before::Deleted(&text), most).await?;
+    let (scheduled, _) = send(call, collection, owner, &messages, Before::Deleted(&text), most).await?;
     Ok(scheduled)
 }
 

@@ -12,7 +12,7 @@ use crate::ids::{DomainId, Email, HomeId, UserId};
 use crate::store::{SharedDirectory, User};
 
 /// How long a principal is remembered: a change of address or tenant is seen at the latest after this time.
-const REMEMBERED: Duration = Duration::from_secs(10);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(10);
 /// Principals remembered at once.
 const CAPACITY: u64 = 10_000;
 

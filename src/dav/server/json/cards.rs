@@ -14,7 +14,7 @@ use crate::dav::server::chunked::{self, Pages, Progress};
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ids::CollectionId;
-use crate::store::{Collection, Object, ObjectFilter};
+use crate::store::{Object, ObjectFilter};
 use crate::vcard::{self, Card, jcard};
 
 /// Cards that are read at once.
@@ -91,7 +91,7 @@ impl Call {
             head.push_str(&format!(",\"next\":{{\"href\":{}}}", to_text(&next)));
         }
         head.push_str(&format!("}},\"dav:syncToken\":{},\"_embedded\":{{\"dav:item\":[", book.sync_token));
-        let pages = Cards { server: self.server.clone(), book, base, names, after: None, has_written: false };
+        let pages = Cards { server: self.server.clone(), book: book.id, base, names, after: None, has_written: false };
         chunked::body(&head, pages, "]}}", JSON_TYPE).await
     }
 }
@@ -146,7 +146,7 @@ impl Server {
 /// Cards that are written page by page.
 struct Cards {
     server: Server,
-    book: Collection,
+    book: CollectionId,
     base: String,
     /// Those that were chosen, last first; `None` for all.
     names: Option<Vec<String>>,
@@ -159,7 +159,7 @@ impl Cards {
     async fn read(&mut self) -> Result<(Vec<Object>, bool), DavError> {
         let store = &self.server.0.store;
         let Some(names) = &mut self.names else {
-            let page = store.query(self.book.id, &ObjectFilter::default(), self.after.as_deref(), PAGE).await?;
+            let page = store.query(self.book, &ObjectFilter::default(), self.after.as_deref(), PAGE).await?;
             self.after = page.last().map(|card| card.meta.name.clone());
             let is_last = page.len() < PAGE;
             return Ok((page, is_last));
@@ -167,7 +167,7 @@ impl Cards {
         let from = names.len().saturating_sub(PAGE);
         let page: Vec<String> = names.drain(from..).rev().collect();
         let is_last = names.is_empty();
-        Ok((store.objects(self.book.id, &page).await?.into_iter().flatten().collect(), is_last))
+        Ok((store.objects(self.book, &page).await?.into_iter().flatten().collect(), is_last))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, PrincipalKind, Space};
 use crate::dav::server::answer;
 use crate::dav::server::call::Call;
-use crate::dav::server::rights::Need;
+use crate::dav::server::rights::{Need, Sight};
 use crate::dav::upstream::Body;
 use crate::store::{CollectionProps, PublicRight};
 
@@ -56,6 +56,11 @@ fn order(value: &Value) -> Result<Option<i64>, DavError> {
     }
 }
 
+/// What is set on a collection where it is: what somebody has of others looks as they like.
+pub(super) fn looks(sight: &Sight) -> &CollectionProps {
+    sight.instance().map_or(&sight.source().props, |instance| &instance.props)
+}
+
 impl Call {
     /// Changes the properties of a calendar or an address book.
     pub(super) async fn proppatch_json(&self, body: Object) -> Result<Response<Body>, DavError> {
@@ -71,11 +76,11 @@ impl Call {
         if body.0.keys().any(|key| PROTECTED.contains(&key.as_str())) {
             return Ok(answer::empty(StatusCode::FORBIDDEN));
         }
-        let mut props = calendar.props.clone();
+        let mut props = looks(&calendar).clone();
         for (key, value) in &body.0 {
             set(&mut props, key, value)?;
         }
-        if props != calendar.props || body.0.keys().any(|k| [NAME, DESCRIPTION, COLOR, ORDER].contains(&k.as_str())) {
+        if body.0.keys().any(|key| [NAME, DESCRIPTION, COLOR, ORDER].contains(&key.as_str())) {
             self.write_props(&calendar, props).await?;
         }
         Ok(answer::empty(StatusCode::NO_CONTENT))
