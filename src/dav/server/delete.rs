@@ -9,7 +9,7 @@ use super::put::{ATTEMPTS, Conditions};
 use super::rights::{Need, Sight};
 use super::{answer, publish, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
-use crate::dav::path::Location;
+use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::store::home::{COLLECTED, CONTACTS};
@@ -24,6 +24,10 @@ impl Call {
         match &self.location {
             Location::Member { .. } => self.delete_object().await,
             Location::Collection { .. } => self.delete_collection().await,
+            Location::Home(Space::Calendars, home) => {
+                let home = *home;
+                self.delete_home(home).await
+            }
             _ => {
                 self.target().await?;
                 Err(DavError::forbidden("This resource cannot be deleted"))
@@ -90,13 +94,19 @@ impl Call {
         refuse_protected(&collection)?;
         Conditions::read(&self)?.check(&self, None)?;
         self.server.refuse_chosen_default(&collection).await?;
+        self.remove_collection(&collection).await?;
+        Ok(answer::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Deletes a collection with what is in it, and tells whoever had it.
+    pub(super) async fn remove_collection(&self, collection: &Sight) -> Result<(), DavError> {
         let mut batch = Batch::default();
-        let instances = self.server.instances(&collection).await?;
-        self.tell_of_contents(&collection).await?;
-        batch.publish.extend(self.told_gone(&collection, &instances));
+        let instances = self.server.instances(collection).await?;
+        self.tell_of_contents(collection).await?;
+        batch.publish.extend(self.told_gone(collection, &instances));
         batch.ops.push(Op::DeleteCollection(collection.id));
         self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(answer::empty(StatusCode::NO_CONTENT))
+        Ok(())
     }
 
     /// Deletes the objects of a collection page by page, each page with its messages, so that search and alarms forget

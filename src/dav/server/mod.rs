@@ -28,6 +28,7 @@ mod copy_collection;
 mod copy_move;
 mod default_calendar;
 mod delete;
+mod delete_home;
 mod deliveries;
 mod expand;
 mod expander;
@@ -170,7 +171,8 @@ impl Server {
         let members = MembersBooks::default();
         let files = OnceLock::new();
         let neighbours = Cache::builder().max_capacity(NEIGHBOURS).time_to_live(tenant::REMEMBERED).build();
-        let inner = Inner { store, directory, files, env, settings, tenants, occurrences, rendered, members, neighbours };
+        let inner =
+            Inner { store, directory, files, env, settings, tenants, occurrences, rendered, members, neighbours };
         Self(Arc::new(inner))
     }
 

@@ -296,7 +296,9 @@ impl Call {
             "{DAV:}share-access" => json!(share_access(book)),
             "{DAV:}invite" => json!(self.invites(book, &self.server.instances(book.source()).await?)),
             "{DAV:}group" if self.is_of_domain(book) => json!(self.who.owner_of(book.source().home)),
-            "{http://open-paas.org/contacts}source" if book.instance().is_some() => json!(self.json_href(book.source())),
+            "{http://open-paas.org/contacts}source" if book.instance().is_some() => {
+                json!(self.json_href(book.source()))
+            }
             "{http://open-paas.org/contacts}subscription-type" if book.instance().is_some() => {
                 json!(if is_subscription(book) { "public" } else { "delegation" })
             }
@@ -333,7 +335,8 @@ impl Call {
         } else if let Some(publish) = body.get("dav:publish-addressbook") {
             let privilege = publish.get("privilege").and_then(Value::as_str);
             let privilege = privilege.filter(|privilege| [READ, WRITE].contains(privilege));
-            let privilege = privilege.ok_or_else(|| DavError::bad_request("A book is published to read or to write"))?;
+            let privilege =
+                privilege.ok_or_else(|| DavError::bad_request("A book is published to read or to write"))?;
             self.publish_book(&book, PublicRight::of_privilege(privilege)).await?;
         } else if body.get("dav:unpublish-addressbook") == Some(&Value::Bool(true)) {
             self.publish_book(&book, None).await?;

@@ -38,9 +38,12 @@ impl Wanted {
     fn read(call: &Call) -> Result<Self, DavError> {
         let number = |name: &str| match call.parameter(name) {
             None | Some("") => Ok(None),
-            Some(text) => text.parse::<u32>().map(Some).map_err(|_| DavError::bad_request(format!("{name} is a number"))),
+            Some(text) => {
+                text.parse::<u32>().map(Some).map_err(|_| DavError::bad_request(format!("{name} is a number")))
+            }
         };
-        let count = |name: &str| Ok::<_, DavError>(number(name)?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)));
+        let count =
+            |name: &str| Ok::<_, DavError>(number(name)?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)));
         let decoded = |text: &str| {
             let text = text.replace('+', " ");
             percent_encoding::percent_decode_str(&text).decode_utf8_lossy().to_lowercase()

@@ -63,7 +63,9 @@ impl Json {
 /// Reads a range from its two ends; see [`Json::range`].
 pub(super) fn read_range(start: Option<&Value>, end: Option<&Value>) -> Result<TimeRange, DavError> {
     let side = |name: &str, value: Option<&Value>| {
-        value.and_then(moment).ok_or_else(|| DavError::bad_request(format!("{name} must be a time like 20300101T000000Z")))
+        value
+            .and_then(moment)
+            .ok_or_else(|| DavError::bad_request(format!("{name} must be a time like 20300101T000000Z")))
     };
     let (start, end) = (side("start", start)?, side("end", end)?);
     if end <= start {
@@ -246,11 +248,13 @@ impl Found {
             let found = found.ok().filter(|found| found.components().next().is_some());
             Some(to_text(&Jcal(&headed(found.unwrap_or_else(|| recur::with_utc_times(&parsed, self.zone))))))
         };
-        // Remembered is only what the owner sees.
-        match self.calendar.sees_private() && happens_once_at_a_fixed_time(&object.data, self.zone) {
-            true => self.server.0.rendered.get(&object.meta.etag, self.zone, expanded),
-            false => expanded().map(Into::into),
+        if !self.calendar.sees_private() {
+            // Remembered is only what the owner sees.
+            return expanded().map(Into::into);
         }
+        let once = happens_once_at_a_fixed_time(&object.data, self.zone);
+        let range = (!once).then(|| (self.range.start.timestamp(), self.range.end.timestamp()));
+        self.server.0.rendered.get(&object.meta.etag, self.zone, range, expanded)
     }
 
     /// Appends items until the page is full.
@@ -350,7 +354,8 @@ mod tests {
             assert_eq!(moment(&json!(text)), Some(1_893_553_445), "{text}");
         }
         assert_eq!(moment(&json!("2030-01-02")), moment(&json!("20300102T000000Z")));
-        for odd in [json!("tomorrow"), json!(""), json!(20_300_102), json!(null), json!("20301302T000000"), json!("T")] {
+        for odd in [json!("tomorrow"), json!(""), json!(20_300_102), json!(null), json!("20301302T000000"), json!("T")]
+        {
             assert_eq!(moment(&odd), None, "{odd}");
         }
     }

@@ -105,7 +105,10 @@ impl Call {
                 Some(_) => return Err(DavError::bad_request(format!("{key} must be a list"))),
             };
             let text = |item: &Value| item.as_str().map(str::to_owned);
-            list.iter().map(text).collect::<Option<_>>().ok_or_else(|| DavError::bad_request(format!("{key} holds texts")))
+            list.iter()
+                .map(text)
+                .collect::<Option<_>>()
+                .ok_or_else(|| DavError::bad_request(format!("{key} holds texts")))
         };
         if body.get("users").is_none() {
             return Err(DavError::bad_request("The body needs users"));

@@ -83,6 +83,12 @@ impl Call {
         }
     }
 
+    /// Whether the client says that it speaks JSON at all.
+    pub(super) fn speaks_json(&self) -> bool {
+        let Manner { by_address, json, jcal, jcard, .. } = self.manner;
+        by_address || json || jcal || jcard
+    }
+
     /// Whether a body may be JSON: anywhere but at what has none.
     pub(super) fn is_of_json(&self) -> bool {
         !matches!(self.location, Location::File { .. } | Location::FileHomes | Location::Itip | Location::WellKnown(_))

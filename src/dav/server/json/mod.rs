@@ -80,6 +80,7 @@ impl Call {
         match (self.method.as_str(), body) {
             // XML is understood, whatever Accept says.
             (_, body::Sent::Other) => Ok(None),
+            (_, body::Sent::Nothing) if !self.speaks_json() => Ok(None),
             ("PROPFIND", body) => self.propfind_json(body.object().ok()).await,
             // Nothing is posted to objects but messages, and those come as ITIP.
             ("POST", _) if is_object => Ok(None),

@@ -90,7 +90,9 @@ impl Call {
     /// without a body.
     pub(super) async fn propfind_json(&self, body: Option<Object>) -> Result<Option<Response<Body>>, DavError> {
         match (&self.location, body) {
-            (Location::Principal(PrincipalKind::User, _), _) if self.wants_json() => self.principal_json().await.map(Some),
+            (Location::Principal(PrincipalKind::User, _), _) if self.wants_json() => {
+                self.principal_json().await.map(Some)
+            }
             (Location::Collection { space: Space::Calendars, .. }, Some(body)) => {
                 self.propfind_calendar(&body).await.map(Some)
             }

@@ -171,11 +171,8 @@ pub(super) fn of_own_book(
         entries.extend(of_content(&holder, given.access.writes()));
     }
     let right = sight.public_right.as_ref().map(PublicRight::privilege);
-    let public = |privilege: &str| Ace {
-        privilege: privilege.to_owned(),
-        principal: AUTHENTICATED.to_owned(),
-        protected: None,
-    };
+    let public =
+        |privilege: &str| Ace { privilege: privilege.to_owned(), principal: AUTHENTICATED.to_owned(), protected: None };
     entries.extend(right.map(public));
     if right == Some(WRITE) {
         entries.push(public(READ));

@@ -48,7 +48,14 @@ impl Call {
         let place = self.told_at(&collection);
         let head = beginning(&self.json_href(place), "dav:item");
         let base = format!("{}{}", self.inner().settings.base, location_of(place).href());
-        let pages = Changed { server: self.server.clone(), collection: collection.id, base, position, token, has_written: false };
+        let pages = Changed {
+            server: self.server.clone(),
+            collection: collection.id,
+            base,
+            position,
+            token,
+            has_written: false,
+        };
         let mut response = chunked::body(&head, pages, "", JSON_TYPE).await?;
         *response.status_mut() = StatusCode::MULTI_STATUS;
         Ok(response)
@@ -58,7 +65,9 @@ impl Call {
 /// How far the answer is.
 enum Position {
     /// Every object, by name, after one.
-    All { after: Option<String> },
+    All {
+        after: Option<String>,
+    },
     /// What changed after a token.
     Since(u64),
     Nothing,

@@ -62,9 +62,11 @@ impl Bindings {
             if theirs.len() != here.len() {
                 continue;
             }
-            let pairs: Vec<(String, String)> = theirs.iter().zip(here).flat_map(|(a, b)| {
-                uuids(a).into_iter().map(str::to_owned).zip(uuids(b).into_iter().map(str::to_owned))
-            }).collect();
+            let pairs: Vec<(String, String)> = theirs
+                .iter()
+                .zip(here)
+                .flat_map(|(a, b)| uuids(a).into_iter().map(str::to_owned).zip(uuids(b).into_iter().map(str::to_owned)))
+                .collect();
             for (captured, ours) in pairs {
                 self.0.entry(captured).or_insert(ours);
             }

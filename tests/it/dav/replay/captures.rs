@@ -107,10 +107,13 @@ pub fn exchanges() -> Vec<Exchange> {
     for exchange in &mut exchanges {
         let range = (exchange.name.clone(), 0)..(exchange.name.clone(), u64::MAX);
         let found = bodies.range(range).map(|(_, message)| message.clone());
-        exchange.messages = found.zip(&exchange.topics).map(|((file, body), topic)| {
-            assert_eq!(file, topic.replace(':', "-"), "{}", exchange.name);
-            (topic.clone(), body)
-        }).collect();
+        exchange.messages = found
+            .zip(&exchange.topics)
+            .map(|((file, body), topic)| {
+                assert_eq!(file, topic.replace(':', "-"), "{}", exchange.name);
+                (topic.clone(), body)
+            })
+            .collect();
         assert_eq!(exchange.messages.len(), exchange.topics.len(), "{}", exchange.name);
     }
     exchanges

@@ -54,12 +54,7 @@ impl Outcome {
 }
 
 /// Compares what came with what was captured.
-pub fn compare(
-    exchange: &Exchange,
-    answer: &Answer,
-    published: &[(String, Value)],
-    bindings: &Bindings,
-) -> Outcome {
+pub fn compare(exchange: &Exchange, answer: &Answer, published: &[(String, Value)], bindings: &Bindings) -> Outcome {
     let mut outcome = Outcome { topics: published.iter().map(|(t, _)| t.clone()).collect(), ..Outcome::default() };
     let captured = &exchange.response;
     if answer.status != captured.status {

@@ -146,8 +146,7 @@ fn of_multistatus(root: &Element) -> Value {
 }
 
 fn of_element(element: &Element) -> Value {
-    let mut inner: Vec<Value> =
-        element.elements().map(|e| json!([e.name.to_string(), of_element(e)])).collect();
+    let mut inner: Vec<Value> = element.elements().map(|e| json!([e.name.to_string(), of_element(e)])).collect();
     inner.sort_by_key(ToString::to_string);
     inner.dedup();
     let text = element.text();
@@ -162,7 +161,8 @@ fn of_element(element: &Element) -> Value {
 
 /// A text without what depends on the run: its day, ETags, numbers of tokens, names of alarms, who wrote iCalendar.
 pub fn plain(text: &str) -> String {
-    let mut out = text.replace("-//Sabre//Sabre VObject 4.5.7//EN", "PRODID").replace("-//convoke//convoke//EN", "PRODID");
+    let mut out =
+        text.replace("-//Sabre//Sabre VObject 4.5.7//EN", "PRODID").replace("-//convoke//convoke//EN", "PRODID");
     for (start, len) in [("2026-11-21T", 20), ("20261121T", 16)] {
         out = replaced(&out, start, len, "NOW");
     }
