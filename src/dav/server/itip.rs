@@ -101,9 +101,7 @@ impl Call {
     async fn reachable(&self) -> Result<(), DavError> {
         match &self.location {
             // The object itself need not be there: a message may be about one that is still to come.
-            Location::Member { .. } => {
-                self.server.see(&self.who, &self.location, Need::Read).await.map(|_| ())
-            }
+            Location::Member { .. } => self.server.see(&self.who, &self.location, Need::Read).await.map(|_| ()),
             _ => self.target().await.map(|_| ()),
         }
     }
