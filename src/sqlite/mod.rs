@@ -114,7 +114,7 @@ const CONVOKE: Profile = Profile {
         include_str!("schema/0008_sharing.sql"),
     ],
     writer_cache_kib: 3072,
-    reader_cache_kib: 1024,
+    reader_cache_kib: 3072,
     readers: 2,
 };
 

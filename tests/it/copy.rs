@@ -16,8 +16,9 @@ use convoke::store::home::home_collections;
 use convoke::store::mongo::MongoDav;
 use convoke::store::mongo::bootstrap::bootstrap;
 use convoke::store::{
-    Batch, Change, Changes, Collection, CollectionKind, DavStore, Domain, Expect, Instance, Object, ObjectFilter,
-    ObjectMeta, Op, Settings, Shared, StoreError, User, WriteError, Written,
+    Access, Batch, Change, Changes, Collection, CollectionKind, CollectionProps, DavStore, Delegation, Domain, Expect,
+    Instance, InviteStatus, Object, ObjectFilter, ObjectMeta, Op, PublicRight, Settings, Shared, StoreError, Tie, User,
+    WriteError, Written,
 };
 use serde_json::json;
 
@@ -137,7 +138,30 @@ pub async fn furnish(end: &End) -> House {
     let inbox = end.dav.collection(bob.id.into(), CollectionKind::Inbox, "inbox").await.unwrap().unwrap();
     write(&*end.dav, vec![put(&inbox, event("request.ics", 0), Expect::Any)]).await.unwrap();
     furnish_files(end, alice.id.into()).await;
+    share(end, &work, bob.id.into()).await;
     House { alice, bob, work }
+}
+
+/// Gives a calendar to somebody, who subscribes to it besides, for everybody may read it.
+async fn share(end: &End, of: &Collection, home: HomeId) {
+    let given = Delegation {
+        access: Access::ReadWrite,
+        status: InviteStatus::Accepted,
+        href: "mailto:bob@example.org".to_owned(),
+        name: Some("Bob".to_owned()),
+        hidden: true,
+    };
+    let props = CollectionProps { color: Some("#00ff00".to_owned()), ..CollectionProps::default() };
+    let instance = |uri: &str, tie| {
+        let id = Env::system().object_id();
+        Instance { id, of: of.id, kind: of.kind, home, uri: uri.to_owned(), props: props.clone(), tie }
+    };
+    let ops = vec![
+        Op::SetPublicRight { collection: of.id, right: Some(PublicRight::Read) },
+        Op::PutInstance(instance("given", Tie::Delegation(given))),
+        Op::PutInstance(instance("taken", Tie::Subscription { writes: false })),
+    ];
+    write(&*end.dav, ops).await.unwrap();
 }
 
 /// A folder, a file of two pieces in it, a copy of that, and an empty file.

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use super::Inner;
 use super::expander::instants;
-use super::occurrences::OccurrenceCache;
+use super::occurrences::{Asked, OccurrenceCache};
 use crate::dav::xml::{
     CompFilter, CompTest, Filter, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier, TimeRange,
 };
@@ -121,7 +121,7 @@ impl Matcher {
             return None;
         }
         if !happens_once_at_a_fixed_time(data, self.zone) {
-            return self.remembered.overlaps(meta, data, range, self.zone, self.now);
+            return self.remembered.overlaps(&Asked { meta, data, zone: self.zone, now: self.now }, range);
         }
         Some(overlaps((meta.first_occurrence?, meta.last_occurrence?), range))
     }

@@ -6,16 +6,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
-use super::Server;
 use super::access::Relation;
 use super::availability::unavailable;
 use super::calendar_query::check_range;
 use super::call::Call;
 use super::expander::{instant, instants, zone_of};
 use super::filter::{Matcher, happens_once_at_a_fixed_time};
+use super::occurrences::Asked;
 use super::put::PRODID;
 use super::report::unsupported;
 use super::rights::Need;
+use super::{Inner, Server};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
@@ -28,7 +29,7 @@ use crate::store::{Collection, CollectionKind, Object, ObjectFilter, User};
 /// Objects that are read at once.
 const PAGE: usize = 200;
 /// Objects that are looked into before others get their turn.
-const TURN: usize = 16;
+const TURN: usize = 64;
 /// Name of the property of an inbox that says when its owner can be had (RFC 7953 §7.2.4).
 const AVAILABILITY: &str = "{urn:ietf:params:xml:ns:caldav}calendar-availability";
 
@@ -166,17 +167,16 @@ impl Server {
                 if index % TURN == TURN - 1 {
                     tokio::task::yield_now().await;
                 }
-                if wanted.kind == "VEVENT" && !matcher.passes(&object.meta, &object.data) {
-                    continue;
-                }
-                if wanted.kind == "VEVENT" && wanted.add_at_a_glance(object, taken) {
-                    continue;
-                }
-                let Ok(parsed) = Component::parse(&object.data) else { continue };
                 match wanted.kind {
-                    "VEVENT" => wanted.add_events(&parsed, self.0.bounds(), taken),
-                    "VFREEBUSY" => wanted.add_busy_times(&parsed, taken),
-                    _ => statements.push(parsed),
+                    "VEVENT" => wanted.add_event(object, &self.0, taken),
+                    kind => {
+                        let Ok(parsed) = Component::parse(&object.data) else { continue };
+                        if kind == "VFREEBUSY" {
+                            wanted.add_busy_times(&parsed, taken);
+                        } else {
+                            statements.push(parsed);
+                        }
+                    }
                 }
                 if taken.len() > most || statements.len() > most {
                     return Err(too_much(format!("There are more than {most} busy times in this range")));
@@ -220,7 +220,23 @@ impl Gathered<'_> {
         true
     }
 
-    fn add_events(&self, calendar: &Component, bounds: recur::Bounds, taken: &mut Busy) {
+    fn add_event(&self, object: &Object, server: &Inner, taken: &mut Busy) {
+        if self.add_at_a_glance(object, taken) {
+            return;
+        }
+        let asked = Asked { meta: &object.meta, data: &object.data, zone: self.zone, now: server.env.now() };
+        let range = (self.range.start.timestamp(), self.range.end.timestamp());
+        let remembered = server.occurrences.taken(&asked, range, self.person, |kind, time| {
+            taken.extend(self.clipped(instant(time.start)..instant(time.end)).map(|time| (kind, time)));
+        });
+        if remembered.is_none()
+            && let Ok(calendar) = Component::parse(&object.data)
+        {
+            self.add_occurrences(&calendar, server.bounds(), taken);
+        }
+    }
+
+    fn add_occurrences(&self, calendar: &Component, bounds: recur::Bounds, taken: &mut Busy) {
         // Bounds keep one strange rule from hiding everything else.
         let Ok(found) = recur::occurrences(calendar, self.range.clone(), self.zone, bounds) else { return };
         let events = found.iter().filter(|o| o.component.is("VEVENT"));
@@ -260,7 +276,7 @@ fn availability_of(inbox: &Collection) -> Option<Component> {
 }
 
 /// How an event takes a person's time; `None` when it does not.
-fn kind_of(event: &Component, person: &[Email]) -> Option<Kind> {
+pub(super) fn kind_of(event: &Component, person: &[Email]) -> Option<Kind> {
     let is = |name: &str, word: &str| event.value(name).is_some_and(|v| v.trim().eq_ignore_ascii_case(word));
     if is("TRANSP", "TRANSPARENT") || is("STATUS", "CANCELLED") {
         return None;

@@ -228,7 +228,9 @@ impl Pages for Listing {
                     self.write_completed(Target::Principal(principal), out).await?;
                 }
                 Step::Everything(space, home) => {
-                    let collections = self.server.sights(&self.who, space, home, Need::Read).await?;
+                    let mut collections = self.server.sights(&self.who, space, home, Need::Read).await?;
+                    // What others gave belongs to them.
+                    collections.retain(|sight| sight.instance().is_none_or(|i| i.delegation().is_none()));
                     for collection in collections.into_iter().rev() {
                         self.steps.push(Step::Objects(collection.clone(), None));
                         self.steps.push(Step::One(Target::Collection(collection)));

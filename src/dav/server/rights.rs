@@ -12,7 +12,7 @@ use super::access::{Relation, no_object, space_of};
 use super::private::{Seen, is_private, seen_by_others};
 use super::tenant::Tenant;
 use super::{Inner, Server};
-use crate::dav::announce::DEFAULT_NAME;
+use crate::dav::announce::shown_name;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::ids::HomeId;
@@ -133,8 +133,8 @@ impl Sight {
         shown.props = instance.props.clone();
         shown.props.components = components;
         if shown.kind == CollectionKind::Calendar {
-            // Where nobody named it, it was a default calendar.
-            shown.props.displayname.get_or_insert_with(|| DEFAULT_NAME.to_owned());
+            // Where nobody named it, it is shown as its owner sees it.
+            shown.props.displayname.get_or_insert_with(|| shown_name(source).to_owned());
         }
         Self { shown, through: Some(Box::new(shared)), standing, sharees: Vec::new() }
     }

@@ -14,6 +14,7 @@ mod files;
 mod homes;
 mod objects;
 mod people;
+mod sharing;
 mod verify;
 
 use std::time::Duration;
