@@ -67,7 +67,7 @@ fn nowhere(method: &Method, path: &str) -> DavError {
     let parent = path.trim_end_matches('/').rsplit_once('/').map_or("", |(parent, _)| parent);
     match Location::parse(parent) {
         Some(_) => DavError::method_not_allowed("Collections cannot be made here"),
-        None => DavError::conflict("The parent of the collection does not exist"),
+        None => DavError::conflict("Parent node does not exist"),
     }
 }
 

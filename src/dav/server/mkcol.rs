@@ -156,9 +156,7 @@ impl Call {
                 Ok(_) => {
                     DavError::forbidden("Collections cannot hold collections").because(Condition::Empty(condition))
                 }
-                Err(error) if error.status == StatusCode::NOT_FOUND => {
-                    DavError::conflict("The parent of the collection does not exist")
-                }
+                Err(error) if error.status == StatusCode::NOT_FOUND => DavError::conflict("Parent node does not exist"),
                 Err(error) => error,
             };
         }

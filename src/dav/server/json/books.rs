@@ -74,6 +74,13 @@ struct Entry<'a> {
     source: Option<String>,
 }
 
+/// A refusal as the reference words it in JSON; it does so nowhere else.
+#[derive(Serialize)]
+struct Refused {
+    status: u16,
+    message: String,
+}
+
 /// The words for what may be done with a book.
 fn privileges(book: &Sight) -> Vec<&str> {
     if let Some(Tie::Subscription { writes }) = book.instance().map(|instance| &instance.tie) {
@@ -253,7 +260,7 @@ impl Call {
         let book = self.server.see(&self.who, &self.location, Need::WriteProperties).await?;
         if book.instance().is_none() && [CONTACTS, COLLECTED].contains(&book.uri.as_str()) {
             let message = format!("Forbidden: You can not update {} address book", book.uri);
-            return Ok(respond(StatusCode::FORBIDDEN, &json!({ "status": 403, "message": message })));
+            return Ok(respond(StatusCode::FORBIDDEN, &Refused { status: 403, message }));
         }
         let mut props = looks(&book).clone();
         for (key, value) in &body.0 {

@@ -66,7 +66,7 @@ impl Wanted {
 
     fn passes(&self, card: &Object) -> bool {
         let is_old = self.modified_before.is_none_or(|before| card.meta.modified.timestamp() < before);
-        is_old && self.search.as_ref().is_none_or(|word| card.data.to_lowercase().contains(word))
+        is_old && self.search.as_ref().is_none_or(|word| says(&card.data, word))
     }
 }
 
@@ -97,6 +97,14 @@ impl Call {
         let pages = Cards { server: self.server.clone(), book: book.id, base, names, after: None, has_written: false };
         chunked::body(&head, pages, "]}}", JSON_TYPE).await
     }
+}
+
+/// Whether a word, in lower case, is in some value of a card. What makes it a card is no answer to anything.
+fn says(card: &str, word: &str) -> bool {
+    const FRAME: [&str; 5] = ["begin", "end", "version", "prodid", "rev"];
+    let unfolded = card.replace("\r\n ", "").replace("\n ", "").to_lowercase();
+    let mut values = unfolded.lines().filter_map(|line| line.split_once(':'));
+    values.any(|(name, value)| !FRAME.contains(&name) && value.contains(word))
 }
 
 /// The parameters of a request with another offset.
@@ -201,6 +209,16 @@ impl Pages for Cards {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_looked_for_in_what_a_card_says() {
+        let card =
+            "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Carol Bel\r\n mont\r\nNOTE;LANGUAGE=en:Plays cards\r\nEND:VCARD\r\n";
+        for (word, found) in [("belmont", true), ("cards", true), ("vcard", false), ("3.0", false), ("language", false)]
+        {
+            assert_eq!(says(card, word), found, "{word}");
+        }
+    }
 
     #[test]
     fn the_next_page_is_the_same_request_from_further_on() {

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use convoke::clock::{CountingEntropy, Env, ManualClock};
 use convoke::config::Durability;
+use convoke::dav::error::DavError;
 use convoke::dav::server::{Server, Settings};
 use convoke::dav::{Actor, Upstream};
 use convoke::events::{Message, Topic};
@@ -16,7 +17,7 @@ use convoke::queue::{ConsumerSpec, OutgoingStore as _, Queue as _, Settlement};
 use convoke::store::mongo::{Mongo, MongoDav};
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{Domain, SharedDavStore, SharedDirectory, User};
-use http::{HeaderMap, Request as HttpRequest, Response as HttpResponse, StatusCode};
+use http::{HeaderMap, Request as HttpRequest};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::{ServiceExt as _, service_fn};
@@ -244,9 +245,7 @@ fn front(server: Upstream) -> Router {
                 (None, "OPTIONS") => {}
                 (None, _) if request.uri().path().starts_with("/.well-known") => {}
                 (None, _) => {
-                    let mut refused = HttpResponse::new(Body::empty());
-                    *refused.status_mut() = StatusCode::UNAUTHORIZED;
-                    return Ok::<_, Infallible>(refused);
+                    return Ok::<_, Infallible>(DavError::not_authenticated().into_response());
                 }
             }
             Ok(server.oneshot(request).await.unwrap())
