@@ -242,7 +242,8 @@ impl Server {
     pub(super) async fn sight(&self, who: &Tenant, space: Space, home: HomeId, uri: &str) -> Result<Sight, DavError> {
         let relation = self.relation(who, space, home).await?;
         if relation == Relation::Member && uri != DOMAIN_MEMBERS {
-            return Err(missing(uri));
+            let place = Location::Collection { space, home, uri: uri.to_owned() };
+            return Err(self.needs(&place, Need::Read.privilege()));
         }
         match self.collection(space, home, uri).await {
             Ok(own) => {
@@ -437,8 +438,4 @@ fn through(who: &Tenant, shared: Shared) -> Sight {
         }
     };
     Sight::through(shared, standing)
-}
-
-fn missing(uri: &str) -> DavError {
-    DavError::not_found(format!("Node with name '{uri}' could not be found"))
 }

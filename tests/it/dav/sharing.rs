@@ -365,13 +365,14 @@ async fn a_subscription_shows_what_everybody_may_see() {
     subscribe(&bob, &theirs, WORK).await.expect(405);
     let props =
         "<d:resourcetype/><d:displayname/><a:calendar-color/><cs:source/><d:owner/><d:current-user-privilege-set/>";
+    let source = place(WORK);
     assert_eq!(
         bob.propfind(&theirs, "0", props).await.responses(),
         format!(
             "<d:response><d:href>{theirs}</d:href><d:propstat><d:prop><d:resourcetype><d:collection/><cal:calendar/>\
              <cs:subscribed/></d:resourcetype><d:displayname>Theirs</d:displayname>\
              <x1:calendar-color xmlns:x1=\"http://apple.com/ns/ical/\">#00ff00</x1:calendar-color>\
-             <cs:source><d:href>{WORK}</d:href></cs:source><d:owner><d:href>/principals/users/{BOB}/</d:href></d:owner>\
+             <cs:source><d:href>{source}</d:href></cs:source><d:owner><d:href>/principals/users/{BOB}/</d:href></d:owner>\
              <d:current-user-privilege-set><d:privilege><cal:read-free-busy/></d:privilege><d:privilege><d:read/>\
              </d:privilege><d:privilege><d:read-acl/></d:privilege><d:privilege><d:read-current-user-privilege-set/>\
              </d:privilege></d:current-user-privilege-set></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>\
@@ -396,13 +397,14 @@ async fn with_whom_it_is_shared_is_told_to_all_who_have_it() {
          <d:invite-accepted/></d:sharee><d:sharee><d:href>mailto:bob@example.org</d:href><d:prop/><d:share-access><d:read/>\
          </d:share-access><d:invite-accepted/></d:sharee></d:invite>"
     );
+    let source = place(WORK);
     let owner = format!("<d:owner><d:href>/principals/users/{ALICE}/</d:href></d:owner>");
     assert_eq!(
         world.bob().propfind(&bobs, "0", props).await.responses(),
         format!(
             "<d:response><d:href>{bobs}</d:href><d:propstat><d:prop>{invites}<d:share-access><d:read/></d:share-access>\
-             <d:resourcetype><d:collection/><cal:calendar/><cs:shared/></d:resourcetype>{owner}<cs:shared-url><d:href>{WORK}\
-             </d:href></cs:shared-url><d:sharer-resource-uri><d:href>{WORK}</d:href></d:sharer-resource-uri></d:prop>\
+             <d:resourcetype><d:collection/><cal:calendar/><cs:shared/></d:resourcetype>{owner}<cs:shared-url><d:href>{source}\
+             </d:href></cs:shared-url><d:sharer-resource-uri><d:href>{source}</d:href></d:sharer-resource-uri></d:prop>\
              <d:status>HTTP/1.1 200 OK</d:status></d:propstat><d:propstat><d:prop><cs:allowed-sharing-modes/></d:prop>\
              <d:status>HTTP/1.1 404 Not Found</d:status></d:propstat></d:response>"
         )

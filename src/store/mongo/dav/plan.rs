@@ -143,7 +143,7 @@ struct Picture<'b> {
     source: &'b Source<'b>,
     sketches: HashMap<CollectionId, Sketch<'b>>,
     items: BTreeMap<(CollectionId, &'b str), Item<'b>>,
-    /// In the order of ids, which is that of creation.
+    /// What others have of collections, by id.
     guests: BTreeMap<crate::ids::ObjectId, Guest<'b>>,
     /// Names by UID.
     uids: HashMap<(CollectionId, String), BTreeSet<&'b str>>,
