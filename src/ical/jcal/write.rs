@@ -100,8 +100,8 @@ impl Serialize for Parameters<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_map(None)?;
         for (index, param) in self.params.iter().enumerate() {
-            let is_told = !param.is("VALUE") && !(self.is_date && param.is("TZID"));
-            if !is_told || self.params[index + 1..].iter().any(|later| later.is(&param.name)) {
+            let is_left_out = param.is("VALUE") || (self.is_date && param.is("TZID"));
+            if is_left_out || self.params[index + 1..].iter().any(|later| later.is(&param.name)) {
                 continue;
             }
             match param.values.as_slice() {
