@@ -1,5 +1,7 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
+mod agenda;
+mod agenda_in_browser;
 mod availability;
 mod bad_input;
 mod book_messages;
@@ -14,6 +16,7 @@ mod discovery;
 mod files;
 mod files_over_http;
 mod groups_and_photos;
+mod limits;
 mod locks;
 mod members;
 mod object_preconditions;
@@ -25,6 +28,7 @@ mod queries;
 mod relocation;
 mod representations;
 mod scheduling;
+mod scheduling_guard;
 mod scheduling_here;
 mod scheduling_rules;
 mod scheduling_tags;
