@@ -6,7 +6,7 @@ use super::object::{Object, has_param, partstat_of};
 use crate::ical::Component;
 
 /// Properties about a public booking, copied into every message VEVENT that lacks them (mail-itip-alarms §5.4).
-const METADATA: [&str; 5] = [
+pub(super) const METADATA: [&str; 5] = [
     "X-PUBLICLY-CREATED",
     "X-PUBLICLY-CREATOR",
     "X-PUBLICLY-DELETED",

@@ -163,6 +163,8 @@ async fn share(end: &End, of: &Collection, home: HomeId) {
     ];
     write(&*end.dav, ops).await.unwrap();
 }
+/// Octets of the properties of each file and folder as they are stored.
+const PROPERTIES: u64 = 40;
 
 /// A folder, a file of two pieces in it, a copy of that, and an empty file.
 async fn furnish_files(end: &End, home: HomeId) {
@@ -184,7 +186,14 @@ async fn furnish_files(end: &End, home: HomeId) {
     end.files.append(large.id, 0, vec![b'x'; PIECE].into()).await.unwrap();
     end.files.append(large.id, 1, "hello".into()).await.unwrap();
     let (folder, file) = (node("a folder", None), node("f", Some(large)));
-    let copy = FileOp::Copy { node: file.id, parent: FileId(home.0), name: "g".to_owned(), deep: true, created: now };
+    let copy = FileOp::Copy {
+        node: file.id,
+        parent: FileId(home.0),
+        name: "g".to_owned(),
+        deep: true,
+        levels: 0,
+        created: now,
+    };
     let ops = [
         FileOp::Create { parent: FileId(home.0), node: folder.clone() },
         FileOp::Create { parent: folder.id, node: file },
@@ -277,7 +286,7 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
     }
     let home = house.alice.id.into();
     for path in [&["a folder", "f"][..], &["g"]] {
-        assert_eq!(file_at(&to, home, path).await, ("hello".to_owned(), 2 * (PIECE as u64 + 5)));
+        assert_eq!(file_at(&to, home, path).await, ("hello".to_owned(), 2 * (PIECE as u64 + 5) + 4 * PROPERTIES));
     }
     let uid = Uid("7".to_owned());
     assert_eq!(to.dav.find_uid(house.alice.id.into(), &uid).await.unwrap().len(), 1);

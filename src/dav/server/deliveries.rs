@@ -116,7 +116,10 @@ impl<'c> Deliveries<'c> {
                     self.create(recipient, collection, &item, message.uid.clone(), result, &topics, by);
                 }
             }
-            self.file(recipient, item, message).await?;
+            // An update that says nothing to people is no message to them (dav §11.1.4).
+            if message.method != Method::Request || message.has_change {
+                self.file(recipient, item, message).await?;
+            }
             Ok(Ok(outcome))
         })
     }

@@ -98,11 +98,11 @@ impl Server {
         let mut collections = self.0.store.collections(user.id.into()).await?;
         let inbox = collections.iter().find(|c| c.kind == CollectionKind::Inbox);
         let zone = collections.iter().find(|c| c.is_default()).map_or(chrono_tz::Tz::UTC, zone_of);
-        let statement = inbox.and_then(availability_of);
+        let statement = inbox.and_then(|inbox| availability_of(inbox, self.0.settings.limits.availability_bytes));
         collections.retain(counts);
         let mut busy = self.busy(&collections, range, &user.emails).await?;
         if let Some(calendar) = statement {
-            busy.extend(unavailable(&[calendar], range, zone, self.0.bounds()));
+            busy.extend(self.unavailable(&[calendar], range, zone)?);
         }
         Ok(merged(busy))
     }
@@ -136,9 +136,21 @@ impl Server {
                 let gathered = Gathered { kind: component, zone, range, person };
                 self.gather(calendar, &gathered, &mut taken, &mut statements).await?;
             }
-            taken.extend(unavailable(&statements, range, zone, self.0.bounds()));
+            taken.extend(self.unavailable(&statements, range, zone)?);
         }
         Ok(merged(taken))
+    }
+
+    /// When somebody cannot be had, by what they said of it.
+    fn unavailable(
+        &self,
+        statements: &[Component],
+        range: &Range<DateTime<Utc>>,
+        zone: chrono_tz::Tz,
+    ) -> Result<Busy, DavError> {
+        let most = self.0.settings.limits.busy_times;
+        let found = unavailable(statements, range, zone, self.0.bounds(), most);
+        found.ok_or_else(|| too_much(format!("There are more than {most} available times in this range")))
     }
 
     /// Adds the times that components of one type take, and the VAVAILABILITYs themselves.
@@ -160,6 +172,7 @@ impl Server {
             },
         };
         let most = self.0.settings.limits.busy_times;
+        let mut octets = self.0.settings.limits.availability_bytes;
         let mut after: Option<String> = None;
         loop {
             let page = self.0.store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
@@ -174,11 +187,15 @@ impl Server {
                         if kind == "VFREEBUSY" {
                             wanted.add_busy_times(&parsed, taken);
                         } else {
+                            // All of them are needed at once: the one that counts most may come last.
+                            octets = octets.checked_sub(object.data.len()).ok_or_else(|| {
+                                too_much("There are more VAVAILABILITYs in this range than are looked at".to_owned())
+                            })?;
                             statements.push(parsed);
                         }
                     }
                 }
-                if taken.len() > most || statements.len() > most {
+                if taken.len() > most {
                     return Err(too_much(format!("There are more than {most} busy times in this range")));
                 }
             }
@@ -264,9 +281,9 @@ fn too_much(message: String) -> DavError {
     DavError::forbidden(message).because(Condition::Empty("d:number-of-matches-within-limits"))
 }
 
-/// The calendar with VAVAILABILITYs that an inbox has as its property.
-fn availability_of(inbox: &Collection) -> Option<Component> {
-    let xml = inbox.props.dead.get(AVAILABILITY)?;
+/// The calendar with VAVAILABILITYs that an inbox has as its property; one that is too long says nothing.
+fn availability_of(inbox: &Collection, most: usize) -> Option<Component> {
+    let xml = inbox.props.dead.get(AVAILABILITY).filter(|xml| xml.len() <= most)?;
     // As it was written, its names may have prefixes that only answers declare.
     let document = format!("<cal:a xmlns:cal=\"urn:ietf:params:xml:ns:caldav\" xmlns:d=\"DAV:\">{xml}</cal:a>");
     let limits = XmlLimits { bytes: document.len(), depth: 4 };

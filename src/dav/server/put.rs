@@ -134,7 +134,7 @@ impl Call {
         // Also where nobody is to be told.
         if let (false, Some((_, Some(old)))) = (import, existing) {
             schedule::follow_participation(self, old, &mut calendar);
-            schedule::guard_changes(self, old, &calendar, &owner)?;
+            schedule::guard_changes(self, old, &mut calendar, &owner)?;
             schedule::keep_answers(self, old, &mut calendar, &owner);
         }
         if schedule::wanted(self) {
@@ -151,7 +151,8 @@ impl Call {
         let mut object = object_of(self.name(), data, &calendar, draft.object.component_type(), now);
         object.meta.schedule_tag = schedule_tag::of_write(&object.meta, &calendar, &owner);
         let tag = object.meta.schedule_tag.clone();
-        batch.publish.extend(self.told(collection, &object, &calendar, existing, import).await?);
+        let told = self.told(collection, &object, &calendar, existing, import || self.imported).await?;
+        batch.publish.extend(told);
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());

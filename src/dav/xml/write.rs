@@ -98,6 +98,11 @@ impl Writer {
         self.out.is_empty()
     }
 
+    /// What was written since there was so much.
+    pub fn since(&self, len: usize) -> &str {
+        self.out.get(len..).unwrap_or_default()
+    }
+
     /// Goes back to an earlier length.
     pub fn truncate(&mut self, len: usize) {
         self.out.truncate(len);

@@ -1,5 +1,7 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
+mod agenda;
+mod agenda_in_browser;
 mod availability;
 mod bad_input;
 mod book_messages;
@@ -17,6 +19,7 @@ mod groups_and_photos;
 mod json_books;
 mod json_calendars;
 mod json_reports;
+mod limits;
 mod locks;
 mod members;
 mod object_preconditions;
@@ -29,6 +32,7 @@ mod relocation;
 mod replay;
 mod representations;
 mod scheduling;
+mod scheduling_guard;
 mod scheduling_here;
 mod scheduling_rules;
 mod scheduling_tags;

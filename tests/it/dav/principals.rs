@@ -166,7 +166,8 @@ async fn a_search_may_ask_for_any_of_its_conditions_and_from_anywhere() {
     assert!(
         cut.ends_with(
             "<d:response><d:href>/principals/users/</d:href>\
-             <d:status>HTTP/1.1 507 Insufficient Storage</d:status></d:response>"
+             <d:status>HTTP/1.1 507 Insufficient Storage</d:status>\
+             <d:error><d:number-of-matches-within-limits/></d:error></d:response>"
         ),
         "{cut}"
     );

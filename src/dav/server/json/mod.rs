@@ -51,6 +51,8 @@ impl Call {
         let method = self.method.clone();
         let answered = match method.as_str() {
             "GET" | "HEAD" if self.wants_json() => self.get_json().await?,
+            // What is posted to an object is an attachment or a message, and may be large: it is not looked into.
+            "POST" if matches!(self.location, Location::Member { .. }) => None,
             "POST" | "REPORT" | "PROPPATCH" | "PROPFIND" | "ACL" if self.is_of_json() => self.with_json_body().await?,
             _ => None,
         };
@@ -76,14 +78,11 @@ impl Call {
 
     async fn with_json_body(&mut self) -> Result<Option<Response<Body>>, DavError> {
         let body = self.json_body().await?;
-        let is_object = matches!(self.location, Location::Member { .. });
         match (self.method.as_str(), body) {
             // XML is understood, whatever Accept says.
             (_, body::Sent::Other) => Ok(None),
             (_, body::Sent::Nothing) if !self.speaks_json() => Ok(None),
             ("PROPFIND", body) => self.propfind_json(body.object().ok()).await,
-            // Nothing is posted to objects but messages, and those come as ITIP.
-            ("POST", _) if is_object => Ok(None),
             ("POST", body) => self.post_json(body.object()?).await,
             ("REPORT", body) => self.report_json(body.object()?).await.map(Some),
             ("PROPPATCH", body) => self.proppatch_json(body.object()?).await.map(Some),
