@@ -82,7 +82,8 @@ impl Call {
             // XML is understood, whatever Accept says.
             (_, body::Sent::Other) => Ok(None),
             (_, body::Sent::Nothing) if !self.speaks_json() => Ok(None),
-            ("PROPFIND", body) => self.propfind_json(body.object().ok()).await,
+            ("PROPFIND", body::Sent::Nothing) => self.propfind_json(None).await,
+            ("PROPFIND", body) => self.propfind_json(Some(body.object()?)).await,
             ("POST", body) => self.post_json(body.object()?).await,
             ("REPORT", body) => self.report_json(body.object()?).await.map(Some),
             ("PROPPATCH", body) => self.proppatch_json(body.object()?).await.map(Some),
