@@ -119,6 +119,10 @@ object_id!(
     FileId
 );
 object_id!(
+    /// Something in the trash; a collection has its own id there, too.
+    TrashId
+);
+object_id!(
     /// The id of what is in a file; copies of a file share it.
     ContentId
 );

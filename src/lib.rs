@@ -32,6 +32,7 @@ pub mod queue;
 pub mod search;
 pub mod sqlite;
 pub mod store;
+pub mod tidying;
 pub mod transfer;
 pub mod vcard;
 pub mod webadmin;

@@ -7,12 +7,14 @@ use super::passwords::PasswordDigest;
 use super::preferences::{CORE, DATETIME, LANGUAGE, TIME_ZONE};
 use super::{Account, Accounts, AccountsError, AccountsFile, Password};
 use crate::auth::PasswordVerifier as _;
-use crate::ids::{DomainId, DomainName, Email, HomeId, UserId};
+use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, UserId};
 use crate::store::files::remove_all;
-use crate::store::{Batch, Domain, Op, Settings, StoreError, User};
+use crate::store::{Batch, DavStore, Domain, Expect, ObjectMeta, Op, Purge, Settings, StoreError, User};
 
 /// Users read at once when all are listed.
 const PAGE: usize = 500;
+/// Things of a trash that are forgotten at once.
+const PURGED_AT_ONCE: usize = 200;
 
 /// What an accounts file changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -167,11 +169,15 @@ impl Accounts {
 
     pub(super) async fn remove_home(&self, home: HomeId) -> Result<(), AccountsError> {
         let Some(homes) = &self.homes else { return Ok(()) };
+        let collections = homes.collections(home).await?;
+        for collection in &collections {
+            empty(&**homes, collection.id).await?;
+        }
         // What others shared with them goes with their home, what they shared with others with the calendars.
         let shared = homes.shared_in(home).await?.into_iter().map(|s| Op::RemoveInstance(s.instance));
-        let own = homes.collections(home).await?.into_iter().map(|c| Op::DeleteCollection(c.id));
-        let ops = shared.chain(own).collect();
+        let ops = shared.chain(collections.into_iter().map(|c| Op::DeleteCollection(c.id))).collect();
         homes.write(Batch { ops, publish: Vec::new() }).await?;
+        while homes.purge(&Purge::Home(home), PURGED_AT_ONCE).await? > 0 {}
         if let Some(files) = &self.files {
             remove_all(&**files, home).await?;
         }
@@ -248,6 +254,23 @@ impl Accounts {
             timezone: preferences.zone,
             has_password: self.directory.password_hash(user.id).await?.is_some(),
         })
+    }
+}
+
+/// Deletes the objects of a collection page by page: one write for very many would keep all others waiting.
+async fn empty(homes: &dyn DavStore, collection: CollectionId) -> Result<(), AccountsError> {
+    loop {
+        let page = homes.list(collection, None, PAGE).await?;
+        let delete = |meta: ObjectMeta| Op::DeleteObject { collection, name: meta.name, expect: Expect::Any };
+        let ops: Vec<Op> = page.into_iter().map(delete).collect();
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let written = homes.write(Batch { ops, publish: Vec::new() }).await?;
+        if !written.existed.contains(&true) {
+            // What cannot be deleted by its name goes with the collection.
+            return Ok(());
+        }
     }
 }
 

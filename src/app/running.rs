@@ -24,10 +24,13 @@ use crate::ids::HomeId;
 use crate::indexing::Indexing;
 use crate::mail::render::Renderer;
 use crate::net::{Client, ClientLimits, ServeLimits, serve};
+use crate::nodes::alone;
 use crate::notify::{Composer, Invitations, ItipDelivery, Outbox, SharedPeople};
 use crate::proxy;
 use crate::push::{self, Push};
 use crate::queue::{ConsumerSpec, Delivery, Failure, relay, run as consume};
+use crate::store::HomeRoom;
+use crate::tidying::{self, Tidying};
 use crate::webadmin::{DavAnswers, Metrics, Started, WebAdmin};
 
 use super::engines::{Engines, StartError};
@@ -110,6 +113,9 @@ pub async fn start(
     };
     rooms.start_consumers(&mut running, &engines, &config, &env).await?;
     engines.consumers_are_bound().await?;
+    if config.upstream.url == "builtin" {
+        running.tidy(&engines, &config, &env);
+    }
     // After the consumers are bound, so that nothing that waited passes them by.
     if let Some(outgoing) = engines.outgoing.clone() {
         let mut end = running.quiet.subscribe();
@@ -287,6 +293,16 @@ impl Running {
         self.engines.close().await;
     }
 
+    /// Forgets from time to time what need not be kept any more, on one node.
+    fn tidy(&mut self, engines: &Engines, config: &Config, env: &Env) {
+        let tidying = Tidying::new(engines.dav.clone(), &config.dav, env.clone());
+        let (leases, node, stopping) = (engines.leases.clone(), engines.node.clone(), self.stopping());
+        self.consumers.spawn(async move {
+            let work = |stop| tidying.from_time_to_time(stop);
+            alone(leases, tidying::LEASE, node, tidying::LEASE_TTL, stopping, work).await;
+        });
+    }
+
     fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stop = self.stop.subscribe();
         async move {
@@ -378,8 +394,19 @@ fn server_settings(base: String, config: &Config) -> Settings {
         members_book: config.dav.members_book,
         organizer_validation: config.dav.organizer_validation,
         immediate_deliveries: config.dav.immediate_deliveries,
+        trash_days: config.dav.trash_days,
+        room: HomeRoom {
+            octets: some(config.dav.quota_bytes),
+            objects: some(config.dav.quota_objects),
+            collections: some(config.dav.quota_collections),
+        },
         unique_card_uids: config.dav.unique_card_uids,
     }
+}
+
+/// A limit, where there is one.
+fn some(limit: u64) -> Option<u64> {
+    (limit > 0).then_some(limit)
 }
 
 fn checks(engines: &Engines, upstream: &Upstream, started: Arc<Started>, config: &Config) -> Vec<Arc<dyn HealthCheck>> {

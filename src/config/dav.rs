@@ -57,6 +57,20 @@ pub struct Dav {
     /// Invitations, answers and cancellations of one write that reach local people together with it; those beyond, and 0
     /// for all, are delivered by the queue.
     pub immediate_deliveries: usize,
+    /// Days for which deleted calendars, address books and their objects are kept in the trash; 0 keeps none.
+    pub trash_days: u32,
+    /// Days for which a collection remembers what is gone, for clients that synchronise; 0 for ever.
+    pub sync_log_days: u32,
+    /// Names that a collection remembers as gone at most; 0 for any number.
+    pub sync_log_names: u64,
+    /// Cut also the logs on MongoDB that an esn-sabre reads.
+    pub sync_log_shared: bool,
+    /// Octets in the calendars and address books of one home; 0 for any number.
+    pub quota_bytes: u64,
+    /// Objects in one calendar or address book; 0 for any number.
+    pub quota_objects: u64,
+    /// Calendars and address books of one home; 0 for any number.
+    pub quota_collections: u64,
     /// A card is refused whose UID another card of the same address book has (RFC 6352 §6.3.2.1); esn-sabre takes it.
     pub unique_card_uids: bool,
 }
@@ -70,6 +84,13 @@ impl Default for Dav {
             organizer_validation: false,
             immediate_deliveries: 200,
             members_book: true,
+            trash_days: 30,
+            sync_log_days: 365,
+            sync_log_names: 100_000,
+            sync_log_shared: false,
+            quota_bytes: 0,
+            quota_objects: 0,
+            quota_collections: 0,
             unique_card_uids: false,
         }
     }

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
-use crate::ids::{HomeId, ObjectId};
+use crate::ids::{HomeId, ObjectId, TrashId};
 use crate::store::files::FilePath;
 
 /// Where the proxy mounts the tree; what follows is a path of the DAV server (rest-api §16).
 pub const MOUNT: &str = "/dav";
 /// First segment of plain files.
 const FILES: &str = "files";
+/// First segment of what was deleted.
+const TRASH: &str = "trash";
 /// Octets of one decoded segment at most.
 const MAX_SEGMENT: usize = 1024;
 
@@ -138,6 +140,8 @@ pub enum Location {
         /// Where in it.
         path: FilePath,
     },
+    /// `/trash/{home}/`: what was deleted, and `/trash/{home}/{id}`: one thing of it.
+    Trash(HomeId, Option<TrashId>),
 }
 
 impl Location {
@@ -159,6 +163,8 @@ impl Location {
                 let path = FilePath::new(path.iter().map(|&segment| segment.to_owned()).collect());
                 Some(Self::File { home: home.parse().ok()?, path })
             }
+            [TRASH, home] => Some(Self::Trash(home.parse().ok()?, None)),
+            [TRASH, home, id] => Some(Self::Trash(home.parse().ok()?, Some(id.parse().ok()?))),
             ["principals"] => Some(Self::Principals),
             ["principals", kind, ref rest @ ..] => {
                 let kind = PrincipalKind::ALL.into_iter().find(|k| k.segment() == kind)?;
@@ -225,6 +231,8 @@ impl Location {
                     push_segment(&mut out, segment);
                 }
             }
+            Self::Trash(home, None) => out = format!("/{TRASH}/{home}/"),
+            Self::Trash(home, Some(id)) => out = format!("/{TRASH}/{home}/{id}"),
             Self::Principals => out.push_str("/principals/"),
             Self::PrincipalSet(kind) => out = format!("/principals/{}/", kind.segment()),
             Self::Principal(kind, id) => out = format!("/principals/{}/{id}/", kind.segment()),

@@ -9,6 +9,8 @@ use mongodb::bson::{Document, doc};
 use super::{Failure, Mongo, schema};
 use crate::health::{Examine, Finding, Health, HealthCheck};
 
+/// Collection of what the server refused for good although it was decided, on servers without transactions.
+pub const REFUSED_STEPS: &str = "convoke_journal_refused";
 /// Oldest version that is still tested by anybody.
 const OLDEST: (u32, u32) = (4, 4);
 /// A clock that differs by more confuses whoever compares times.
@@ -54,6 +56,7 @@ impl Examine for Mongo {
             findings.push(self.rights(database).await);
         }
         findings.extend(self.indexes().await);
+        findings.extend(self.refused_steps().await);
         findings
     }
 }
@@ -127,6 +130,23 @@ impl Mongo {
             }
         }
         Finding::good(subject, "read and write")
+    }
+
+    /// Writes of which a part was refused for good.
+    async fn refused_steps(&self) -> Option<Finding> {
+        let rows = self.dav().collection::<Document>(REFUSED_STEPS);
+        let count = match self.timed(rows.count_documents(doc! {})).await {
+            Ok(0) => return None,
+            Ok(count) => count,
+            Err(_) => return None,
+        };
+        let first = self.timed(rows.find_one(doc! {})).await.ok().flatten();
+        let why = first.as_ref().and_then(|row| row.get_str("why").ok()).unwrap_or("it is not known why");
+        let found = format!("{count} were refused by the server and set aside, e.g.: {why}");
+        let advice = format!(
+            "look for validators and limits of the database, run convoke dav check, then empty {REFUSED_STEPS}"
+        );
+        Some(Finding::bad("steps of writes", found, advice))
     }
 
     async fn indexes(&self) -> Vec<Finding> {

@@ -29,6 +29,7 @@ use mongodb::options::{
 use mongodb::{Client, Database};
 
 pub use error::{Failure, MongoError, code};
+pub use examine::REFUSED_STEPS;
 pub use transaction::{Interrupt, Work};
 
 use crate::clock::Env;

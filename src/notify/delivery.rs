@@ -175,6 +175,11 @@ impl ItipDelivery {
         if status.is_success() || status == StatusCode::BAD_REQUEST {
             return Ok(());
         }
+        // Their calendar is full. The mail tells them, with the invitation in it; trying again would keep it from them.
+        if status == StatusCode::INSUFFICIENT_STORAGE {
+            tracing::warn!(uid = %message.uid, %recipient, "an invitation does not fit into the calendar; the mail goes out");
+            return Ok(());
+        }
         let reason = Limited::new(response.into_body(), REASON).collect().await;
         let reason = reason.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
         let text = format!("the DAV server answers POST /itip for {recipient} with {status}: {reason}");

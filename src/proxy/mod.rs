@@ -110,7 +110,7 @@ pub fn router(upstream: Upstream, require_user: RequireUser, config: &Config) ->
             router = router.route_service(path, proxy.clone());
         }
         if config.upstream.url == "builtin" {
-            for path in ["/files", "/files/", "/files/{*path}"] {
+            for path in ["/files", "/files/", "/files/{*path}", "/trash/{*path}"] {
                 router = router.route_service(path, proxy.clone());
             }
         }

@@ -8,8 +8,10 @@ pub mod files;
 pub mod home;
 mod model;
 pub mod mongo;
+pub(crate) mod paging;
 mod sharing;
 pub mod sqlite;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use async_trait::async_trait;
 
 pub use model::*;
 pub use sharing::*;
+pub use upkeep::*;
 use uuid::Uuid;
 
 use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, Uid, UserId};
@@ -58,6 +61,9 @@ pub enum WriteError {
     /// The collection exists already.
     #[error("operation {0}: the collection exists")]
     CollectionExists(usize),
+    /// The home, or the collection, would hold more than it may ([`Op::ExpectRoom`]).
+    #[error("operation {0}: there is no room left")]
+    NoRoom(usize),
     /// The engine failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,7 +71,7 @@ pub enum WriteError {
 
 /// Calendars, address books and their objects.
 #[async_trait]
-pub trait DavStore: Send + Sync + 'static {
+pub trait DavStore: Upkeep {
     /// A page of the homes that have a collection, by id, after `after`.
     async fn homes(&self, after: Option<HomeId>, limit: usize) -> Result<Vec<HomeId>, StoreError>;
 
@@ -105,8 +111,8 @@ pub trait DavStore: Send + Sync + 'static {
 
     /// What changed after `since`, at most `limit` names, each once with its latest state. 0 stands for the beginning:
     /// everything there is, and nothing of what is gone. `None` when the collection does not exist or has never issued
-    /// that token: it is ahead of the last change, or from a deleted collection that had the same path (RFC 6578 §3.2
-    /// `valid-sync-token`).
+    /// that token: it is ahead of the last change, from a deleted collection that had the same path, or older than what is
+    /// kept of the log (RFC 6578 §3.2 `valid-sync-token`).
     async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError>;
 
     /// What a home holds of collections that others own, hidden ones too: by `order`, then by creation. What shows a

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::upkeep::{HomeRoom, Trashed};
 use super::{Instance, PublicRight};
 use crate::events::Message;
-use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, Uid, UserId};
+use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, TrashId, Uid, UserId};
 
 /// What kind of collection it is. Calendars and scheduling collections share one name space of a home, address books have
 /// their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CollectionKind {
     /// `/calendars/{home}/{uri}`.
     Calendar,
@@ -110,7 +112,7 @@ impl BookProps {
 }
 
 /// What the index knows of a calendar object (dav §14), computed by who writes it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectMeta {
     /// Its segment in the URL.
     pub name: String,
@@ -222,6 +224,30 @@ pub enum Op {
         name: String,
         /// What must hold before.
         expect: Expect,
+    },
+    /// Keeps in the trash what the same batch deletes. A collection that is there already under its id is kept as it is
+    /// told now.
+    Trash {
+        /// What it was, and where.
+        entry: Box<Trashed>,
+        /// The text of an object; empty for a collection.
+        data: String,
+    },
+    /// Takes something out of the trash, to put it back or to forget it. The whole batch is refused with
+    /// [`WriteError::Precondition`](super::WriteError::Precondition) when it is not there any more.
+    Untrash {
+        /// Whose trash.
+        home: HomeId,
+        /// What.
+        id: TrashId,
+    },
+    /// Changes nothing; the whole batch is refused with [`WriteError::NoRoom`](super::WriteError::NoRoom) where it took, up to
+    /// this point, of a home more than there is. A batch that takes nothing, or gives some back, never is.
+    ExpectRoom {
+        /// A collection of the home; objects are counted in this one.
+        collection: CollectionId,
+        /// What the home may hold.
+        room: HomeRoom,
     },
 }
 

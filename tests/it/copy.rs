@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use convoke::clock::Env;
 use convoke::config::Durability;
-use convoke::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, Uid, UserId};
+use convoke::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, TrashId, Uid, UserId};
 use convoke::sqlite::Sqlite;
 use convoke::store::copy::{CopyError, End, Options, Tally, Watch, compare, copy};
 use convoke::store::files::{FileContent, FileNode, FileOp, FilePath, FileWrite, PIECE, Room};
@@ -17,8 +17,8 @@ use convoke::store::mongo::MongoDav;
 use convoke::store::mongo::bootstrap::bootstrap;
 use convoke::store::{
     Access, Batch, Change, Changes, Collection, CollectionKind, CollectionProps, DavStore, Delegation, Domain, Expect,
-    Instance, InviteStatus, Object, ObjectFilter, ObjectMeta, Op, PublicRight, Settings, Shared, StoreError, Tie, User,
-    WriteError, Written,
+    Instance, InviteStatus, LogKept, Object, ObjectFilter, ObjectMeta, Op, PublicRight, Purge, RetiredToken, Settings,
+    Shared, StoreError, Tie, TrashView, Trashed, TrashedThing, Trimmed, Upkeep, Usage, User, WriteError, Written,
 };
 use serde_json::json;
 
@@ -139,6 +139,7 @@ pub async fn furnish(end: &End) -> House {
     write(&*end.dav, vec![put(&inbox, event("request.ics", 0), Expect::Any)]).await.unwrap();
     furnish_files(end, alice.id.into()).await;
     share(end, &work, bob.id.into()).await;
+    furnish_trash(end, &work).await;
     House { alice, bob, work }
 }
 
@@ -160,6 +161,34 @@ async fn share(end: &End, of: &Collection, home: HomeId) {
         Op::SetPublicRight { collection: of.id, right: Some(PublicRight::Read) },
         Op::PutInstance(instance("given", Tie::Delegation(given))),
         Op::PutInstance(instance("taken", Tie::Subscription { writes: false })),
+    ];
+    write(&*end.dav, ops).await.unwrap();
+}
+
+/// A calendar in the trash with an event, and the token of its path.
+async fn furnish_trash(end: &End, work: &Collection) {
+    let old = calendar(work.home, "old");
+    let deleted = samples::instant("2026-05-01T10:00:00Z");
+    let entry = |id, what| Op::Trash {
+        entry: Box::new(Trashed {
+            id,
+            home: old.home,
+            collection: old.id,
+            kind: old.kind,
+            uri: old.uri.clone(),
+            deleted,
+            until: deleted + chrono::TimeDelta::days(3000),
+            what,
+        }),
+        data: "x".to_owned(),
+    };
+    let meta = event("a.ics", 0).meta;
+    let part = TrashedThing::Object { meta, with_collection: true };
+    let ops = vec![
+        Op::CreateCollection(Collection { sync_token: 40, ..old.clone() }),
+        entry(TrashId(old.id.0), TrashedThing::Collection { props: old.props.clone(), token: 40 }),
+        entry(TrashId(Env::system().object_id()), part),
+        Op::DeleteCollection(old.id),
     ];
     write(&*end.dav, ops).await.unwrap();
 }
@@ -264,7 +293,8 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
     let house = furnish(&from).await;
     let done = copied(&from, &to, FRESH).await;
     assert_eq!(done.left.first, Vec::<String>::new());
-    let all = Tally { domains: 1, users: 2, settings: 1, passwords: 1, collections: 11, objects: 153, files: 4 };
+    let all =
+        Tally { domains: 1, users: 2, settings: 1, passwords: 1, collections: 11, objects: 153, files: 4, trash: 2 };
     assert_eq!(done.written, all);
     the_same(&from, &to).await;
 
@@ -479,6 +509,52 @@ impl DavStore for Failing {
     }
 }
 
+#[async_trait]
+impl Upkeep for Failing {
+    async fn trash(
+        &self,
+        home: HomeId,
+        view: TrashView,
+        after: Option<TrashId>,
+        limit: usize,
+    ) -> Result<Vec<Trashed>, StoreError> {
+        self.store.dav.trash(home, view, after, limit).await
+    }
+    async fn trashed(&self, home: HomeId, ids: &[TrashId]) -> Result<Vec<(Trashed, String)>, StoreError> {
+        self.store.dav.trashed(home, ids).await
+    }
+    async fn purge(&self, what: &Purge, limit: usize) -> Result<u64, StoreError> {
+        self.store.dav.purge(what, limit).await
+    }
+    async fn usage(&self, home: HomeId) -> Result<Vec<(CollectionId, Usage)>, StoreError> {
+        self.store.dav.usage(home).await
+    }
+    async fn recount(&self, collection: CollectionId, repair: bool) -> Result<Option<(Usage, Usage)>, StoreError> {
+        self.store.dav.recount(collection, repair).await
+    }
+    async fn trim_log(&self, after: Option<CollectionId>, kept: &LogKept, limit: usize) -> Result<Trimmed, StoreError> {
+        self.store.dav.trim_log(after, kept, limit).await
+    }
+    async fn retired_tokens(
+        &self,
+        after: Option<&RetiredToken>,
+        limit: usize,
+    ) -> Result<Vec<RetiredToken>, StoreError> {
+        self.store.dav.retired_tokens(after, limit).await
+    }
+    async fn retire_tokens(&self, tokens: &[RetiredToken]) -> Result<(), StoreError> {
+        self.store.dav.retire_tokens(tokens).await
+    }
+}
+
+async fn a_deleted_path_counts_on_in_the_target(from: &Engine, to: &Engine) {
+    let (source, target) = (from.open().await, to.open().await);
+    let house = furnish(&source).await;
+    copied(&source, &target, FRESH).await;
+    let made = write(&*target.dav, vec![Op::CreateCollection(calendar(house.work.home, "old"))]).await.unwrap();
+    assert_eq!(made.sync_tokens, [41], "no token is issued twice");
+}
+
 async fn a_copy_that_was_broken_off_is_continued(from: &Engine, to: &Engine) {
     let (source, target) = (from.open().await, to.open().await);
     let house = furnish(&source).await;
@@ -536,6 +612,7 @@ macro_rules! pair {
             everything_arrives,
             a_dry_run_says_the_same_and_writes_nothing,
             no_client_misses_a_change,
+            a_deleted_path_counts_on_in_the_target,
             no_client_misses_a_change_when_the_copy_was_continued,
             what_the_target_has_is_kept_unless_told_otherwise,
             a_copy_that_was_broken_off_is_continued,

@@ -30,6 +30,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("doctor", 30),
     ("indexing", 31),
     ("notify", 31),
+    ("tidying", 30),
     ("transfer", 31),
     ("dav::server", 41),
     ("api", 41),

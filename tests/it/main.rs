@@ -58,6 +58,7 @@ mod reindex;
 mod relay;
 mod serve;
 mod services;
+mod tidying;
 mod transfer;
 mod vcard;
 mod webadmin;

@@ -374,6 +374,35 @@ async fn an_index_that_is_wrong_is_found_and_repaired() {
     assert_eq!((object.meta.etag, object.meta.last_occurrence, object.data), (etag, None, daily));
 }
 
+#[tokio::test]
+async fn what_the_quota_goes_by_is_found_wrong_and_repaired() {
+    let world = World::new().await;
+    let text = event("one", "20300601T090000Z");
+    world.alice().put(&format!("{CALENDAR}one.ics"), &text).await.expect(201);
+    world
+        .sqlite
+        .db()
+        .write(|tx| Ok::<_, convoke::sqlite::DbError>(tx.execute("UPDATE sync_states SET octets = octets + 5", [])?))
+        .await
+        .unwrap();
+    let look = async |repair| {
+        let shared = std::sync::Arc::new(world.sqlite.clone());
+        let mut check = Check::new(shared, Env::system(), Limits::default(), Some(ALICE.parse().unwrap()));
+        let mut faults = Vec::new();
+        while let Some(page) = check.next(repair).await.unwrap() {
+            faults.extend(page.faults.into_iter().filter(|fault| fault.path == CALENDAR));
+        }
+        faults
+    };
+    for repair in [false, true] {
+        let faults = look(repair).await;
+        let (more, size) = (text.len() + 5, text.len());
+        let what = format!("it is counted as {more} octets in 1 objects, and there are {size} in 1");
+        assert_eq!(faults.iter().map(|f| (f.what.clone(), f.is_repaired)).collect::<Vec<_>>(), [(what, repair)]);
+    }
+    assert_eq!(look(false).await, []);
+}
+
 #[test]
 fn the_commands_carry_a_calendar_out_and_in() {
     let dir = tempfile::tempdir().unwrap();
@@ -399,6 +428,14 @@ fn the_commands_carry_a_calendar_out_and_in() {
         (Some(0), "1 collections: 1 copied, 0 replaced, 0 there already, 0 failed\n"),
         "{error}"
     );
+    let trash = |rest: &[&str]| convoke(&[&["dav", "trash"], rest, &["--user", "alice@example.org"]].concat());
+    assert_eq!(trash(&["list"]).1, "");
+    let (code, _, error) = trash(&["restore", "--all", "65aa00000000000000000001"]);
+    assert_eq!(code, Some(2), "one or the other: {error}");
+    let (code, _, error) = trash(&["restore", "65aa00000000000000000001"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("is not in the trash of alice@example.org"), "{error}");
+    assert_eq!(trash(&["purge", "--all"]).1, "0 forgotten, 0 not\n");
     let (code, told, error) = convoke(&["dav", "check", "--user", "alice@example.org"]);
     assert_eq!((code, told.as_str()), (Some(0), "1 objects: 0 repaired, 0 wrong\n"), "{error}");
     let (code, _, error) = convoke(&["dav", "export", "--user", "alice@example.org", out]);

@@ -11,8 +11,8 @@ use crate::clock::Env;
 use crate::config::Config;
 use crate::ids::{Email, HomeId};
 
-/// Reads every object and compares what the index says of it: ETag, size, kind, UID and the times between which it happens. Exit
-/// status 1 when something is wrong that was not repaired.
+/// Reads every object and compares what the index says of it: ETag, size, kind, UID and the times between which it happens; and
+/// counts what the quota goes by. Exit status 1 when something is wrong that was not repaired.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only the calendars and address books of this user

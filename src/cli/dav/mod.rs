@@ -4,6 +4,7 @@ mod check;
 mod export;
 mod import;
 mod progress;
+mod trash;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,8 @@ enum Command {
     Export(export::Args),
     /// Look for objects that the index knows wrongly, and repair them
     Check(check::Args),
+    /// Look at what somebody deleted, bring it back or forget it
+    Trash(trash::Args),
 }
 
 /// Runs one of the commands, to the end or until it is told to stop.
@@ -44,6 +47,7 @@ pub fn run(args: Args, config: Config) -> anyhow::Result<ExitCode> {
                 Command::Import(args) => import::run(args, &config, &engines, &env).await,
                 Command::Export(args) => export::run(args, &config, &engines, &env).await,
                 Command::Check(args) => check::run(args, &config, &engines, &env).await,
+                Command::Trash(args) => trash::run(args, &config, &engines, &env).await,
             }
         };
         let done = tokio::select! {

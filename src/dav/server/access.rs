@@ -142,6 +142,7 @@ pub(super) fn write_failed(error: WriteError) -> DavError {
         WriteError::CollectionExists(_) => {
             DavError::method_not_allowed("The resource you tried to create already exists")
         }
+        WriteError::NoRoom(_) => super::quota::no_room(),
         WriteError::Precondition(_) | WriteError::UidConflict { .. } => {
             DavError::conflict("The resource was changed by somebody else at the same time")
         }

@@ -106,6 +106,9 @@ impl Call {
         if matches!(self.location, Location::File { .. } | Location::FileHomes) {
             return self.about_files().await;
         }
+        if let Location::Trash(home, id) = self.location {
+            return self.about_trash(home, id).await;
+        }
         match self.json().await? {
             Routed::Answered(response) => Ok(response),
             Routed::Other(call) => call.answer_as_dav().await,

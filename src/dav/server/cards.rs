@@ -196,7 +196,7 @@ impl Call {
             let expect = current.as_ref().map_or(Expect::Absent, |o| Expect::Etag(o.meta.etag.clone()));
             let object = object_of(self.name(), data, uid, self.inner().env.now());
             let ops = vec![Op::PutObject { collection: collection.id, object, expect }];
-            match store.write(Batch { ops, publish }).await {
+            match self.server.write(Batch { ops, publish }, Some(collection.id)).await {
                 Ok(_) => {
                     let status = if current.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
                     return Ok(stored(status, etag.as_deref(), "vCard", &draft.warnings));

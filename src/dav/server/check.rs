@@ -1,6 +1,6 @@
 //! What the index says of objects, compared with the objects themselves.
 
-use super::access::space_of;
+use super::access::{location_of, space_of};
 use super::put::object_of;
 use crate::clock::Env;
 use crate::dav::path::Location;
@@ -97,6 +97,7 @@ impl Check {
         }
         self.after = objects.last().map(|object| object.meta.name.clone());
         if objects.len() < PAGE {
+            page.faults.extend(self.miscount(&collection, repair).await?);
             self.collections.pop();
             self.after = None;
         }
@@ -117,6 +118,21 @@ impl Check {
             self.collections.retain(|c| c.kind != CollectionKind::Outbox);
         }
         Ok(self.collections.last().cloned())
+    }
+
+    /// What the quota knows of the collection, compared with what there is.
+    async fn miscount(&self, collection: &Collection, repair: bool) -> Result<Option<Fault>, StoreError> {
+        if collection.kind == CollectionKind::Inbox {
+            return Ok(None);
+        }
+        let found = self.store.recount(collection.id, repair).await?;
+        Ok(found.map(|(counted, there)| {
+            let what = format!(
+                "it is counted as {} octets in {} objects, and there are {} in {}",
+                counted.octets, counted.objects, there.octets, there.objects
+            );
+            Fault { path: location_of(collection).href(), what, is_repaired: repair }
+        }))
     }
 
     async fn all_homes(&self) -> Result<Vec<HomeId>, StoreError> {

@@ -78,7 +78,7 @@ impl Call {
                 self.server.refuse_chosen_default(&from).await?;
             }
             let (batch, replaces) = self.relocation_of(&from, &relocation).await?;
-            match self.inner().store.write(batch).await {
+            match self.server.write(batch, None).await {
                 Ok(_) if replaces => return Ok(answer::empty(StatusCode::NO_CONTENT)),
                 Ok(_) => return Ok(answer::empty(StatusCode::CREATED)),
                 // Something changed since it was read: look again.

@@ -73,7 +73,7 @@ impl Call {
             }
             let replaces = destination.taken_by.is_some();
             let batch = self.relocation(&from, object, tag.clone(), &destination, is_move).await?;
-            match self.inner().store.write(batch).await {
+            match self.server.write(batch, Some(destination.collection.id)).await {
                 Ok(_) => {
                     let status = if replaces { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
                     let mut response = answer::empty(status);

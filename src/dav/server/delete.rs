@@ -7,17 +7,20 @@ use super::call::Call;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
 use super::rights::{Need, Sight};
+use super::trash::Bin;
 use super::{answer, publish, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::store::home::{COLLECTED, CONTACTS};
-use crate::store::{Batch, Collection, CollectionKind, Expect, ObjectFilter, Op, WriteError};
+use crate::store::{Batch, Collection, CollectionKind, Expect, Object, Op, WriteError};
 
-/// Objects of a deleted collection that are told of in one batch,
+/// Objects of a deleted collection that go in one batch, …
 const PAGE: usize = 200;
-/// unless there are so many messages before.
+/// … unless they have more octets than this, …
+const PAGE_BYTES: u64 = 4 << 20;
+/// … or there are so many messages before.
 const MESSAGES: usize = 2_000;
 
 impl Call {
@@ -58,6 +61,8 @@ impl Call {
             schedule_tag::check(&self, Some(&object.meta))?;
             let mut batch = Batch::default();
             let expect = Expect::Etag(object.meta.etag.clone());
+            let kept = self.server.bin().and_then(|bin| bin.object(&self.server, collection.source(), &object, false));
+            batch.ops.extend(kept);
             batch.ops.push(Op::DeleteObject { collection: collection.id, name: name.clone(), expect });
             if collection.kind == CollectionKind::AddressBook {
                 batch.publish.extend(self.book_at(&collection).await?.card_deleted(name, &object.data));
@@ -100,56 +105,103 @@ impl Call {
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }
 
-    /// Deletes a collection with what is in it, and tells whoever had it.
-    pub(super) async fn remove_collection(&self, collection: &Sight) -> Result<(), DavError> {
-        let mut batch = Batch::default();
-        let instances = self.server.instances(collection).await?;
-        self.tell_of_contents(collection).await?;
-        batch.publish.extend(self.told_gone(collection, &instances));
-        batch.ops.push(Op::DeleteCollection(collection.id));
-        self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(())
+    /// Deletes a collection where its owner has it, once it is empty, and tells whoever had it: page by page go its objects,
+    /// each page with its messages, so that search and alarms forget them (observed §1.2), attendees hear that a meeting is
+    /// off and organizers that somebody declines, as if each were deleted by itself, and memory does not grow with the
+    /// collection. A break-off in the middle leaves one that can be deleted again, and a trash from which it can be restored.
+    pub(super) async fn remove_collection(&self, sight: &Sight) -> Result<(), DavError> {
+        let mut collection = sight.source().clone();
+        let store = &self.inner().store;
+        let bin = self.server.bin();
+        if let Some(bin) = &bin {
+            let ops = vec![bin.collection(&collection)];
+            store.write(Batch { ops, publish: Vec::new() }).await.map_err(write_failed)?;
+        }
+        let mut in_vain = 0;
+        while in_vain < ATTEMPTS {
+            let page = self.page_of(&collection).await?;
+            let is_last = page.is_empty();
+            let batch = match is_last {
+                false => self.deletion_of(sight, &page, bin.as_ref()).await?,
+                true => {
+                    // What was put there meanwhile is told of, and kept, like everything else.
+                    collection =
+                        match store.collections(collection.home).await?.into_iter().find(|c| c.id == collection.id) {
+                            Some(found) => found,
+                            None => return Ok(()),
+                        };
+                    // What cannot be read goes with the collection.
+                    if in_vain + 1 < ATTEMPTS && !store.list(collection.id, None, 1).await?.is_empty() {
+                        in_vain += 1;
+                        continue;
+                    }
+                    self.end_of(&collection, bin.as_ref()).await?
+                }
+            };
+            match store.write(batch).await {
+                Ok(_) if is_last => return Ok(()),
+                Ok(_) => in_vain = 0,
+                // Somebody wrote to it since it was read: look again.
+                Err(WriteError::Precondition(_)) => in_vain += 1,
+                Err(error) => return Err(write_failed(error)),
+            }
+        }
+        Err(DavError::conflict("The collection keeps being changed by somebody else"))
     }
 
-    /// Deletes the objects of a collection page by page, each page with its messages, so that search and alarms forget
-    /// them (observed §1.2), attendees hear that a meeting is off and organizers that somebody declines, as if each were
-    /// deleted by itself, and memory does not grow with the collection. A break-off in the middle leaves one that can be
-    /// deleted again.
-    async fn tell_of_contents(&self, collection: &Sight) -> Result<(), DavError> {
+    /// Some objects of a collection: not many, and together not large.
+    async fn page_of(&self, collection: &Collection) -> Result<Vec<Object>, DavError> {
+        let store = &self.inner().store;
+        let (mut names, mut octets) = (Vec::new(), 0);
+        for meta in store.list(collection.id, None, PAGE).await? {
+            octets += meta.size;
+            if names.is_empty() || octets <= PAGE_BYTES {
+                names.push(meta.name);
+            }
+        }
+        Ok(store.objects(collection.id, &names).await?.into_iter().flatten().collect())
+    }
+
+    /// The operations and messages for some objects, those first in the page.
+    async fn deletion_of(&self, sight: &Sight, page: &[Object], bin: Option<&Bin>) -> Result<Batch, DavError> {
         let by = self.who.principal();
-        let audience = self.server.audience(collection).await?;
+        let collection = sight.source();
+        let audience = self.server.audience(sight).await?;
         let book = Book::told_to(audience.clone(), &self.who);
         let owner = match collection.kind {
-            CollectionKind::Calendar if schedule::wanted(self) => Some(self.owner_of(collection.source()).await?),
+            CollectionKind::Calendar if schedule::wanted(self) => Some(self.owner_of(collection).await?),
             _ => None,
         };
-        loop {
-            let store = &self.inner().store;
-            let objects = store.query(collection.id, &ObjectFilter::default(), None, PAGE).await?;
-            let mut batch = Batch::default();
-            for object in &objects {
-                let name = object.meta.name.clone();
-                batch.ops.push(Op::DeleteObject { collection: collection.id, name, expect: Expect::Any });
-                if collection.kind == CollectionKind::AddressBook {
-                    batch.publish.extend(book.card_deleted(&object.meta.name, &object.data));
-                } else if let Ok(calendar) = Component::parse(&object.data) {
-                    let subject = publish::Subject::stored(&audience, object, &calendar, &by);
-                    batch.publish.extend(subject.deleted(Some(false)));
-                    if let Some(owner) = &owner {
-                        // By the queue, which does not mind how many there are.
-                        let scheduled = schedule::of_deletion(self, collection, owner, &calendar, 0).await?;
-                        batch.publish.extend(scheduled.publish);
-                    }
-                }
-                if batch.publish.len() >= MESSAGES {
-                    break;
+        let mut batch = Batch::default();
+        for object in page {
+            batch.ops.extend(bin.and_then(|bin| bin.object(&self.server, collection, object, true)));
+            let (name, expect) = (object.meta.name.clone(), Expect::Etag(object.meta.etag.clone()));
+            batch.ops.push(Op::DeleteObject { collection: collection.id, name, expect });
+            if collection.kind == CollectionKind::AddressBook {
+                batch.publish.extend(book.card_deleted(&object.meta.name, &object.data));
+            } else if let Ok(calendar) = Component::parse(&object.data) {
+                let subject = publish::Subject::stored(&audience, object, &calendar, &by);
+                batch.publish.extend(subject.deleted(Some(false)));
+                if let Some(owner) = &owner {
+                    // By the queue, which does not mind how many there are.
+                    let scheduled = schedule::of_deletion(self, sight, owner, &calendar, 0).await?;
+                    batch.publish.extend(scheduled.publish);
                 }
             }
-            if batch.ops.is_empty() {
-                return Ok(());
+            if batch.publish.len() >= MESSAGES {
+                break;
             }
-            store.write(batch).await.map_err(write_failed)?;
         }
+        Ok(batch)
+    }
+
+    async fn end_of(&self, collection: &Collection, bin: Option<&Bin>) -> Result<Batch, DavError> {
+        let token = collection.sync_token;
+        let mut ops = vec![Op::ExpectToken { collection: collection.id, token }];
+        ops.extend(bin.map(|bin| bin.collection(collection)));
+        ops.push(Op::DeleteCollection(collection.id));
+        let instances = self.server.instances(collection).await?;
+        Ok(Batch { ops, publish: self.told_gone(collection, &instances) })
     }
 }
 

@@ -48,7 +48,7 @@ struct Described {
 /// What is still to be written.
 enum Step {
     /// Everything about something.
-    Describe(Described, Vec<Arc<Wanted>>),
+    Describe(Box<Described>, Vec<Arc<Wanted>>),
     /// One property.
     Property(Arc<Described>, Arc<Wanted>),
     /// What is at an address in a property.
@@ -73,7 +73,7 @@ impl Call {
     pub(super) async fn expand_property(self, root: &Element) -> Result<Response<Body>, DavError> {
         let wanted = Wanted::read(root);
         let (target, is_owner) = self.target().await?;
-        let steps = vec![Step::Describe(Described { target, is_owner }, wanted)];
+        let steps = vec![Step::Describe(Box::new(Described { target, is_owner }), wanted)];
         let minimal = self.prefers("return=minimal");
         chunked::multistatus(Expansion { call: self, minimal, left: MOST, steps }, minimal).await
     }
@@ -101,7 +101,7 @@ impl Pages for Expansion {
 impl Expansion {
     async fn describe(
         &mut self,
-        mut described: Described,
+        mut described: Box<Described>,
         wanted: Vec<Arc<Wanted>>,
         w: &mut Writer,
     ) -> Result<(), DavError> {
@@ -114,7 +114,7 @@ impl Expansion {
         w.raw("<d:response>");
         w.href(&format!("{}{}", self.call.inner().settings.base, described.target.as_resource().1));
         w.raw("<d:propstat><d:prop>");
-        let described = Arc::new(described);
+        let described: Arc<Described> = Arc::from(described);
         let properties = wanted.iter().rev().map(|w| Step::Property(described.clone(), w.clone()));
         let properties: Vec<Step> = properties.collect();
         self.steps.push(Step::End(described, wanted));
@@ -150,7 +150,7 @@ impl Expansion {
             self.left -= 1;
             match self.call.resolve(&location).await {
                 Ok((target, is_owner)) => {
-                    self.steps.push(Step::Describe(Described { target, is_owner }, wanted.inner.clone()));
+                    self.steps.push(Step::Describe(Box::new(Described { target, is_owner }), wanted.inner.clone()));
                     return Ok(());
                 }
                 Err(error) if error.status.is_server_error() => return Err(error),

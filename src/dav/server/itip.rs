@@ -111,7 +111,7 @@ impl Call {
         let done = Ok(answer::empty(StatusCode::NO_CONTENT));
         for _ in 0..ATTEMPTS {
             let Some(batch) = self.batch_for(recipient, message).await? else { return done };
-            match self.inner().store.write(batch).await {
+            match self.server.write(batch, None).await {
                 Ok(_) => return done,
                 // Somebody wrote one of the copies at the same time, or made one: look again.
                 Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => {}

@@ -73,7 +73,7 @@ impl Call {
             }
         });
         batch.ops.push(Op::CreateCollection(collection));
-        self.inner().store.write(batch).await.map_err(write_failed)?;
+        self.server.write(batch, None).await.map_err(write_failed)?;
         let mut response = answer::empty(StatusCode::CREATED);
         // RFC 4791 §5.3.1: nobody shall remember that there was nothing here.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -8,7 +8,8 @@
 //! decided in `rights`, and what they may see of private events in `private`; their properties are one table in `properties`; objects are written by
 //! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. What a write means for
 //! other people is decided in `schedule`, and what becomes of their copies in `deliveries`. The address book of a domain's people
-//! is kept in step with the directory in `members`. Browsers see a page, made in `agenda`.
+//! is kept in step with the directory in `members`. What was deleted is kept, and brought back, in `trash`; what a home may hold
+//! is watched over in `quota`. Browsers see a page, made in `agenda`.
 
 mod accept;
 mod access;
@@ -59,6 +60,7 @@ mod publish;
 mod publish_books;
 mod put;
 mod put_limits;
+mod quota;
 mod report;
 mod rights;
 mod schedule;
@@ -71,6 +73,8 @@ mod store_props;
 mod sync;
 mod tenant;
 mod timezones;
+mod trash;
+mod trash_restore;
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -93,7 +97,7 @@ use crate::clock::Env;
 use crate::config::{Files, Limits};
 use crate::ids::{DomainId, HomeId};
 use crate::store::files::SharedFileStore;
-use crate::store::{SharedDavStore, SharedDirectory};
+use crate::store::{HomeRoom, SharedDavStore, SharedDirectory};
 
 /// Homes of one domain that are remembered.
 const NEIGHBOURS: u64 = 50_000;
@@ -122,6 +126,10 @@ pub struct Settings {
     pub organizer_validation: bool,
     /// Messages of one write that are delivered to local people together with it; the rest is left to the queue.
     pub immediate_deliveries: usize,
+    /// Days for which deleted calendars, address books and their objects are kept; 0 keeps none.
+    pub trash_days: u32,
+    /// What a home may hold in its calendars and address books.
+    pub room: HomeRoom,
     /// A card is refused whose UID another card of the same address book has (RFC 6352 §6.3.2.1).
     pub unique_card_uids: bool,
 }
@@ -139,6 +147,8 @@ impl Default for Settings {
             members_book: true,
             organizer_validation: false,
             immediate_deliveries: 200,
+            trash_days: 30,
+            room: HomeRoom::default(),
             unique_card_uids: false,
         }
     }

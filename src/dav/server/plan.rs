@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::browse;
 use super::properties::{self, Resource, Row, Scene};
+use super::quota::HomesInUse;
 use crate::dav::xml::{DAV, Name, PropRequest, Wanted, Writer};
 
 /// One property asked for.
@@ -25,6 +26,8 @@ pub(super) struct Plan {
     minimal: bool,
     /// `getetag` was named beside `allprop`.
     names_etag: bool,
+    /// What is in homes, where somebody wants to know.
+    pub(super) usage: HomesInUse,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,12 +57,12 @@ impl Plan {
         };
         let named = |name: &Name| name.is(DAV, "getetag");
         let names_etag = matches!(wanted, Wanted::All(include) if include.iter().any(named));
-        Self { columns, mode, minimal, names_etag }
+        Self { columns, mode, minimal, names_etag, usage: HomesInUse::default() }
     }
 
     /// No property at all: each resource becomes an item of an HTML list, by its name.
     pub(super) fn links() -> Self {
-        Self { columns: Vec::new(), mode: Mode::Links, minimal: false, names_etag: false }
+        Self { columns: Vec::new(), mode: Mode::Links, minimal: false, names_etag: false, usage: HomesInUse::default() }
     }
 
     /// The plan for a report, whose properties clients name.
@@ -102,7 +105,9 @@ impl Plan {
                 Column::Live(row) if self.is_quiet_about(row, resource) => continue,
                 // What is live elsewhere may be dead here.
                 Column::Live(row) => {
-                    row.write(scene, resource, w) || (self.mode == Mode::These && write_dead(resource, &row.name, w))
+                    row.write(scene, resource, w)
+                        || self.usage.write(&row.name, resource, w)
+                        || (self.mode == Mode::These && write_dead(resource, &row.name, w))
                 }
                 Column::Dead(name) => write_dead(resource, name, w),
             };

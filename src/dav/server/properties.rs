@@ -306,7 +306,12 @@ pub(super) fn collection_etag(collection: &Collection) -> String {
 
 /// The media type of an object.
 pub(super) fn media_type(collection: &Collection, meta: &ObjectMeta) -> String {
-    match collection.kind {
+    media_type_of(collection.kind, meta)
+}
+
+/// The media type of an object in a collection of this kind.
+pub(super) fn media_type_of(kind: CollectionKind, meta: &ObjectMeta) -> String {
+    match kind {
         CollectionKind::AddressBook => "text/vcard; charset=utf-8".to_owned(),
         _ => format!("text/calendar; charset=utf-8; component={}", meta.component.to_ascii_lowercase()),
     }

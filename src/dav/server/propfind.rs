@@ -99,7 +99,7 @@ impl Call {
                 let is_owner = sight.is_own();
                 (Target::Object(sight, object), is_owner)
             }
-            Location::Itip | Location::Query | Location::FreeBusy | Location::WellKnown(_) => {
+            Location::Itip | Location::Query | Location::FreeBusy | Location::WellKnown(_) | Location::Trash(..) => {
                 return Err(DavError::no_node(&location.href()));
             }
             Location::FileHomes | Location::File { .. } => {
@@ -253,7 +253,16 @@ impl Listing {
     }
 
     /// Writes one, after reading what its properties need.
-    async fn write_completed(&self, mut target: Target, out: &mut Writer) -> Result<(), DavError> {
+    async fn write_completed(&mut self, mut target: Target, out: &mut Writer) -> Result<(), DavError> {
+        let home = match &target {
+            Target::Home(_, home) => Some(*home),
+            // What is here of another home fills that one.
+            Target::Collection(sight) => Some(sight.source().home),
+            _ => None,
+        };
+        if let Some(home) = home {
+            self.members.plan.learn_usage(&self.members.server, home).await?;
+        }
         let Members { server, who, plan, .. } = &self.members;
         match &mut target {
             Target::Principal(principal) => server.complete(who, principal, |name| plan.asks_for(name)).await?,

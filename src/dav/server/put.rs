@@ -164,7 +164,7 @@ impl Call {
         let put = batch.ops.len();
         batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
         batch.ops.append(&mut scheduled.ops);
-        match self.inner().store.write(batch).await {
+        match self.server.write(batch, Some(collection.id)).await {
             Ok(_) => {
                 let status = if existing.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
                 let mut response = stored(status, unchanged.then_some(etag.as_str()), "iCalendar", &draft.warnings);
@@ -173,6 +173,11 @@ impl Call {
                     response = self.represented(response, &object, collection);
                 }
                 Ok(Some(response))
+            }
+            // Somebody else's calendar is full: the queue sees to what is for them.
+            Err(WriteError::NoRoom(op)) if op > put && immediate > 0 => {
+                let again = self.try_put_event(collection, draft, current.clone(), import, 0);
+                Box::pin(again).await
             }
             Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
             // The object, or somebody's copy of it, is another by now.

@@ -124,6 +124,14 @@ pub(super) const INDEXES: &[Index] = &[
     index("convoke_files", "parent_1_name_1", &[("parent", 1), ("name", 1)], "two files may get one path").unique(),
     index("convoke_file_contents", "until_1", &[("until", 1)], "what is in removed files piles up"),
     index("convoke_file_pieces", "content_1_n_1", &[("content", 1), ("n", 1)], "files are read slowly").unique(),
+    index("convoke_trash", "home_1_part_1__id_1", &[("home", 1), ("part", 1), ("_id", 1)], "trash is listed slowly"),
+    index(
+        "convoke_trash",
+        "collection_1_part_1__id_1",
+        &[("collection", 1), ("part", 1), ("_id", 1)],
+        "deleted calendars come back slowly",
+    ),
+    index("convoke_trash", "until_1", &[("until", 1)], "what is to be forgotten is found slowly"),
     index("convoke_outgoing", "node_1_order_1", &[("node", 1), ("order", 1)], "messages go out slowly"),
     index("convoke_journal_steps", "batch_1_step_1", &[("batch", 1), ("step", 1)], "writes are slow"),
 ];

@@ -1,5 +1,5 @@
 //! Copies everything that the store's ports hold from one engine to another: domains, people, settings and passwords, then
-//! homes with their collections and objects, and plain files, byte for byte. It publishes no message, so a copy invites nobody, and it can be
+//! homes with their collections and objects, plain files, and the trash, byte for byte. It publishes no message, so a copy invites nobody, and it can be
 //! broken off and continued.
 //!
 //! The source is only read. What the target holds is never overwritten or removed unless [`Options::replace`] says so: the
@@ -8,13 +8,15 @@
 //! **Sync tokens.** A collection of the target counts from the token that its source had when it was read (see
 //! [`Op::CreateCollection`](super::Op::CreateCollection)). A client that had this token is told of every object, which all are
 //! as it knows them; one with an older token is refused, as it would not hear of what was deleted since, and reads everything
-//! anew. Where the source has moved on before the copy was complete, the collection is made anew from the later token.
+//! anew. Where the source has moved on before the copy was complete, the collection is made anew from the later token. The last
+//! tokens of collections that were deleted come along, so that what is made at their paths later issues none of them again.
 
 mod files;
 mod homes;
 mod objects;
 mod people;
 mod sharing;
+mod trash;
 mod verify;
 
 use std::time::Duration;
@@ -71,6 +73,8 @@ pub struct Tally {
     pub objects: u64,
     /// Plain files and folders.
     pub files: u64,
+    /// Deleted things that are kept for a while.
+    pub trash: u64,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -82,14 +86,15 @@ impl std::ops::AddAssign for Tally {
         self.collections += other.collections;
         self.objects += other.objects;
         self.files += other.files;
+        self.trash += other.trash;
     }
 }
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { domains, users, settings, passwords, collections, objects, files } = self;
+        let Self { domains, users, settings, passwords, collections, objects, files, trash } = self;
         write!(f, "{domains} domains, {users} users ({settings} with settings, {passwords} with a password), ")?;
-        write!(f, "{collections} collections, {objects} objects, {files} files")
+        write!(f, "{collections} collections, {objects} objects, {files} files, {trash} in the trash")
     }
 }
 
@@ -178,6 +183,7 @@ pub async fn copy(from: &End, to: Option<&End>, options: Options, watch: &dyn Wa
     let mut copied = people::copy(from, to, options, watch).await?;
     copied.extend(homes::copy(from, to, options, watch).await?);
     copied.extend(files::copy(from, to, options, watch).await?);
+    copied.extend(trash::copy(from, to, options, watch).await?);
     Ok(copied)
 }
 

@@ -1,8 +1,10 @@
 //! The writing side: one [`Batch`] in one transaction, operation by operation.
 
+use chrono::{DateTime, Utc};
 use rusqlite::{OptionalExtension, params};
 
 use super::dav::{kind_code, space_code};
+use super::upkeep::{self, Grown};
 use super::{AsBlob, instances, span};
 use crate::ids::CollectionId;
 use crate::sqlite::{Tx, outgoing};
@@ -22,14 +24,19 @@ pub(super) struct Target {
 struct Stored {
     body: i64,
     etag: String,
+    size: i64,
 }
 
 /// Applies all operations and publishes all messages; the caller takes everything back when this fails.
-pub(super) fn apply(tx: &mut Tx<'_>, batch: Batch, now: chrono::DateTime<chrono::Utc>) -> Result<Written, WriteError> {
+pub(super) fn apply(tx: &mut Tx<'_>, batch: Batch, now: DateTime<Utc>) -> Result<Written, WriteError> {
     let mut written = Written::default();
+    let mut grown = Grown::default();
     for (index, op) in batch.ops.into_iter().enumerate() {
         let (token, existed) = match op {
-            Op::CreateCollection(collection) => (create(tx, index, &collection)?, false),
+            Op::CreateCollection(collection) => {
+                grown.made(collection.home);
+                (create(tx, index, &collection)?, false)
+            }
             Op::SetProps { collection, props } => (set_props(tx, index, collection, &props)?, true),
             Op::ExpectToken { collection, token } => match target(tx, index, collection)?.token {
                 found if found == token => (token, true),
@@ -41,8 +48,22 @@ pub(super) fn apply(tx: &mut Tx<'_>, batch: Batch, now: chrono::DateTime<chrono:
             Op::PutInstance(instance) => instances::put(tx, index, &instance)?,
             Op::RemoveInstance(instance) => instances::remove(tx, index, &instance)?,
             Op::DeleteCollection(collection) => (delete_collection(tx, index, collection)?, true),
-            Op::PutObject { collection, object, expect } => put(tx, index, collection, &object, &expect)?,
-            Op::DeleteObject { collection, name, expect } => delete(tx, index, collection, &name, &expect)?,
+            Op::PutObject { collection, object, expect } => put(tx, (index, collection), &object, &expect, &mut grown)?,
+            Op::DeleteObject { collection, name, expect } => {
+                delete(tx, (index, collection), &name, (&expect, now), &mut grown)?
+            }
+            Op::Trash { entry, data } => (upkeep::keep(tx, &entry, &data)?, false),
+            Op::Untrash { home, id } => match upkeep::take(tx, home, id)? {
+                true => (0, true),
+                false => return Err(WriteError::Precondition(index)),
+            },
+            Op::ExpectRoom { collection, room } => {
+                let token = target(tx, index, collection)?.token;
+                match grown.fits(tx, collection, &room)? {
+                    true => (token, true),
+                    false => return Err(WriteError::NoRoom(index)),
+                }
+            }
         };
         written.sync_tokens.push(token);
         written.existed.push(existed);
@@ -80,15 +101,17 @@ fn create(tx: &Tx<'_>, index: usize, new: &Collection) -> Result<u64, WriteError
         json(&new.props)?,
         new.public_right.as_ref().map(PublicRight::privilege),
     ])?;
-    tx.prepare_cached("INSERT INTO sync_states (collection, token, oldest, objects) VALUES (?1, ?2, ?2, 0)")?
-        .execute(params![tx.last_insert_rowid(), token as i64])?;
+    tx.prepare_cached(
+        "INSERT INTO sync_states (collection, token, oldest, objects, octets) VALUES (?1, ?2, ?2, 0, 0)",
+    )?
+    .execute(params![tx.last_insert_rowid(), token as i64])?;
     Ok(token)
 }
 
 fn set_props(tx: &Tx<'_>, index: usize, id: CollectionId, props: &CollectionProps) -> Result<u64, WriteError> {
     let target = target(tx, index, id)?;
     tx.prepare_cached("UPDATE collections SET props = ?2 WHERE id = ?1")?.execute(params![target.row, json(props)?])?;
-    advance(tx, &target, 0)
+    advance(tx, &target, 0, 0)
 }
 
 fn delete_collection(tx: &Tx<'_>, index: usize, id: CollectionId) -> Result<u64, WriteError> {
@@ -114,10 +137,10 @@ fn delete_collection(tx: &Tx<'_>, index: usize, id: CollectionId) -> Result<u64,
 
 fn put(
     tx: &Tx<'_>,
-    index: usize,
-    collection: CollectionId,
+    (index, collection): (usize, CollectionId),
     object: &Object,
     expect: &Expect,
+    grown: &mut Grown,
 ) -> Result<(u64, bool), WriteError> {
     let target = target(tx, index, collection)?;
     let meta = &object.meta;
@@ -141,7 +164,10 @@ fn put(
             tx.last_insert_rowid()
         }
     };
-    let token = advance(tx, &target, i64::from(stored.is_none()))?;
+    let (objects, octets) =
+        (i64::from(stored.is_none()), meta.size as i64 - stored.as_ref().map_or(0, |stored| stored.size));
+    grown.by(target.row, objects, octets);
+    let token = advance(tx, &target, objects, octets)?;
     tx.prepare_cached(
         "INSERT OR REPLACE INTO objects
             (collection, name, body, etag, size, modified, component, uid, first, last, span, changed, schedule_tag)
@@ -167,10 +193,10 @@ fn put(
 
 fn delete(
     tx: &Tx<'_>,
-    index: usize,
-    collection: CollectionId,
+    (index, collection): (usize, CollectionId),
     name: &str,
-    expect: &Expect,
+    (expect, now): (&Expect, DateTime<Utc>),
+    grown: &mut Grown,
 ) -> Result<(u64, bool), WriteError> {
     let target = target(tx, index, collection)?;
     let stored = stored(tx, &target, name)?;
@@ -181,9 +207,10 @@ fn delete(
     check(index, Some(&stored), expect)?;
     tx.prepare_cached("DELETE FROM objects WHERE collection = ?1 AND name = ?2")?.execute(params![target.row, name])?;
     tx.prepare_cached("DELETE FROM bodies WHERE id = ?1")?.execute([stored.body])?;
-    let token = advance(tx, &target, -1)?;
-    tx.prepare_cached("INSERT OR REPLACE INTO tombstones (collection, name, changed) VALUES (?1, ?2, ?3)")?
-        .execute(params![target.row, name, token as i64])?;
+    grown.by(target.row, -1, -stored.size);
+    let token = advance(tx, &target, -1, -stored.size)?;
+    tx.prepare_cached("INSERT OR REPLACE INTO tombstones (collection, name, changed, gone) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![target.row, name, token as i64, now.timestamp()])?;
     Ok((token, true))
 }
 
@@ -200,8 +227,10 @@ pub(super) fn target(tx: &Tx<'_>, index: usize, id: CollectionId) -> Result<Targ
 
 fn stored(tx: &Tx<'_>, target: &Target, name: &str) -> Result<Option<Stored>, WriteError> {
     let stored = tx
-        .prepare_cached("SELECT body, etag FROM objects WHERE collection = ?1 AND name = ?2")?
-        .query_row(params![target.row, name], |row| Ok(Stored { body: row.get(0)?, etag: row.get(1)? }))
+        .prepare_cached("SELECT body, etag, size FROM objects WHERE collection = ?1 AND name = ?2")?
+        .query_row(params![target.row, name], |row| {
+            Ok(Stored { body: row.get(0)?, etag: row.get(1)?, size: row.get(2)? })
+        })
         .optional()?;
     Ok(stored)
 }
@@ -225,9 +254,11 @@ fn other_with_uid(tx: &Tx<'_>, target: &Target, uid: &str, name: &str) -> Result
 }
 
 /// Counts a change of the collection; its number.
-pub(super) fn advance(tx: &Tx<'_>, target: &Target, objects: i64) -> Result<u64, WriteError> {
-    tx.prepare_cached("UPDATE sync_states SET token = token + 1, objects = objects + ?2 WHERE collection = ?1")?
-        .execute(params![target.row, objects])?;
+pub(super) fn advance(tx: &Tx<'_>, target: &Target, objects: i64, octets: i64) -> Result<u64, WriteError> {
+    tx.prepare_cached(
+        "UPDATE sync_states SET token = token + 1, objects = objects + ?2, octets = octets + ?3 WHERE collection = ?1",
+    )?
+    .execute(params![target.row, objects, octets])?;
     Ok(target.token + 1)
 }
 

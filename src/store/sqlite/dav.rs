@@ -6,6 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use super::apply::apply;
 use super::{AsBlob, Sqlite, id, instances, span, unreadable};
 use crate::ids::{CollectionId, HomeId, Uid};
+use crate::store::paging::Stand;
 use crate::store::{
     Batch, Change, Changes, Collection, CollectionKind, DavStore, Instance, Object, ObjectFilter, ObjectMeta,
     PublicRight, Shared, StoreError, WriteError, Written,
@@ -377,7 +378,8 @@ fn changes(
         })
         .optional()?;
     let Some((row, token, oldest)) = state else { return Ok(None) };
-    if since != 0 && !(oldest..=token).contains(&since) {
+    let stand = if since == 0 { Stand::beginning(token) } else { Stand::read(since) };
+    if !(oldest..=token).contains(&stand.began) || stand.at > stand.began {
         return Ok(None);
     }
     let room = sql_limit(limit.saturating_add(1));
@@ -386,17 +388,17 @@ fn changes(
             "SELECT name, etag, size, modified, component, uid, first, last, schedule_tag, changed FROM objects
              WHERE collection = ?1 AND changed > ?2 ORDER BY changed LIMIT ?3",
         )?
-        .query_map(params![row, since as i64, room], |row| {
+        .query_map(params![row, stand.at as i64, room], |row| {
             Ok((row.get::<_, i64>(9)? as u64, Change::Written(meta(row)?)))
         })?
         .collect::<Result<Vec<_>, _>>()?;
     // Who knows nothing yet need not hear of what is gone.
-    if since != 0 {
+    if stand.began < token {
         let gone = conn
             .prepare_cached(
                 "SELECT changed, name FROM tombstones WHERE collection = ?1 AND changed > ?2 ORDER BY changed LIMIT ?3",
             )?
-            .query_map(params![row, since as i64, room], |row| {
+            .query_map(params![row, stand.began as i64, room], |row| {
                 Ok((row.get::<_, i64>(0)? as u64, Change::Deleted(row.get(1)?)))
             })?
             .collect::<Result<Vec<_>, _>>()?;
@@ -405,7 +407,10 @@ fn changes(
     }
     let truncated = found.len() > limit;
     found.truncate(limit);
-    let token = if truncated { found.last().map_or(since, |(changed, _)| *changed) } else { token };
+    let token = match found.last() {
+        Some((changed, _)) if truncated => stand.token_at(*changed, oldest),
+        _ => token,
+    };
     let changes = found.into_iter().map(|(_, change)| change).collect();
     Ok(Some(Changes { changes, token, truncated }))
 }

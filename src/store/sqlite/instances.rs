@@ -119,7 +119,7 @@ pub(super) fn put(tx: &Tx<'_>, index: usize, new: &Instance) -> Result<(u64, boo
         Some((_, props)) => {
             let is_changed = update(tx, new)? != props;
             let counts = is_changed && new.delegation().is_some();
-            let token = if counts { advance(tx, &target, 0)? } else { target.token };
+            let token = if counts { advance(tx, &target, 0, 0)? } else { target.token };
             Ok((token, true))
         }
     }

@@ -8,11 +8,12 @@ mod files;
 mod instances;
 mod span;
 mod tickets;
+mod upkeep;
 
 pub use crate::sqlite::{OpenError, Sqlite};
 
 use super::{StoreError, WriteError};
-use crate::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, UserId};
+use crate::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, TrashId, UserId};
 use crate::sqlite::DbError;
 
 impl From<DbError> for StoreError {
@@ -71,7 +72,7 @@ macro_rules! as_blob {
         }
     )*};
 }
-as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, UserId);
+as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, TrashId, UserId);
 
 /// Reads an id from a column.
 fn id<T: AsBlob>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -16,6 +16,7 @@ mod store;
 mod store_engines;
 mod store_sharing;
 mod store_sync;
+mod store_upkeep;
 mod tickets;
 mod transport;
 

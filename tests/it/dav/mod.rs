@@ -28,6 +28,7 @@ mod preconditions;
 mod preferences;
 mod principals;
 mod queries;
+mod quota;
 mod relocation;
 mod replay;
 mod representations;
@@ -41,6 +42,7 @@ mod sharing_books;
 mod sharing_matrix;
 mod sync;
 mod tenants;
+mod trash;
 
 use std::sync::Arc;
 

@@ -7,3 +7,4 @@ mod outgoing;
 mod rows;
 mod server;
 mod side_by_side;
+mod upkeep;

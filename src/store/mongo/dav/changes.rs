@@ -19,6 +19,7 @@ use super::value;
 use super::via::Via;
 use crate::ids::CollectionId;
 use crate::mongo::Failure;
+use crate::store::paging::Stand;
 use crate::store::{Change, Changes};
 
 /// How far behind a client's token a late row may be.
@@ -51,18 +52,32 @@ impl MongoDav {
         if since == 0 {
             return self.everything(&found, limit).await.map(Some);
         }
-        if since > token || since < found.oldest || !self.reaches_back(&found, since).await? {
+        let stand = Stand::read(since);
+        if stand.began > token
+            || stand.began < found.oldest
+            || stand.at > stand.began
+            || !self.reaches_back(&found, stand.began).await?
+        {
             return Ok(None);
         }
+        let since = stand.at;
         // These first: on the next page the client is farther from them. Most of a page is for what is new, all the same.
         let mut told = self.late_changes(&found.place, since, limit / 4).await?;
         let room = limit.saturating_sub(told.len()).max(1);
         let most = room.saturating_add(SHARED);
         let (last, truncated) = cut(self.last_changes(&found.place, since, token, most).await?, room);
-        let token = if truncated { last.last().map_or(since, |l| l.token) } else { token };
+        let token = match last.last() {
+            Some(last) if truncated => stand.token_at(last.token, found.oldest),
+            _ => token,
+        };
         told.retain(|late| !last.iter().any(|l| l.uri == late.uri));
         told.extend(last);
+        let numbers: Vec<u64> = told.iter().map(|last| last.token).collect();
         let changes = self.as_they_are(&found.place, told).await?;
+        // Who reads everything page by page need not hear of what was gone before.
+        let is_news = |change: &Change, number| stand.at == stand.began || number > stand.began || !is_gone(change);
+        let changes = changes.into_iter().zip(numbers).filter(|(change, number)| is_news(change, *number));
+        let changes = changes.map(|(change, _)| change).collect();
         Ok(Some(Changes { changes, token, truncated }))
     }
 
@@ -157,7 +172,10 @@ impl MongoDav {
             let unlogged = unlogged.into_iter().map(|uri| Last { uri, token: found.oldest });
             let exist = logged.into_iter().filter(|l| names.contains(&l.uri));
             let (last, truncated) = cut(unlogged.chain(exist).collect(), limit);
-            let token = if truncated { last.last().map_or(token, |l| l.token) } else { token };
+            let token = match last.last() {
+                Some(last) if truncated => Stand::beginning(token).token_at(last.token, found.oldest),
+                _ => token,
+            };
             let mut changes = self.as_they_are(place, last).await?;
             // Gone since the names were read.
             changes.retain(|change| matches!(change, Change::Written(_)));
@@ -196,8 +214,12 @@ impl MongoDav {
     }
 }
 
+fn is_gone(change: &Change) -> bool {
+    matches!(change, Change::Deleted(_))
+}
+
 /// The least id that is made in a second, a unix timestamp.
-fn begin_of(second: i64) -> ObjectId {
+pub(super) fn begin_of(second: i64) -> ObjectId {
     let mut id = [0; 12];
     id[..4].copy_from_slice(&u32::try_from(second).unwrap_or(0).to_be_bytes());
     ObjectId::from_bytes(id)

@@ -11,6 +11,7 @@
 //! | `turn` | with the sync token | whose transaction is at it; means nothing afterwards |
 //! | `batch` | with the sync token | the batch that was counted last, without transactions |
 //! | `any` | `calendars` | any component type is welcome, whatever `components` says |
+//! | `octets`, `objects` | with the sync token, but of inboxes | what is in it; absent until somebody wants to know |
 //! | `oldest` | with the sync token | the first token that means anything here |
 //! | `pending` | everything | a write on a standalone server that is not decided: as if the row were not there |
 
@@ -20,7 +21,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::place::{Place, Shelf, collection_id, home_of, row_id};
 use super::value;
 use crate::ids::HomeId;
-use crate::store::{BookProps, Collection, CollectionKind, CollectionProps, PublicRight};
+use crate::store::{BookProps, Collection, CollectionKind, CollectionProps, PublicRight, Usage};
 
 /// Our own document in a row.
 pub(super) const OURS: &str = "convoke";
@@ -55,6 +56,8 @@ pub(super) struct Found {
     pub(super) made: ObjectId,
     /// There is a row; an inbox that esn-sabre knows has none.
     pub(super) has_row: bool,
+    /// What is in it, where that was counted.
+    pub(super) usage: Option<Usage>,
 }
 
 fn is_pending(row: &Document) -> bool {
@@ -176,6 +179,7 @@ fn found(
         rev: rev(face),
         head_rev: rev(head),
         face: face_id,
+        usage: usage(head),
         place,
         principal,
         has_row: true,
@@ -185,6 +189,14 @@ fn found(
 /// The number of the last change.
 pub(super) fn token(head: &Document) -> u64 {
     unsigned(head.get("synctoken")).unwrap_or(1).max(1)
+}
+
+/// What is in a collection, where that was counted.
+pub(super) fn usage(head: &Document) -> Option<Usage> {
+    let ours = value::inner(head, OURS)?;
+    // Below nothing where another program removed what it had put there.
+    let number = |field| value::number(ours.get(field)).map(|n| u64::try_from(n).unwrap_or(0));
+    Some(Usage { octets: number("octets")?, objects: number("objects")? })
 }
 
 fn unsigned(value: Option<&Bson>) -> Option<u64> {
@@ -230,6 +242,8 @@ pub(super) struct New {
     pub(super) oldest: u64,
     /// Id that tells the order of creation; of the instance, too.
     pub(super) made: ObjectId,
+    /// What is in it from the beginning.
+    pub(super) usage: Usage,
 }
 
 impl New {
@@ -250,6 +264,10 @@ impl New {
         let mut ours = doc! { "made": self.made };
         if self.oldest > 1 {
             ours.insert("oldest", value::count(self.oldest));
+        }
+        if shelf != Shelf::Boxes {
+            ours.insert("octets", value::count(self.usage.octets));
+            ours.insert("objects", value::count(self.usage.objects));
         }
         if shelf == Shelf::Calendars {
             head.extend(component_fields(props));

@@ -10,7 +10,9 @@
 //! 4. It is decided: `state` goes from `open` to `decided`, durably, if it is still its turn. Before this it has not happened,
 //!    after this it has.
 //! 5. The steps are done, each of which does no harm when it is done again; the tokens move last.
-//! 6. The steps are forgotten, the turn ends.
+//! 6. The steps are forgotten, the turn ends. A step that the server refuses for good (a validator, a document that became too
+//!    large) is moved to `convoke_journal_refused` first, with what the server said: the others are done all the same, the
+//!    writer is told that it failed, and nobody else waits for it. What clients then see is what there is.
 //!
 //! Whoever waits for its turn and sees a decided batch that does not get on does its steps itself. One that is not decided in
 //! [`PATIENCE`] is `dropped`, and when its writer wakes up, deciding fails; what it wrote is cleared away before the turn
@@ -38,7 +40,7 @@ use super::steps::{self, Recorded};
 use super::value;
 use super::via::Via;
 use crate::ids::CollectionId;
-use crate::mongo::{Failure, Mongo, Timed};
+use crate::mongo::{Failure, Mongo, REFUSED_STEPS, Timed};
 use crate::store::{Batch, WriteError};
 
 /// Says whose turn it is.
@@ -79,7 +81,11 @@ pub(super) async fn apply(mongo: &Mongo, lock: &Mutex<()>, batch: &Batch) -> Res
             }
         };
         if journal.decide(id).await? {
-            let bases = journal.finish_patiently(id).await?;
+            let Finished { bases, refused } = journal.finish_patiently(id).await?;
+            if let Some(why) = refused {
+                let why = format!("a step of a decided write was refused and set aside: {why}");
+                return Err(Failure::Broken(why).into());
+            }
             return Ok(with_tokens(planned, &bases));
         }
         journal.forget(id, &intent).await?;
@@ -93,12 +99,21 @@ fn with_tokens(mut planned: Plan, bases: &HashMap<CollectionId, u64>) -> Plan {
         let id = collection_id(count.place.id);
         let Some(moved) = bases.get(&id).and_then(|base| base.checked_sub(count.from)) else { continue };
         for (token, of) in planned.written.sync_tokens.iter_mut().zip(&planned.tokens_of) {
-            if *of == id {
+            if *of == Some(id) {
                 *token += moved;
             }
         }
     }
     planned
+}
+
+/// How the end of a decided batch went.
+#[derive(Default)]
+pub(super) struct Finished {
+    /// For each collection, the token that its changes were counted from.
+    bases: HashMap<CollectionId, u64>,
+    /// Why a step of it was set aside. That is its writer's concern, and nobody's who merely helps.
+    refused: Option<String>,
 }
 
 /// New rows of a batch that is not decided: collection and id.
@@ -279,7 +294,7 @@ impl Journal<'_> {
     }
 
     /// As [`Journal::finish`], more than once where the server is away: who is told that it failed would write it again.
-    async fn finish_patiently(&self, id: ObjectId) -> Result<HashMap<CollectionId, u64>, Failure> {
+    async fn finish_patiently(&self, id: ObjectId) -> Result<Finished, Failure> {
         let until = Instant::now() + self.mongo.operation_time();
         let mut attempt = 0;
         loop {
@@ -292,25 +307,21 @@ impl Journal<'_> {
         }
     }
 
-    /// Does what a decided batch has still to do, and ends its turn. For each collection, the token that its changes were
-    /// counted from.
-    pub(super) async fn finish(&self, id: ObjectId) -> Result<HashMap<CollectionId, u64>, Failure> {
-        let mut bases = HashMap::new();
+    /// Does what a decided batch has still to do, and ends its turn.
+    pub(super) async fn finish(&self, id: ObjectId) -> Result<Finished, Failure> {
+        let mut finished = Finished::default();
         let steps = self.steps();
         let find = steps.find(doc! { "batch": id }).sort(doc! { "step": 1 });
         let rows: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
         for row in &rows {
-            let Some(what) = row.get_binary_generic("what").ok().map(Vec::as_slice) else { continue };
-            let what: Document = mongodb::bson::deserialize_from_slice(what)
-                .map_err(|e| Failure::Broken(format!("a step in the journal cannot be read: {e}")))?;
-            match steps::read(&what) {
-                Some(steps::Task::Rows(step)) => self.run(step).await?,
-                Some(steps::Task::Count(count)) => {
-                    if let Some(base) = self.count(id, &count).await? {
-                        bases.insert(collection_id(count.place.id), base);
-                    }
+            match self.step(id, row).await {
+                Ok(base) => finished.bases.extend(base),
+                // It would be refused for ever, and all who write would wait for it.
+                Err(Failure::Broken(why)) => {
+                    self.set_aside(row, &why).await?;
+                    finished.refused.get_or_insert(why);
                 }
-                None => {}
+                Err(error) => return Err(error),
             }
         }
         self.mongo.timed(steps.delete_many(doc! { "batch": id })).await?;
@@ -318,7 +329,33 @@ impl Journal<'_> {
         if !rows.is_empty() {
             self.mongo.ring();
         }
-        Ok(bases)
+        Ok(finished)
+    }
+
+    /// Does one step; for a count, the collection and the token it was counted from.
+    async fn step(&self, id: ObjectId, row: &Document) -> Result<Option<(CollectionId, u64)>, Failure> {
+        let Some(what) = row.get_binary_generic("what").ok().map(Vec::as_slice) else { return Ok(None) };
+        let what: Document = mongodb::bson::deserialize_from_slice(what)
+            .map_err(|e| Failure::Broken(format!("a step in the journal cannot be read: {e}")))?;
+        match steps::read(&what) {
+            Some(steps::Task::Rows(step)) => self.run(step).await.map(|()| None),
+            Some(steps::Task::Count(count)) => {
+                let base = self.count(id, &count).await?;
+                Ok(base.map(|base| (collection_id(count.place.id), base)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps a step that the server will never take where an administrator finds it (`convoke doctor`), so that the rest of
+    /// the batch, and all later ones, go on.
+    async fn set_aside(&self, step: &Document, why: &str) -> Result<(), Failure> {
+        tracing::error!(%why, collection = REFUSED_STEPS, "a step of a decided write is refused for good and set aside");
+        let mut row = step.clone();
+        row.insert("why", why);
+        let id = doc! { "_id": row.remove("_id") };
+        self.mongo.timed(self.rows(REFUSED_STEPS).update_one(id, doc! { "$set": row }).upsert(true)).await?;
+        Ok(())
     }
 
     async fn run(&self, step: Step) -> Result<(), Failure> {
@@ -368,7 +405,11 @@ impl Journal<'_> {
                 "convoke.batch": { "$ne": batch },
             };
             let moved = doc! { "synctoken": value::count(base + changes.len() as u64), "convoke.batch": batch };
-            let done = self.mongo.timed(heads.update_one(as_seen, doc! { "$set": moved })).await?;
+            let mut update = doc! { "$set": moved };
+            if let Some(grows) = count.grows() {
+                update.insert("$inc", grows);
+            }
+            let done = self.mongo.timed(heads.update_one(as_seen, update)).await?;
             if done.matched_count == 1 {
                 return Ok(Some(base));
             }

@@ -10,11 +10,11 @@ use super::collections::{self, Found};
 use super::instances::{TABLES, Table};
 use super::objects;
 use super::place::{self, PRINCIPALS, Place, Shelf, home_of, principals_of, row_id};
-use super::value;
 use super::via::Via;
-use crate::ids::{CollectionId, HomeId};
+use super::{upkeep, value};
+use crate::ids::{CollectionId, HomeId, TrashId};
 use crate::mongo::{Mongo, Timed};
-use crate::store::{Batch, Collection, CollectionKind, Instance, Op};
+use crate::store::{Batch, Collection, CollectionKind, Instance, Op, Usage};
 
 /// What `access` is in the instance of an owner; some have none.
 pub(super) fn owners() -> Document {
@@ -52,6 +52,8 @@ pub(super) struct Stored {
     pub(super) stored_etag: Bson,
     /// `convoke.rev`.
     pub(super) rev: Bson,
+    /// Octets.
+    pub(super) size: u64,
     age: (i64, Vec<u8>),
 }
 
@@ -73,12 +75,16 @@ pub(super) struct Loaded {
     pub(super) subscriptions: HashMap<CollectionId, Vec<(&'static str, Bson)>>,
     /// The instances that the batch names, by id.
     pub(super) instances: HashMap<crate::ids::ObjectId, (Table, Document)>,
+    /// What the batch takes out of the trash, as far as it is there.
+    pub(super) trash: HashSet<TrashId>,
+    /// What is in the calendars and address books of homes whose room matters.
+    pub(super) usage: HashMap<HomeId, HashMap<CollectionId, Usage>>,
 }
 
 /// Reads what the batch builds on.
 pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Result<Loaded, Timed> {
     let mut loaded = Loaded::default();
-    let named: HashSet<CollectionId> = batch.ops.iter().map(named_by).collect();
+    let named: HashSet<CollectionId> = batch.ops.iter().filter_map(named_by).collect();
     for found in find_collections(via, &named, &mut loaded.ids).await? {
         loaded.collections.insert(found.collection.id, found);
     }
@@ -96,6 +102,11 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
             loaded.subscriptions.insert(*id, rows);
         }
     }
+    loaded.trash = upkeep::taken_by(via, batch).await?;
+    for home in upkeep::homes_with_room(batch, &loaded) {
+        let usage = upkeep::usage_of(via, home).await?;
+        loaded.usage.insert(home, usage.into_iter().map(|(id, usage)| (id, usage.unwrap_or_default())).collect());
+    }
     for id in named {
         let Some(place) = loaded.collections.get(&id).map(|found| found.place.clone()) else { continue };
         for stored in find_objects(via, &place, id, batch).await? {
@@ -112,16 +123,18 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
 }
 
 /// The collection that an operation is about.
-pub(super) fn named_by(op: &Op) -> CollectionId {
+pub(super) fn named_by(op: &Op) -> Option<CollectionId> {
     match op {
-        Op::CreateCollection(collection) => collection.id,
+        Op::CreateCollection(collection) => Some(collection.id),
         Op::SetProps { collection, .. }
         | Op::ExpectToken { collection, .. }
+        | Op::ExpectRoom { collection, .. }
         | Op::DeleteCollection(collection)
         | Op::PutObject { collection, .. }
         | Op::SetPublicRight { collection, .. }
-        | Op::DeleteObject { collection, .. } => *collection,
-        Op::PutInstance(instance) | Op::RemoveInstance(instance) => instance.of,
+        | Op::DeleteObject { collection, .. } => Some(*collection),
+        Op::PutInstance(instance) | Op::RemoveInstance(instance) => Some(instance.of),
+        Op::Trash { .. } | Op::Untrash { .. } => None,
     }
 }
 
@@ -372,6 +385,7 @@ async fn find_objects(
         stored.push(Stored {
             id: id.clone(),
             name: meta.name,
+            size: meta.size,
             etag: meta.etag,
             uid: meta.uid.0,
             stored_etag: row.get("etag").cloned().unwrap_or(Bson::Null),

@@ -25,7 +25,7 @@ impl Default for Locks {
 impl Locks {
     /// Waits for the turn of a batch at all its collections. In the order of the locks, so that nobody waits for ever.
     pub(super) async fn turn(&self, batch: &Batch) -> Vec<OwnedMutexGuard<()>> {
-        let mut shards: Vec<usize> = batch.ops.iter().map(|op| self.shard(named_by(op))).collect();
+        let mut shards: Vec<usize> = batch.ops.iter().filter_map(named_by).map(|c| self.shard(c)).collect();
         shards.sort_unstable();
         shards.dedup();
         let mut held = Vec::with_capacity(shards.len());

@@ -17,7 +17,8 @@
 //!
 //! **With an esn-sabre that writes meanwhile**, which knows neither transactions nor journal: it may overwrite what was
 //! written a moment before, as it would its own; whatever happens to an object is told to every client that synchronises,
-//! for a token moves only from the value it was seen at, and late rows of its changes are told again.
+//! for a token moves only from the value it was seen at, and late rows of its changes are told again. What it writes is not
+//! counted in `convoke.octets` until somebody counts anew; see [`upkeep`].
 
 mod changes;
 mod collections;
@@ -33,6 +34,8 @@ mod read;
 mod steps;
 mod sweep;
 mod transact;
+mod trim;
+mod upkeep;
 mod value;
 mod via;
 
@@ -90,6 +93,7 @@ impl MongoDav {
     }
 
     async fn apply(&self, batch: &Batch) -> Result<Written, WriteError> {
+        self.count_for(batch).await?;
         let plan = if self.mongo.has_transactions() {
             let turn = tokio::time::timeout(self.mongo.operation_time(), self.locks.turn(batch)).await;
             let _turn = turn.map_err(|_| Failure::timed_out())?;
@@ -117,7 +121,7 @@ impl MongoDav {
             if matches!(op, Op::CreateCollection(_)) {
                 continue;
             }
-            let collection = load::named_by(op);
+            let Some(collection) = load::named_by(op) else { continue };
             if places.iter().all(|place| collection_id(place.id) != collection) {
                 places.extend(self.place_of(collection).await?);
             }

@@ -4,6 +4,7 @@
 //! end is written once, however often the batch changed its mind on the way.
 
 mod instances;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -13,11 +14,11 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use self::instances::Guest;
 use super::collections::{self, Found, New, OURS};
 use super::load::{Loaded, PATHS, Path, Stored, path_id, path_of};
-use super::objects;
 use super::place::{Place, Shelf};
-use super::value;
-use crate::ids::CollectionId;
-use crate::store::{Batch, Collection, CollectionProps, Expect, Object, Op, PublicRight, WriteError, Written};
+use super::upkeep::TRASH;
+use super::{objects, value};
+use crate::ids::{CollectionId, TrashId};
+use crate::store::{Batch, Collection, CollectionProps, Expect, Object, Op, PublicRight, Usage, WriteError, Written};
 
 /// What happened to an object (dav §14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,16 @@ pub(super) struct Count {
     pub(super) stored_token: Bson,
     pub(super) from: u64,
     pub(super) changes: Vec<Change>,
+    /// Octets and objects that are more than before, where they are counted.
+    pub(super) grown: Option<(i64, i64)>,
+}
+
+impl Count {
+    /// The fields of the counters that grow; nothing where nothing is counted.
+    pub(super) fn grows(&self) -> Option<Document> {
+        let (octets, objects) = self.grown.filter(|grown| *grown != (0, 0))?;
+        Some(doc! { "convoke.octets": value::int(octets), "convoke.objects": value::int(objects) })
+    }
 }
 
 /// A change of rows that are there. Each can be done again without harm, and does nothing to a row that somebody else has
@@ -82,7 +93,7 @@ pub(super) struct Plan {
     /// What to answer, as long as nobody else moves a token meanwhile.
     pub(super) written: Written,
     /// For each operation, the collection whose token it tells.
-    pub(super) tokens_of: Vec<CollectionId>,
+    pub(super) tokens_of: Vec<Option<CollectionId>>,
     /// Collections that are gone.
     pub(super) gone: Vec<CollectionId>,
 }
@@ -100,7 +111,8 @@ pub(super) fn plan(loaded: &Loaded, batch: &Batch, source: &Source<'_>) -> Resul
     let mut tokens_of = Vec::new();
     for (index, op) in batch.ops.iter().enumerate() {
         let (collection, existed) = picture.apply(index, op)?;
-        written.sync_tokens.push(picture.sketches[&collection].token);
+        let sketch = collection.and_then(|collection| picture.sketches.get(&collection));
+        written.sync_tokens.push(sketch.map_or(0, |sketch| sketch.token));
         written.existed.push(existed);
         tokens_of.push(collection);
     }
@@ -124,6 +136,8 @@ struct Sketch<'b> {
     /// The public right that the batch sets.
     right: Option<Option<PublicRight>>,
     changes: Vec<Change>,
+    /// Octets and objects that the batch added.
+    grown: (i64, i64),
 }
 
 /// An object while the batch goes on.
@@ -131,8 +145,8 @@ struct Sketch<'b> {
 struct Item<'b> {
     /// Rows that were there before, the one that counts last.
     rows: &'b [Stored],
-    /// ETag and UID, where it is there now.
-    now: Option<(String, String)>,
+    /// ETag, UID and octets, where it is there now.
+    now: Option<(String, String, u64)>,
     /// What the batch wrote last.
     object: Option<&'b Object>,
     touched: bool,
@@ -150,6 +164,10 @@ struct Picture<'b> {
     ids: HashSet<CollectionId>,
     paths: HashSet<Path>,
     retired: HashMap<Path, u64>,
+    trash: HashSet<TrashId>,
+    /// What becomes of the trash.
+    trashing: Vec<Step>,
+    trashed: Vec<Document>,
 }
 
 impl<'b> Picture<'b> {
@@ -161,6 +179,7 @@ impl<'b> Picture<'b> {
             props: None,
             right: None,
             changes: Vec::new(),
+            grown: (0, 0),
         };
         let mut picture = Self {
             loaded,
@@ -172,10 +191,13 @@ impl<'b> Picture<'b> {
             ids: loaded.ids.clone(),
             paths: loaded.paths.clone(),
             retired: loaded.retired.clone(),
+            trash: loaded.trash.clone(),
+            trashing: Vec::new(),
+            trashed: Vec::new(),
         };
         for ((collection, name), rows) in &loaded.objects {
             let Some(current) = rows.last() else { continue };
-            let now = Some((current.etag.clone(), current.uid.clone()));
+            let now = Some((current.etag.clone(), current.uid.clone(), current.size));
             picture.uids.entry((*collection, current.uid.clone())).or_default().insert(name);
             picture.items.insert((*collection, name), Item { rows, now, object: None, touched: false });
         }
@@ -183,21 +205,35 @@ impl<'b> Picture<'b> {
     }
 
     /// The collection whose token the operation tells, and whether the object was there.
-    fn apply(&mut self, index: usize, op: &'b Op) -> Result<(CollectionId, bool), WriteError> {
-        match op {
-            Op::CreateCollection(collection) => self.create(index, collection),
-            Op::SetProps { collection, props } => self.set_props(index, *collection, props),
+    fn apply(&mut self, index: usize, op: &'b Op) -> Result<(Option<CollectionId>, bool), WriteError> {
+        let (collection, existed) = match op {
+            Op::CreateCollection(collection) => self.create(index, collection)?,
+            Op::SetProps { collection, props } => self.set_props(index, *collection, props)?,
             Op::ExpectToken { collection, token } => match self.alive(index, *collection)?.token {
-                found if found == *token => Ok((*collection, true)),
-                _ => Err(WriteError::Precondition(index)),
+                found if found == *token => (*collection, true),
+                _ => return Err(WriteError::Precondition(index)),
             },
-            Op::SetPublicRight { collection, right } => self.set_public_right(index, *collection, right.as_ref()),
-            Op::PutInstance(instance) => self.put_instance(index, instance),
-            Op::RemoveInstance(instance) => self.remove_instance(index, instance),
-            Op::DeleteCollection(collection) => self.delete_collection(index, *collection),
-            Op::PutObject { collection, object, expect } => self.put(index, *collection, object, expect),
-            Op::DeleteObject { collection, name, expect } => self.delete(index, *collection, name, expect),
-        }
+            Op::SetPublicRight { collection, right } => self.set_public_right(index, *collection, right.as_ref())?,
+            Op::PutInstance(instance) => self.put_instance(index, instance)?,
+            Op::RemoveInstance(instance) => self.remove_instance(index, instance)?,
+            Op::DeleteCollection(collection) => self.delete_collection(index, *collection)?,
+            Op::PutObject { collection, object, expect } => self.put(index, *collection, object, expect)?,
+            Op::DeleteObject { collection, name, expect } => self.delete(index, *collection, name, expect)?,
+            Op::ExpectRoom { collection, room } => self.expect_room(index, *collection, room)?,
+            Op::Trash { entry, data } => {
+                self.keep(entry, data)?;
+                return Ok((None, false));
+            }
+            Op::Untrash { id, .. } => {
+                if !self.trash.remove(id) {
+                    return Err(WriteError::Precondition(index));
+                }
+                let filter = doc! { "_id": crate::mongo::oid(id.0) };
+                self.trashing.push(Step::Delete { collection: TRASH.to_owned(), filter });
+                return Ok((None, true));
+            }
+        };
+        Ok((Some(collection), existed))
     }
 
     fn create(&mut self, index: usize, wanted: &Collection) -> Result<(CollectionId, bool), WriteError> {
@@ -212,6 +248,7 @@ impl<'b> Picture<'b> {
             principal: self.loaded.principals.get(&wanted.home).cloned().unwrap_or_default(),
             oldest: token,
             made: (self.source.new_id)(),
+            usage: Usage::default(),
         };
         let sketch = Sketch {
             origin: Origin::New(Box::new(new)),
@@ -220,6 +257,7 @@ impl<'b> Picture<'b> {
             props: None,
             right: None,
             changes: Vec::new(),
+            grown: (0, 0),
         };
         self.sketches.insert(wanted.id, sketch);
         Ok((wanted.id, false))
@@ -266,7 +304,7 @@ impl<'b> Picture<'b> {
         let is_calendar = self.alive(index, id)?.shelf() == Shelf::Calendars;
         let (name, uid) = (object.meta.name.as_str(), object.meta.uid.0.as_str());
         let before = self.items.get(&(id, name)).and_then(|item| item.now.clone());
-        check(index, before.as_ref().map(|(etag, _)| etag.as_str()), expect)?;
+        check(index, before.as_ref().map(|(etag, ..)| etag.as_str()), expect)?;
         let has_it = self.uids.entry((id, uid.to_owned())).or_default();
         if let Some(other) = has_it.iter().find(|other| **other != name)
             && is_calendar
@@ -274,16 +312,17 @@ impl<'b> Picture<'b> {
             return Err(WriteError::UidConflict { op: index, name: (*other).to_owned() });
         }
         has_it.insert(name);
-        if let Some((_, old)) = &before
+        if let Some((_, old, _)) = &before
             && old != uid
             && let Some(names) = self.uids.get_mut(&(id, old.clone()))
         {
             names.remove(name);
         }
         let item = self.items.entry((id, name)).or_default();
-        item.now = Some((object.meta.etag.clone(), uid.to_owned()));
+        item.now = Some((object.meta.etag.clone(), uid.to_owned(), object.meta.size));
         item.object = Some(object);
         item.touched = true;
+        self.grow(id, i64::from(before.is_none()), before.as_ref().map_or(0, |(.., size)| *size), object.meta.size);
         self.count(id, name, if before.is_some() { Operation::Modified } else { Operation::Added });
         Ok((id, before.is_some()))
     }
@@ -300,16 +339,25 @@ impl<'b> Picture<'b> {
         let Some(item) = self.items.get_mut(&(id, name)).filter(|item| item.now.is_some()) else {
             return if *expect == Expect::Any { Ok((id, false)) } else { Err(WriteError::Precondition(index)) };
         };
-        check(index, item.now.as_ref().map(|(etag, _)| etag.as_str()), expect)?;
+        check(index, item.now.as_ref().map(|(etag, ..)| etag.as_str()), expect)?;
         item.object = None;
         item.touched = true;
-        if let Some((_, uid)) = item.now.take()
-            && let Some(names) = self.uids.get_mut(&(id, uid))
-        {
-            names.remove(name);
+        if let Some((_, uid, size)) = item.now.take() {
+            if let Some(names) = self.uids.get_mut(&(id, uid)) {
+                names.remove(name);
+            }
+            self.grow(id, -1, size, 0);
         }
         self.count(id, name, Operation::Deleted);
         Ok((id, true))
+    }
+
+    /// Counts what an object takes now.
+    fn grow(&mut self, id: CollectionId, objects: i64, before: u64, now: u64) {
+        let octets = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        if let Some(sketch) = self.sketches.get_mut(&id) {
+            sketch.grown = (sketch.grown.0 + octets(now) - octets(before), sketch.grown.1 + objects);
+        }
     }
 
     /// Counts a change.
@@ -322,8 +370,9 @@ impl<'b> Picture<'b> {
     }
 
     /// What is left to write.
-    fn into_plan(self) -> Plan {
-        let mut plan = Plan::default();
+    fn into_plan(mut self) -> Plan {
+        let mut plan = Plan { steps: std::mem::take(&mut self.trashing), ..Plan::default() };
+        plan.rows.extend(std::mem::take(&mut self.trashed).into_iter().map(|row| (TRASH, row)));
         let mut new = Vec::new();
         for (id, sketch) in &self.sketches {
             match &sketch.origin {
@@ -408,6 +457,7 @@ impl Plan {
                 principal: found.principal.clone(),
                 oldest: 1,
                 made: found.made,
+                usage: Usage::default(),
             };
             for (collection, mut row) in row.rows() {
                 let id = row.remove("_id");
@@ -424,6 +474,7 @@ impl Plan {
             stored_token: if found.has_row { found.stored_token.clone() } else { Bson::Int32(1) },
             from: found.collection.sync_token,
             changes: sketch.changes.clone(),
+            grown: found.usage.map(|_| sketch.grown),
         });
     }
 
@@ -492,6 +543,10 @@ impl Plan {
         // Whoever makes the same path at the same time, in another collection of rows, changes this row, too.
         let path = doc! { "_id": path_id(&path_of(&collection)) };
         self.update(PATHS, path, doc! { "$set": { "made": (source.new_id)() } }, true);
-        self.rows.extend(New { collection, ..new.clone() }.rows());
+        let usage = Usage {
+            octets: u64::try_from(sketch.grown.0).unwrap_or(0),
+            objects: u64::try_from(sketch.grown.1).unwrap_or(0),
+        };
+        self.rows.extend(New { collection, usage, ..new.clone() }.rows());
     }
 }

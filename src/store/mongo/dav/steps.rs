@@ -115,12 +115,16 @@ fn step_document(step: &Step) -> Document {
 
 fn count_document(count: &Count) -> Document {
     let change = |change: &Change| doc! { "_id": change.id, "uri": &change.uri, "operation": change.operation as i32 };
-    doc! {
+    let mut step = doc! {
         "count": count.place.shelf.heads(),
         "id": count.place.id,
         "from": value::count(count.from),
         "changes": count.changes.iter().map(change).collect::<Vec<_>>(),
+    };
+    if let Some((octets, objects)) = count.grown {
+        step.insert("grown", doc! { "octets": octets, "objects": objects });
     }
+    step
 }
 
 /// What a step says; `None` for an intent, and for what a later version may have written.
@@ -135,6 +139,8 @@ pub(super) fn read(step: &Document) -> Option<Task> {
             stored_token: Bson::Null,
             from: u64::try_from(value::number(step.get("from"))?).ok()?,
             changes: changes.collect::<Option<_>>()?,
+            grown: value::inner(step, "grown")
+                .and_then(|grown| Some((grown.get_i64("octets").ok()?, grown.get_i64("objects").ok()?))),
         }));
     }
     let collection = step.get_str("collection").ok()?.to_owned();
@@ -186,7 +192,7 @@ mod tests {
         let id = ObjectId::from_bytes(*b"abcdefghijkl");
         let place = Place { shelf: Shelf::Books, id, parent: Bson::Null };
         let changes = vec![Change { id, uri: "a.vcf".to_owned(), operation: Operation::Modified }];
-        let count = Count { place, stored_token: Bson::Null, from: 7, changes };
+        let count = Count { place, stored_token: Bson::Null, from: 7, changes, grown: Some((-5, 1)) };
         assert_eq!(read(&count_document(&count)), Some(Task::Count(count)));
         let collection = "cards".to_owned();
         for step in [

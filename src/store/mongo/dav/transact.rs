@@ -85,10 +85,13 @@ impl Writing<'_> {
     /// Moves a token, and writes down what it counted. Whoever moves it at the same time is in conflict with this
     /// transaction, and one of both begins anew.
     async fn count(&mut self, count: &Count) -> Result<(), Timed> {
-        let Count { place, stored_token, from, changes } = count;
+        let Count { place, stored_token, from, changes, .. } = count;
         let heads = self.mongo.dav().collection::<Document>(place.shelf.heads());
         let filter = doc! { "_id": place.id, "synctoken": stored_token.clone() };
-        let update = doc! { "$set": { "synctoken": value::count(from + changes.len() as u64) } };
+        let mut update = doc! { "$set": { "synctoken": value::count(from + changes.len() as u64) } };
+        if let Some(grows) = count.grows() {
+            update.insert("$inc", grows);
+        }
         self.mongo.timed(heads.update_one(filter, update).session(&mut *self.session)).await?;
         let rows = changes.iter().zip(*from..).map(|(change, before)| change.row(place, before));
         self.insert(rows.map(|row| (place.shelf.changes(), row)).collect()).await

@@ -1,0 +1,120 @@
+//! What is particular to MongoDB about trash, counters, logs and the journal: an esn-sabre on the same database, and a server
+//! that refuses.
+
+use chrono::TimeDelta;
+use convoke::clock::Env;
+use convoke::health::{Examine as _, Verdict};
+use convoke::mongo::{REFUSED_STEPS, oid};
+use convoke::store::mongo::MongoDav;
+use convoke::store::{Collection, DavStore, Expect, LogKept, Op, Upkeep, Usage};
+use mongodb::bson::{Document, doc};
+
+use crate::contracts::samples::{calendar, collection, delete, event, home, put, stored_calendar, write};
+use crate::mongo_support::{REPLICA_SET, STANDALONE, TestMongo};
+
+async fn used(store: &MongoDav, c: &Collection) -> Usage {
+    store.usage(c.home).await.unwrap().into_iter().find(|(id, _)| *id == c.id).unwrap().1
+}
+
+#[tokio::test]
+async fn a_calendar_of_esn_sabre_is_counted_once_somebody_wants_to_know() {
+    let Some(databases) = TestMongo::on(REPLICA_SET) else { return };
+    let store = MongoDav::open(databases.connect().await).await.unwrap();
+    let work = stored_calendar(&store, "work").await;
+    write(&store, vec![put(&work, event("a.ics", 0), Expect::Any)]).await.unwrap();
+    let size = event("a.ics", 0).meta.size;
+    let heads = store.mongo().dav().collection::<Document>("calendars");
+    let objects = store.mongo().dav().collection::<Document>("calendarobjects");
+    // As esn-sabre leaves them: no counters, and here an object without its size.
+    let bare = doc! { "$unset": { "convoke.octets": "", "convoke.objects": "" } };
+    heads.update_one(doc! { "_id": oid(work.id.0) }, bare).await.unwrap();
+    objects.update_many(doc! {}, doc! { "$unset": { "size": "" } }).await.unwrap();
+    write(&store, vec![put(&work, event("b.ics", 0), Expect::Any)]).await.unwrap();
+    assert_eq!(store.recount(work.id, true).await.unwrap(), None, "what nobody counts is not counted wrongly");
+    assert_eq!(used(&store, &work).await, Usage { octets: 2 * size, objects: 2 });
+    write(&store, vec![put(&work, event("c.ics", 0), Expect::Any)]).await.unwrap();
+    assert_eq!(used(&store, &work).await, Usage { octets: 3 * size, objects: 3 }, "from now on it is counted");
+
+    // esn-sabre removes one: a check finds out.
+    objects.delete_one(doc! { "uri": "c.ics" }).await.unwrap();
+    let found = store.recount(work.id, true).await.unwrap();
+    let usage = |n| Usage { octets: n * size, objects: n };
+    assert_eq!(found, Some((usage(3), usage(2))));
+    assert_eq!(used(&store, &work).await, usage(2));
+}
+
+#[tokio::test]
+async fn the_log_that_esn_sabre_reads_is_cut_only_where_it_is_said() {
+    for variable in [REPLICA_SET, STANDALONE] {
+        let Some(databases) = TestMongo::on(variable) else { return };
+        let store = MongoDav::open(databases.connect().await).await.unwrap();
+        let work = stored_calendar(&store, "work").await;
+        let inbox = collection(work.home, convoke::store::CollectionKind::Inbox, "inbox");
+        write(&store, vec![Op::CreateCollection(inbox.clone())]).await.unwrap();
+        for c in [&work, &inbox] {
+            write(&store, vec![put(c, event("a.ics", 0), Expect::Any)]).await.unwrap();
+            write(&store, vec![put(c, event("a.ics", 1), Expect::Any)]).await.unwrap();
+            write(&store, vec![put(c, event("b.ics", 1), Expect::Any)]).await.unwrap();
+            write(&store, vec![delete(c, "b.ics", Expect::Any)]).await.unwrap();
+        }
+        let mut kept = LogKept { since: Env::system().now() + TimeDelta::days(1), names: u64::MAX, shared: false };
+        let rows = store.mongo().dav().collection::<Document>("calendarchanges");
+        assert_eq!(store.trim_log(None, &kept, 100).await.unwrap().rows, 3, "that of the inbox");
+        assert_eq!(rows.count_documents(doc! {}).await.unwrap(), 4);
+        assert!(store.changes(work.id, 2, 9).await.unwrap().is_some());
+        kept.shared = true;
+        assert_eq!(store.trim_log(None, &kept, 100).await.unwrap().rows, 3);
+        let left: Document = rows.find_one(doc! {}).await.unwrap().unwrap();
+        assert_eq!(left.get_str("uri").unwrap(), "a.ics", "the last change of what there is stays");
+        assert!(store.changes(work.id, 2, 9).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_the_server_refuses_for_good_stops_nobody() {
+    let Some(databases) = TestMongo::on(STANDALONE) else { return };
+    let mongo = databases.connect().await;
+    let store = MongoDav::open(mongo.clone()).await.unwrap();
+    let work = stored_calendar(&store, "work").await;
+    write(&store, vec![put(&work, event("a.ics", 0), Expect::Any)]).await.unwrap();
+    // Some administrator's idea, which meets a change of what is there: only that is done after the decision.
+    let validator = doc! { "collMod": "calendarobjects", "validator": { "$or": [
+        { "uri": { "$ne": "a.ics" } }, { "firstoccurence": { "$ne": 7 } },
+    ] } };
+    mongo.dav().run_command(validator).await.unwrap();
+    let broken = vec![put(&work, event("a.ics", 7), Expect::Any), put(&work, event("b.ics", 0), Expect::Any)];
+    let error = write(&store, broken).await.unwrap_err().to_string();
+    assert!(error.contains("set aside"), "{error}");
+
+    // Everybody else goes on, here and on other nodes.
+    let other = MongoDav::open(databases.connect().await).await.unwrap();
+    let begun = std::time::Instant::now();
+    write(&other, vec![Op::CreateCollection(calendar(home(), "other"))]).await.unwrap();
+    write(&store, vec![put(&work, event("c.ics", 0), Expect::Any)]).await.unwrap();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+    let told = store.changes(work.id, 2, 9).await.unwrap().unwrap();
+    assert_eq!(told.changes.len(), 3, "clients hear of what there is: {told:?}");
+    let names: Vec<String> = store.list(work.id, None, 9).await.unwrap().into_iter().map(|m| m.name).collect();
+    assert_eq!(names, ["a.ics", "b.ics", "c.ics"]);
+
+    // Nor is one stopped that a dead process left behind: whoever comes next goes on.
+    let begun = doc! { "_id": "writer" };
+    let left = mongodb::bson::oid::ObjectId::new();
+    let step = doc! { "collection": "calendarobjects", "filter": { "uri": "a.ics" }, "update": { "$set": { "firstoccurence": 7 } }, "upsert": false };
+    let what = mongodb::bson::Binary {
+        subtype: mongodb::bson::spec::BinarySubtype::Generic,
+        bytes: mongodb::bson::serialize_to_vec(&step).unwrap(),
+    };
+    let steps = mongo.dav().collection::<Document>("convoke_journal_steps");
+    steps.insert_one(doc! { "batch": left, "step": 1_i64, "what": what }).await.unwrap();
+    let decided = doc! { "$set": { "batch": left, "state": "decided" } };
+    mongo.dav().collection::<Document>("convoke_journal").update_one(begun, decided).await.unwrap();
+    let third = MongoDav::open(databases.connect().await).await.unwrap();
+    write(&third, vec![put(&work, event("d.ics", 0), Expect::Any)]).await.unwrap();
+
+    let aside = mongo.dav().collection::<Document>(REFUSED_STEPS);
+    assert_eq!(aside.count_documents(doc! {}).await.unwrap(), 2);
+    let findings = mongo.examine().await;
+    let finding = findings.iter().find(|f| f.subject == "steps of writes").expect("doctor tells");
+    assert!(matches!(finding.verdict, Verdict::Bad { .. }), "{finding:?}");
+}
