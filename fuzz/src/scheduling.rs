@@ -13,7 +13,8 @@ pub fn check(data: &[u8]) {
     let mut objects = parts.iter().filter_map(|text| Component::parse_within(text, super::LIMITS).ok());
     let (Some(one), other) = (objects.next(), objects.next()) else { return };
     let now: DateTime<Utc> = DateTime::from_timestamp(1_893_456_000, 0).unwrap_or_default();
-    let people = ["alice@example.org", "bob@example.org"].map(|email| email.parse::<Email>().into_iter().collect());
+    let people =
+        ["alice@example.org", "bob@example.org"].map(|email| email.parse::<Email>().into_iter().collect::<Vec<_>>());
     for person in &people {
         changed(None, Some(&one), person, now);
         changed(Some(&one), other.as_ref(), person, now);
@@ -31,7 +32,7 @@ fn uid(object: &Component) -> Option<&str> {
     uids.all(|uid| uid == Some(first)).then_some(first)
 }
 
-fn changed(old: Option<&Component>, new: Option<&Component>, person: &Vec<Email>, now: DateTime<Utc>) {
+fn changed(old: Option<&Component>, new: Option<&Component>, person: &[Email], now: DateTime<Utc>) {
     if let Ok(diff) = itip::diff(old, new, person, now) {
         assert!(diff.messages.len() <= MOST_MESSAGES, "{} messages", diff.messages.len());
         for message in &diff.messages {
