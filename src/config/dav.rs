@@ -139,6 +139,8 @@ pub struct Limits {
     pub busy_days: i64,
     /// Busy times that one answer gathers at most.
     pub busy_times: usize,
+    /// Days of a series without end that a resource looks at before it accepts.
+    pub booking_days: i64,
 }
 
 impl Default for Limits {
@@ -160,6 +162,7 @@ impl Default for Limits {
             query_results: 1_000_000,
             busy_days: 3_660,
             busy_times: 100_000,
+            booking_days: 732,
         }
     }
 }

@@ -111,6 +111,7 @@ const CONVOKE: Profile = Profile {
         include_str!("schema/0003_tickets.sql"),
         include_str!("schema/0004_files.sql"),
         include_str!("schema/0005_scheduling.sql"),
+        include_str!("schema/0007_resources.sql"),
     ],
     writer_cache_kib: 3072,
     reader_cache_kib: 1024,

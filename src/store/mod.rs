@@ -8,6 +8,7 @@ pub mod files;
 pub mod home;
 mod model;
 pub mod mongo;
+mod resources;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use model::*;
+pub use resources::{Holder, HolderKind, Resource, ResourceStore, TeamCalendar};
 use uuid::Uuid;
 
 use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, Uid, UserId};
@@ -111,9 +113,9 @@ pub trait DavStore: Send + Sync + 'static {
     async fn write(&self, batch: Batch) -> Result<Written, WriteError>;
 }
 
-/// People, domains and their settings.
+/// People, domains and their settings; with [`ResourceStore`], what else has a home.
 #[async_trait]
-pub trait DirectoryStore: Send + Sync + 'static {
+pub trait DirectoryStore: ResourceStore {
     /// The user with this id.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
 

@@ -7,7 +7,7 @@ use super::{Inner, Server};
 use crate::dav::announce::calendar_created;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
-use crate::ids::{HomeId, UserId};
+use crate::ids::HomeId;
 use crate::store::home::{DOMAIN_MEMBERS, INBOX, OUTBOX, home_collections, is_furnished};
 use crate::store::{Batch, Collection, CollectionKind, Object, Op, WriteError};
 
@@ -18,6 +18,8 @@ pub(super) enum Relation {
     Owner,
     /// It is that of the actor's domain: all may read it.
     Member,
+    /// It is that of a resource or a team for which the actor acts.
+    Delegate,
     /// It belongs to somebody else of the same domain.
     Colleague,
 }
@@ -34,13 +36,17 @@ impl Server {
         if space == Space::AddressBooks && who.domain_home() == home && self.0.settings.members_book {
             return Ok(Relation::Member);
         }
-        let user = self.0.directory.user(UserId(home.0)).await?;
-        let owner = user.ok_or_else(|| DavError::not_found(format!("Principal with name {home} not found")))?;
+        let holder = self.0.tenants.holder(home).await?;
+        let owner = holder.ok_or_else(|| DavError::not_found(format!("Principal with name {home} not found")))?;
         if owner.domain != who.domain() {
             let what = if space == Space::Calendars { "calendar" } else { "address book" };
             return Err(DavError::forbidden(format!("Cross-domain {what} access is not allowed")));
         }
-        Ok(if matches!(who, Tenant::Technical(_)) { Relation::Owner } else { Relation::Colleague })
+        Ok(match who {
+            Tenant::Technical(_) => Relation::Owner,
+            _ if self.acts_for(who, &owner).await? => Relation::Delegate,
+            _ => Relation::Colleague,
+        })
     }
 
     /// Refuses whoever is not the owner of a home; of the home of a domain, whoever wants to do more than to read the address
@@ -61,7 +67,8 @@ impl Server {
         match self.relation(who, space, home).await? {
             Relation::Owner => Ok(()),
             Relation::Member if privilege == "d:read" && uri.is_none_or(|uri| uri == DOMAIN_MEMBERS) => Ok(()),
-            Relation::Member | Relation::Colleague => Err(self.needs(location, privilege)),
+            Relation::Delegate if delegates_may(location, privilege) => Ok(()),
+            Relation::Member | Relation::Delegate | Relation::Colleague => Err(self.needs(location, privilege)),
         }
     }
 
@@ -125,7 +132,12 @@ impl Server {
 
     /// Makes what is missing of what every home has. Doing it twice, or at the same time, does no harm.
     async fn furnish(&self, home: HomeId) -> Result<(), DavError> {
-        for wanted in home_collections(home, &self.0.env) {
+        let holder = self.0.tenants.holder(home).await?.filter(|holder| holder.user().is_none());
+        for mut wanted in home_collections(home, &self.0.env) {
+            if let (Some(holder), true) = (&holder, wanted.is_default()) {
+                // People know theirs by being theirs; these need a name (dav §2).
+                wanted.props.displayname = Some(holder.display_name());
+            }
             let is_calendar = wanted.kind == CollectionKind::Calendar;
             let publish = is_calendar.then(|| calendar_created(&wanted, None)).into_iter().collect();
             let made = self.0.store.write(Batch { ops: vec![Op::CreateCollection(wanted)], publish }).await;
@@ -156,6 +168,19 @@ impl Server {
             Some(object) => Ok((collection, object)),
             None => Err(no_object(*space)),
         }
+    }
+}
+
+/// What those who act for a resource or a team may do in its home: read its calendars, and write objects in them. Inbox and
+/// address books are nobody else's, and the calendars themselves are not theirs to change.
+fn delegates_may(location: &Location, privilege: &str) -> bool {
+    match location {
+        Location::Home(Space::Calendars, _) => privilege == "d:read",
+        Location::Collection { space: Space::Calendars, uri, .. } => {
+            privilege == "d:read" && uri != INBOX && uri != OUTBOX
+        }
+        Location::Member { space: Space::Calendars, uri, .. } => uri != INBOX && uri != OUTBOX,
+        _ => false,
     }
 }
 

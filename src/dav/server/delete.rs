@@ -64,6 +64,7 @@ impl Call {
                     let immediate = self.immediate_deliveries(attempt);
                     let scheduled = schedule::of_deletion(&self, &collection, &calendar, immediate).await?;
                     batch.ops.extend(scheduled.ops);
+                    batch.publish.extend(publish::besides(&scheduled.topics, &collection, &object, &calendar, &by));
                     batch.publish.extend(scheduled.publish);
                 }
             }

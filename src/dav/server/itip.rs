@@ -15,8 +15,8 @@ use crate::dav::path::Location;
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::ids::{Email, HomeId, Uid};
-use crate::itip::{Address, ItipMessage, Method};
-use crate::store::{Batch, Collection, Object, User, WriteError};
+use crate::itip::{Address, ItipMessage, Method, Outcome};
+use crate::store::{Batch, Collection, Holder, Object, WriteError};
 
 /// The JSON body (dav §11.1). `recurrence-id`, `dtstamp` and what else clients add is not looked at.
 #[derive(Debug, Deserialize)]
@@ -90,8 +90,12 @@ impl Call {
         }
         match &self.who {
             Tenant::User(user) if user.emails.contains(&delivery.recipient) => {
-                let user = user.clone();
-                self.apply(&user, &delivery.message).await
+                let holder = Holder::from(user.clone());
+                self.apply(&holder, &delivery.message).await
+            }
+            Tenant::Holder(holder) if holder.emails.contains(&delivery.recipient) => {
+                let holder = holder.clone();
+                self.apply(&holder, &delivery.message).await
             }
             _ => Ok(answer::empty(StatusCode::FORBIDDEN)),
         }
@@ -109,7 +113,7 @@ impl Call {
     }
 
     /// Merges the message into the recipient's copy, and stores it with everything that follows in one write.
-    async fn apply(&self, recipient: &User, message: &ItipMessage) -> Result<Response<Body>, DavError> {
+    async fn apply(&self, recipient: &Holder, message: &ItipMessage) -> Result<Response<Body>, DavError> {
         let done = Ok(answer::empty(StatusCode::NO_CONTENT));
         for _ in 0..ATTEMPTS {
             let Some(batch) = self.batch_for(recipient, message).await? else { return done };
@@ -129,13 +133,17 @@ impl Call {
     }
 
     /// What is to be written for a message; `None` when there is nothing to do.
-    async fn batch_for(&self, recipient: &User, message: &ItipMessage) -> Result<Option<Batch>, DavError> {
+    async fn batch_for(&self, recipient: &Holder, message: &ItipMessage) -> Result<Option<Batch>, DavError> {
         let mut deliveries = Deliveries::new(self);
-        deliveries
+        let outcome = deliveries
             .deliver(recipient, message)
             .await?
             .map_err(|error| DavError::bad_request(format!("The message cannot be applied: {error}")))?;
-        let (ops, publish) = deliveries.finish();
+        deliveries.settle().await?;
+        let (ops, mut publish) = deliveries.finish();
+        if outcome == Outcome::Updated {
+            publish.extend(self.told_of_booking(message).await?);
+        }
         Ok((!ops.is_empty() || !publish.is_empty()).then_some(Batch { ops, publish }))
     }
 
@@ -157,12 +165,12 @@ impl Call {
         if !is_sender {
             return Ok(answer::empty(StatusCode::FORBIDDEN));
         }
-        let organizer = self.inner().directory.user_by_email(&delivery.recipient).await?;
+        let organizer = self.inner().tenants.invited_as(&delivery.recipient).await?;
         let mut batch = Batch::default();
         let mut current = None;
         // Only those who were invited propose: an inbox is not for everybody's use.
-        if let Some(organizer) = organizer.filter(|user| user.domain == self.who.domain())
-            && let Some(copy) = self.copy_of(organizer.id.into(), &message.uid).await?
+        if let Some(organizer) = organizer.filter(|organizer| organizer.domain == self.who.domain())
+            && let Some(copy) = self.copy_of(organizer.home, &message.uid).await?
             && invites(&copy.calendar, &organizer.emails, self.who.emails())
         {
             let name = format!("sabredav-{}.ics", self.inner().env.uuid());

@@ -5,11 +5,12 @@
 use std::collections::HashSet;
 
 use super::deliveries::Deliveries;
-use super::publish::{self, Before};
+use super::publish::Before;
+use super::tenant::principal_name;
 use crate::dav::error::DavError;
 use crate::ical::Component;
 use crate::itip::{self, Address, ItipMessage, Method};
-use crate::store::User;
+use crate::store::Holder;
 
 /// `SCHEDULE-STATUS` of a message that was delivered (RFC 6638 §3.2.9).
 const DELIVERED: &str = "1.2";
@@ -19,7 +20,7 @@ impl Deliveries<'_> {
     /// object who was reached. `calendar` is the last segment of the organizer's calendar.
     pub(super) async fn pass_on(
         &mut self,
-        organizer: &User,
+        organizer: &Holder,
         calendar: &str,
         before: &Component,
         after: &mut Component,
@@ -35,7 +36,7 @@ impl Deliveries<'_> {
         let threshold = self.call().inner().settings.reply_propagation;
         let is_quiet = threshold > 0 && attendees_of(after) >= threshold;
         let known = addresses_of(before);
-        let by = publish::principal(organizer.id);
+        let by = principal_name(organizer);
         let mut reached = HashSet::new();
         for message in messages.iter().filter(|m| m.method == Method::Request) {
             let address = Address::read(&message.recipient);
@@ -62,14 +63,14 @@ impl Deliveries<'_> {
     /// Invites somebody new; true when the invitation is in their calendar.
     async fn invite(
         &mut self,
-        organizer: &User,
+        organizer: &Holder,
         calendar: &str,
         message: &ItipMessage,
         by: &str,
     ) -> Result<bool, DavError> {
         let address = Address::read(&message.recipient);
         let person = self.call().calendar_user(&address, organizer.domain).await?;
-        let delivered = match person.filter(|person| person.id != organizer.id) {
+        let delivered = match person.filter(|person| person.home != organizer.home) {
             Some(person) => self.deliver(&person, message).await?.is_ok(),
             None => false,
         };

@@ -58,6 +58,11 @@ impl Call {
         of_domain.into_iter().chain(own.into_iter().flatten()).collect()
     }
 
+    /// Whether what is in a home of the actor's domain is the actor's, or the actor is the program.
+    fn owns(&self, home: HomeId) -> bool {
+        home != self.who.domain_home() && self.who.acts_for(home)
+    }
+
     /// What is at the location of the request, and whether the actor owns it.
     pub(super) async fn target(&self) -> Result<(Target, bool), DavError> {
         self.resolve(&self.location).await
@@ -91,11 +96,11 @@ impl Call {
             Location::Collection { space, home, uri } => {
                 server.require_owner(&self.who, location, "d:read").await?;
                 let collection = server.collection(*space, *home, uri).await?;
-                (Target::Collection(collection), *home != self.who.domain_home())
+                (Target::Collection(collection), self.owns(*home))
             }
             Location::Member { home, .. } => {
                 let (collection, object) = server.object(&self.who, location, "d:read").await?;
-                (Target::Object(collection, object), *home != self.who.domain_home())
+                (Target::Object(collection, object), self.owns(*home))
             }
             Location::Itip | Location::WellKnown(_) | Location::FileHomes | Location::File { .. } => {
                 return Err(DavError::no_node(&location.href()));
@@ -152,6 +157,8 @@ pub(super) enum Step {
     One(Target),
     /// The users of the domain, after this one.
     Users(Option<UserId>),
+    /// The resources of the domain, or its team calendars, after this one.
+    Others(PrincipalKind, Option<HomeId>),
     /// The actor's domain.
     OwnDomain,
     /// The collections of a home, and what is in them.
@@ -175,6 +182,9 @@ pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[
                 steps.extend(sets.map(|kind| Step::One(Target::PrincipalSet(kind))));
             }
             Target::PrincipalSet(PrincipalKind::User) => steps.push(Step::Users(None)),
+            Target::PrincipalSet(kind @ (PrincipalKind::Resource | PrincipalKind::TeamCalendar)) => {
+                steps.push(Step::Others(*kind, None));
+            }
             Target::PrincipalSet(PrincipalKind::Domain) => steps.push(Step::OwnDomain),
             Target::Principal(Principal::User(person)) => steps.extend(parts(person.user.id, who)),
             // Nobody is told who else has a home here.
@@ -184,7 +194,7 @@ pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[
             }
             Target::Home(space, home) => steps.push(Step::Collections(*space, *home)),
             Target::Collection(collection) => steps.push(Step::Objects(collection.clone(), None)),
-            Target::PrincipalSet(_) | Target::Principal(_) | Target::Notifications(_) | Target::Object(..) => {}
+            Target::Principal(_) | Target::Notifications(_) | Target::Object(..) => {}
         }
     }
     steps.push(Step::One(target));
@@ -218,6 +228,7 @@ impl Pages for Listing {
             match step {
                 Step::One(target) => self.write_completed(target, out).await?,
                 Step::Users(after) => self.write_users(after, out).await?,
+                Step::Others(kind, after) => self.write_others(kind, after, out).await?,
                 Step::OwnDomain => {
                     let domain = self.who.domain().0;
                     let principal = self.server.principal(&self.who, PrincipalKind::Domain, domain).await?;
@@ -233,7 +244,10 @@ impl Pages for Listing {
                 Step::Collections(space, home) => self.write_collections(space, home, out).await?,
                 Step::Objects(collection, after) => self.write_objects(collection, after, out).await?,
             }
-            if matches!(self.steps.last(), Some(Step::Objects(_, Some(_)) | Step::Users(Some(_)))) {
+            if matches!(
+                self.steps.last(),
+                Some(Step::Objects(_, Some(_)) | Step::Users(Some(_)) | Step::Others(_, Some(_)))
+            ) {
                 return Ok(Progress::More);
             }
         }
@@ -274,11 +288,15 @@ impl Listing {
 
     async fn write_users(&mut self, after: Option<UserId>, out: &mut Writer) -> Result<(), DavError> {
         if self.server.0.settings.principal_privacy {
-            if let Tenant::User(user) = &self.who {
-                let user = (**user).clone();
-                self.write_completed(Target::Principal(Principal::user(user)), out).await?;
+            match &self.who {
+                Tenant::User(user) => {
+                    let user = (**user).clone();
+                    self.write_completed(Target::Principal(Principal::user(user)), out).await?;
+                    return Ok(());
+                }
+                Tenant::Holder(_) => return Ok(()),
+                Tenant::Technical(_) => {}
             }
-            return Ok(());
         }
         let users = self.server.0.directory.users(Some(self.who.domain()), after, PAGE).await?;
         if users.len() == PAGE {
@@ -286,6 +304,22 @@ impl Listing {
         }
         for user in users {
             self.write_completed(Target::Principal(Principal::user(user)), out).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_others(
+        &mut self,
+        kind: PrincipalKind,
+        after: Option<HomeId>,
+        out: &mut Writer,
+    ) -> Result<(), DavError> {
+        let page = self.server.others(&self.who, kind, after, PAGE).await?;
+        if let Some(next) = page.next {
+            self.steps.push(Step::Others(kind, Some(next)));
+        }
+        for holder in page.holders {
+            self.write_completed(Target::Principal(Principal::of(holder)), out).await?;
         }
         Ok(())
     }

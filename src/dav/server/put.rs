@@ -134,7 +134,7 @@ impl Call {
         }
         // Also where nobody is to be told.
         if let (false, Some((_, Some(old)))) = (import, existing) {
-            schedule::follow_participation(self, old, &mut calendar);
+            schedule::follow_participation(self, old, &mut calendar, &owner);
             schedule::guard_changes(self, old, &calendar, &owner)?;
             schedule::keep_answers(self, old, &mut calendar, &owner);
         }
@@ -153,6 +153,13 @@ impl Call {
         object.meta.schedule_tag = schedule_tag::of_write(&object.meta, &calendar, &owner);
         let tag = object.meta.schedule_tag.clone();
         batch.publish.extend(self.told(collection, &object, &calendar, existing, import));
+        batch.publish.extend(publish::besides(
+            &scheduled.topics,
+            collection,
+            &object,
+            &calendar,
+            &self.who.principal(),
+        ));
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());

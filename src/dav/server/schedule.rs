@@ -2,12 +2,13 @@
 //! a late client must not undo, and whom to tell. The rules are those of [`crate::itip`]; here they meet the calendar's
 //! owner and the request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::{HeaderName, StatusCode};
 
 use super::access::location_of;
+use super::bookings;
 use super::call::Call;
 use super::deliveries::Deliveries;
 use super::publish::Before;
@@ -15,18 +16,18 @@ use super::schedule_tag;
 use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Location;
-use crate::events::Message;
+use crate::events::{Message, Topic};
 use crate::ical::{Component, Property};
-use crate::ids::{Uid, UserId};
+use crate::ids::Uid;
 use crate::itip::{self, Address, Diff, ItipError, ItipMessage, Knowledge, Outcome, Reason, Role};
-use crate::store::{Collection, Op, User};
+use crate::store::{Collection, Holder, Op};
 
 const SCHEDULE_REPLY: HeaderName = HeaderName::from_static("schedule-reply");
 
 /// `SCHEDULE-STATUS` values (RFC 6638 §3.2.9): the message is on its way,
 const PENDING: &str = "1.0";
 /// it is in the recipient's calendar,
-const DELIVERED: &str = "1.2";
+pub(super) const DELIVERED: &str = "1.2";
 /// the calendar user address leads to nobody,
 const UNUSABLE: &str = "3.7";
 /// or the sender has no say over what the recipient has there.
@@ -37,16 +38,19 @@ const REFUSED: &str = "3.8";
 pub(super) struct Scheduled {
     pub(super) ops: Vec<Op>,
     pub(super) publish: Vec<Message>,
+    /// What is told of the object that is written besides: answers that came to it at once, and what a resource answered.
+    pub(super) topics: Vec<Topic>,
 }
 
 impl Call {
-    /// The person whose calendar it is: scheduling happens in their name, whoever writes (mail-itip-alarms §5.3).
-    pub(super) async fn owner_of(&self, collection: &Collection) -> Result<Arc<User>, DavError> {
+    /// Whose calendar it is: scheduling happens in their name, whoever writes (mail-itip-alarms §5.3).
+    pub(super) async fn owner_of(&self, collection: &Collection) -> Result<Arc<Holder>, DavError> {
         match &self.who {
-            Tenant::User(user) if collection.home == user.id.into() => Ok(user.clone()),
+            Tenant::User(user) if collection.home == user.id.into() => Ok(Arc::new(Holder::from(user.clone()))),
+            Tenant::Holder(holder) if collection.home == holder.home => Ok(holder.clone()),
             _ => {
-                let owner = self.inner().directory.user(UserId(collection.home.0)).await?;
-                owner.map(Arc::new).ok_or_else(|| DavError::no_node(&self.path))
+                let owner = self.inner().tenants.holder(collection.home).await?;
+                owner.ok_or_else(|| DavError::no_node(&self.path))
             }
         }
     }
@@ -64,12 +68,14 @@ pub(super) fn name_alarms(call: &Call, calendar: &mut Component) {
 }
 
 /// Step: an answer to the series is one to its overrides too (mail-itip-alarms §5.7).
-pub(super) fn follow_participation(call: &Call, old: &Component, calendar: &mut Component) {
-    itip::sync_participation(old, calendar, call.who.emails());
+pub(super) fn follow_participation(call: &Call, old: &Component, calendar: &mut Component, owner: &Holder) {
+    // Whoever decides for a resource answers for it and not for themselves.
+    let who = if owner.resource().is_some() { &owner.emails } else { call.who.emails() };
+    itip::sync_participation(old, calendar, who);
 }
 
 /// Step: answers that arrived after the client last looked stay (RFC 6638 §3.2.10).
-pub(super) fn keep_answers(call: &Call, old: &Component, calendar: &mut Component, owner: &User) {
+pub(super) fn keep_answers(call: &Call, old: &Component, calendar: &mut Component, owner: &Holder) {
     let knowledge = if schedule_tag::is_given(call) {
         Knowledge::UpToTag
     } else if call.headers.get(http::header::IF_MATCH).is_some_and(|v| v.as_bytes() != b"*") {
@@ -81,7 +87,12 @@ pub(super) fn keep_answers(call: &Call, old: &Component, calendar: &mut Componen
 }
 
 /// Step: attendees change only what is theirs (mail-itip-alarms §5.6), organizers do not give the event away.
-pub(super) fn guard_changes(call: &Call, old: &Component, calendar: &Component, owner: &User) -> Result<(), DavError> {
+pub(super) fn guard_changes(
+    call: &Call,
+    old: &Component,
+    calendar: &Component,
+    owner: &Holder,
+) -> Result<(), DavError> {
     if itip::hands_over(old, calendar, &owner.emails) {
         return Err(DavError::forbidden("The ORGANIZER of a scheduling object cannot be replaced by somebody else.")
             .because(Condition::Empty("cal:allowed-organizer-scheduling-object-change")));
@@ -104,7 +115,7 @@ pub(super) async fn validate_organizer(
     call: &Call,
     old: Option<&Component>,
     calendar: &Component,
-    owner: &User,
+    owner: &Holder,
 ) -> Result<(), DavError> {
     if !call.inner().settings.organizer_validation {
         return Ok(());
@@ -140,7 +151,7 @@ pub(super) async fn require_unique(
     (collection, name): (&Collection, &str),
     source: Option<(&Collection, &str)>,
     calendar: &Component,
-    owner: &User,
+    owner: &Holder,
 ) -> Result<(), DavError> {
     if itip::role(calendar, &owner.emails) == Role::None {
         return Ok(());
@@ -169,19 +180,35 @@ pub(super) async fn require_unique(
 pub(super) async fn of_write(
     call: &Call,
     collection: &Collection,
-    owner: &User,
+    owner: &Holder,
     before: Option<(&str, &Component)>,
     calendar: &mut Component,
     most: usize,
 ) -> Result<Scheduled, DavError> {
     let old = before.map(|(_, tree)| tree);
     let now = call.inner().env.now();
-    let Diff { messages, stored, role } = itip::diff(old, Some(calendar), &owner.emails, now).map_err(unschedulable)?;
+    let difference = |new: &Component| itip::diff(old, Some(new), &owner.emails, now).map_err(unschedulable);
+    let mut deliveries = Deliveries::new(call);
+    let mut diff = difference(calendar)?;
+    let mut answered = HashSet::new();
+    if diff.role == Role::Organizer {
+        // Rooms answer at once, so that everybody is told where it takes place and where not.
+        answered = bookings::ask_resources(&mut deliveries, owner, &diff.messages, calendar, most).await?;
+        if !answered.is_empty() {
+            diff = difference(calendar)?;
+        }
+    }
+    let Diff { messages, stored, role } = diff;
     if let Some(stored) = stored {
         *calendar = stored;
     }
     let before = Before::from(before.map(|(text, _)| text));
-    let (scheduled, statuses) = send(call, collection, owner, &messages, before, most).await?;
+    let (mut scheduled, mut statuses) = send(deliveries, collection, owner, &messages, before, most).await?;
+    statuses.retain(|(_, who), _| !answered.contains(who));
+    if !answered.is_empty() {
+        scheduled.topics.push(Topic::EventReply);
+    }
+    scheduled.topics.extend(bookings::answer_of(owner, &messages, &statuses));
     note(calendar, &statuses);
     if role == Role::Organizer {
         itip::set_schedule_status(calendar, |address| (!address.is_deliverable()).then_some(UNUSABLE));
@@ -190,18 +217,18 @@ pub(super) async fn of_write(
 }
 
 /// The line that a status belongs on, and of whom: the ORGANIZER of a REPLY, else an ATTENDEE.
-type Line = (&'static str, String);
+pub(super) type Line = (&'static str, String);
 
 /// Delivers to local people what can be, and hands everything to the queue, which tells people by mail.
 async fn send(
-    call: &Call,
+    mut deliveries: Deliveries<'_>,
     collection: &Collection,
-    owner: &User,
+    owner: &Holder,
     messages: &[ItipMessage],
     before: Before<'_>,
     most: usize,
 ) -> Result<(Scheduled, HashMap<Line, &'static str>), DavError> {
-    let mut deliveries = Deliveries::new(call);
+    let call = deliveries.call();
     let mut statuses = HashMap::new();
     let by = call.who.principal();
     let mut octets = 0;
@@ -209,11 +236,11 @@ async fn send(
         let address = Address::read(&message.recipient);
         octets += message.calendar.to_text().len() as u64;
         let recipient = match index < most && octets <= call.inner().settings.limits.copied_bytes {
-            true => call.calendar_user(&address, owner.domain).await?.filter(|user| user.id != owner.id),
+            true => call.calendar_user(&address, owner.domain).await?.filter(|recipient| recipient.home != owner.home),
             false => None,
         };
         let fate = match &recipient {
-            Some(recipient) => Some(deliveries.deliver(recipient, message).await?),
+            Some(recipient) => Some(deliveries.deliver_once(recipient, message).await?),
             None => None,
         };
         let status = match fate {
@@ -227,8 +254,9 @@ async fn send(
         statuses.insert((line, message.recipient.clone()), status);
         deliveries.queue(message, before, &collection.uri, &by, status != PENDING);
     }
+    deliveries.settle().await?;
     let (ops, publish) = deliveries.finish();
-    Ok((Scheduled { ops, publish }, statuses))
+    Ok((Scheduled { ops, publish, topics: Vec::new() }, statuses))
 }
 
 /// Notes the statuses on the lines of those who are told (RFC 6638 §3.2.9).
@@ -263,7 +291,10 @@ pub(super) async fn of_deletion(
         }
     };
     let text = calendar.to_text();
-    let (scheduled, _) = send(call, collection, &owner, &messages, Before::Deleted(&text), most).await?;
+    let deliveries = Deliveries::new(call);
+    let (mut scheduled, statuses) =
+        send(deliveries, collection, &owner, &messages, Before::Deleted(&text), most).await?;
+    scheduled.topics.extend(bookings::answer_of(&owner, &messages, &statuses));
     Ok(scheduled)
 }
 

@@ -5,13 +5,14 @@ mod apply;
 mod dav;
 mod directory;
 mod files;
+mod resources;
 mod span;
 mod tickets;
 
 pub use crate::sqlite::{OpenError, Sqlite};
 
 use super::{StoreError, WriteError};
-use crate::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, UserId};
+use crate::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, ResourceId, TeamCalendarId, UserId};
 use crate::sqlite::DbError;
 
 impl From<DbError> for StoreError {
@@ -60,7 +61,7 @@ macro_rules! as_blob {
         }
     )*};
 }
-as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, UserId);
+as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, ResourceId, TeamCalendarId, UserId);
 
 /// Reads an id from a column.
 fn id<T: AsBlob>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {

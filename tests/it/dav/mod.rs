@@ -24,6 +24,7 @@ mod principals;
 mod queries;
 mod relocation;
 mod representations;
+mod resources;
 mod scheduling;
 mod scheduling_here;
 mod scheduling_rules;
