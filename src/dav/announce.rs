@@ -10,7 +10,7 @@ use crate::store::Collection;
 /// What a sync token is written with before its number (dav §6.2).
 pub(super) const SYNC_PREFIX: &str = "http://sabre.io/ns/sync/";
 /// Display name of a default calendar that nobody named; clients put their own word there (dav §2).
-const DEFAULT_NAME: &str = "#default";
+pub(super) const DEFAULT_NAME: &str = "#default";
 
 /// The name a calendar is shown by: its own, else [`DEFAULT_NAME`] for the default calendar and the segment for others.
 pub(super) fn shown_name(calendar: &Collection) -> &str {

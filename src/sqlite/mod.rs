@@ -112,6 +112,7 @@ const CONVOKE: Profile = Profile {
         include_str!("schema/0004_files.sql"),
         include_str!("schema/0005_scheduling.sql"),
         include_str!("schema/0007_resources.sql"),
+        include_str!("schema/0008_sharing.sql"),
     ],
     writer_cache_kib: 3072,
     reader_cache_kib: 1024,

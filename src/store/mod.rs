@@ -9,6 +9,7 @@ pub mod home;
 mod model;
 pub mod mongo;
 mod resources;
+mod sharing;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 
 pub use model::*;
 pub use resources::{Holder, HolderKind, Resource, ResourceStore, TeamCalendar};
+pub use sharing::*;
 use uuid::Uuid;
 
 use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, Uid, UserId};
@@ -108,6 +110,19 @@ pub trait DavStore: Send + Sync + 'static {
     /// that token: it is ahead of the last change, or from a deleted collection that had the same path (RFC 6578 §3.2
     /// `valid-sync-token`).
     async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError>;
+
+    /// What a home holds of collections that others own, hidden ones too: by `order`, then by creation. What shows a
+    /// collection that is gone is left out.
+    async fn shared_in(&self, home: HomeId) -> Result<Vec<Shared>, StoreError>;
+
+    /// One of those by its segment in the URL.
+    async fn shared_at(&self, home: HomeId, kind: CollectionKind, uri: &str) -> Result<Option<Shared>, StoreError>;
+
+    /// What others have of a collection, by creation: those it was shared with, hidden ones too, then its subscribers.
+    async fn instances(&self, source: &Collection) -> Result<Vec<Instance>, StoreError>;
+
+    /// What one home has of a collection; more than one only where somebody subscribed to what is shared with them.
+    async fn instances_for(&self, source: &Collection, home: HomeId) -> Result<Vec<Instance>, StoreError>;
 
     /// Applies all operations and publishes all messages, or does nothing. Durable when it returns.
     async fn write(&self, batch: Batch) -> Result<Written, WriteError>;

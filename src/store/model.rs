@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::{Instance, PublicRight};
 use crate::events::Message;
 use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, Uid, UserId};
 
@@ -40,6 +41,8 @@ pub struct Collection {
     /// Number of the last change (dav §6.2): 1 for a new collection, one more for each change. A collection that takes
     /// the path of a deleted one counts on from there, so that a token is never issued twice for a path.
     pub sync_token: u64,
+    /// What everybody of the domain may do with it.
+    pub public_right: Option<PublicRight>,
 }
 
 impl Collection {
@@ -162,7 +165,20 @@ pub enum Op {
         /// The number that was seen.
         token: u64,
     },
-    /// Deletes a collection with all that is in it. Tokens it issued mean nothing to a later one of the same path.
+    /// Sets what everybody of the domain may do with a collection. Counts as no change.
+    SetPublicRight {
+        /// The collection.
+        collection: CollectionId,
+        /// The right; `None` takes it back.
+        right: Option<PublicRight>,
+    },
+    /// Puts a collection into somebody's home, or replaces what the instance of that id says; its collection, home, kind
+    /// and segment stay what they were. Counts as a change of the collection where a delegation gets other properties.
+    /// [`WriteError::CollectionExists`](super::WriteError::CollectionExists) when something else is at its path.
+    PutInstance(Instance),
+    /// Takes an instance away; nothing happens without it. Only its ids, kind and tie matter.
+    RemoveInstance(Instance),
+    /// Deletes a collection with all that is in it, and everybody's instances of it. Tokens it issued mean nothing to a later one of the same path.
     DeleteCollection(CollectionId),
     /// Creates or replaces an object. Within one collection a UID belongs to one object, inboxes excepted.
     PutObject {

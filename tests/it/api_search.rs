@@ -96,6 +96,7 @@ async fn house_with(index: Oracle) -> House {
                 uri: uri.to_owned(),
                 props: CollectionProps::default(),
                 sync_token: 1,
+                public_right: None,
             };
             let batch = Batch { ops: vec![Op::CreateCollection(collection)], publish: Vec::new() };
             sqlite.write(batch).await.unwrap();

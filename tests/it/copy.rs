@@ -16,8 +16,8 @@ use convoke::store::home::home_collections;
 use convoke::store::mongo::MongoDav;
 use convoke::store::mongo::bootstrap::bootstrap;
 use convoke::store::{
-    Batch, Change, Changes, Collection, CollectionKind, DavStore, Domain, Expect, Object, ObjectFilter, ObjectMeta, Op,
-    Settings, StoreError, User, WriteError, Written,
+    Batch, Change, Changes, Collection, CollectionKind, DavStore, Domain, Expect, Instance, Object, ObjectFilter,
+    ObjectMeta, Op, Settings, Shared, StoreError, User, WriteError, Written,
 };
 use serde_json::json;
 
@@ -441,6 +441,18 @@ impl DavStore for Failing {
     }
     async fn changes(&self, c: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError> {
         self.store.dav.changes(c, since, limit).await
+    }
+    async fn shared_in(&self, home: HomeId) -> Result<Vec<Shared>, StoreError> {
+        self.store.dav.shared_in(home).await
+    }
+    async fn shared_at(&self, home: HomeId, kind: CollectionKind, uri: &str) -> Result<Option<Shared>, StoreError> {
+        self.store.dav.shared_at(home, kind, uri).await
+    }
+    async fn instances(&self, source: &Collection) -> Result<Vec<Instance>, StoreError> {
+        self.store.dav.instances(source).await
+    }
+    async fn instances_for(&self, source: &Collection, home: HomeId) -> Result<Vec<Instance>, StoreError> {
+        self.store.dav.instances_for(source, home).await
     }
     async fn write(&self, batch: Batch) -> Result<Written, WriteError> {
         assert!(batch.publish.is_empty(), "nobody is told of a copy");

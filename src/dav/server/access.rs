@@ -1,5 +1,5 @@
-//! From a place to what is there: loads resources and checks that the actor may have them. Nothing reaches a store but
-//! through here.
+//! From a place to what is there: what an actor is to a home, and what a home holds of its own. What may be done with it is
+//! decided in `rights`.
 
 use super::call::Call;
 use super::tenant::Tenant;
@@ -9,7 +9,7 @@ use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::ids::HomeId;
 use crate::store::home::{DOMAIN_MEMBERS, INBOX, OUTBOX, home_collections, is_furnished};
-use crate::store::{Batch, Collection, CollectionKind, Object, Op, WriteError};
+use crate::store::{Batch, Collection, CollectionKind, Op, PublicRight, WriteError};
 
 /// What an actor is to a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,6 @@ pub(super) enum Relation {
     Owner,
     /// It is that of the actor's domain: all may read it.
     Member,
-    /// It is that of a resource or a team for which the actor acts.
-    Delegate,
     /// It belongs to somebody else of the same domain.
     Colleague,
 }
@@ -42,34 +40,7 @@ impl Server {
             let what = if space == Space::Calendars { "calendar" } else { "address book" };
             return Err(DavError::forbidden(format!("Cross-domain {what} access is not allowed")));
         }
-        Ok(match who {
-            Tenant::Technical(_) => Relation::Owner,
-            _ if self.acts_for(who, &owner).await? => Relation::Delegate,
-            _ => Relation::Colleague,
-        })
-    }
-
-    /// Refuses whoever is not the owner of a home; of the home of a domain, whoever wants to do more than to read the address
-    /// book of its people.
-    pub(super) async fn require_owner(
-        &self,
-        who: &Tenant,
-        location: &Location,
-        privilege: &'static str,
-    ) -> Result<(), DavError> {
-        let (space, home, uri) = match location {
-            Location::Home(space, home) => (*space, *home, None),
-            Location::Collection { space, home, uri } | Location::Member { space, home, uri, .. } => {
-                (*space, *home, Some(uri.as_str()))
-            }
-            _ => return Err(DavError::no_node(&location.href())),
-        };
-        match self.relation(who, space, home).await? {
-            Relation::Owner => Ok(()),
-            Relation::Member if privilege == "d:read" && uri.is_none_or(|uri| uri == DOMAIN_MEMBERS) => Ok(()),
-            Relation::Delegate if delegates_may(location, privilege) => Ok(()),
-            Relation::Member | Relation::Delegate | Relation::Colleague => Err(self.needs(location, privilege)),
-        }
+        Ok(if matches!(who, Tenant::Technical(_)) { Relation::Owner } else { Relation::Colleague })
     }
 
     /// 403 for want of a privilege.
@@ -137,6 +108,8 @@ impl Server {
             if let (Some(holder), true) = (&holder, wanted.is_default()) {
                 // People know theirs by being theirs; these need a name (dav §2).
                 wanted.props.displayname = Some(holder.display_name());
+                // Everybody sees when a room is taken, and by what.
+                wanted.public_right = holder.resource().map(|_| PublicRight::Read);
             }
             let is_calendar = wanted.kind == CollectionKind::Calendar;
             let publish = is_calendar.then(|| calendar_created(&wanted, None)).into_iter().collect();
@@ -147,40 +120,6 @@ impl Server {
             }
         }
         Ok(())
-    }
-
-    /// An object with its collection, for an actor who may read it.
-    ///
-    /// # Errors
-    /// 404 when there is none, 403 when the home is somebody else's.
-    pub(super) async fn object(
-        &self,
-        who: &Tenant,
-        location: &Location,
-        privilege: &'static str,
-    ) -> Result<(Collection, Object), DavError> {
-        let Location::Member { space, home, uri, name } = location else {
-            return Err(DavError::no_node(&location.href()));
-        };
-        self.require_owner(who, location, privilege).await?;
-        let collection = self.collection(*space, *home, uri).await?;
-        match self.0.store.object(collection.id, name).await? {
-            Some(object) => Ok((collection, object)),
-            None => Err(no_object(*space)),
-        }
-    }
-}
-
-/// What those who act for a resource or a team may do in its home: read its calendars, and write objects in them. Inbox and
-/// address books are nobody else's, and the calendars themselves are not theirs to change.
-fn delegates_may(location: &Location, privilege: &str) -> bool {
-    match location {
-        Location::Home(Space::Calendars, _) => privilege == "d:read",
-        Location::Collection { space: Space::Calendars, uri, .. } => {
-            privilege == "d:read" && uri != INBOX && uri != OUTBOX
-        }
-        Location::Member { space: Space::Calendars, uri, .. } => uri != INBOX && uri != OUTBOX,
-        _ => false,
     }
 }
 

@@ -73,8 +73,7 @@ impl Deliveries<'_> {
         let organizer = invitation.components().find_map(|event| event.value("ORGANIZER")).map(Address::read);
         let Some(organizer) = organizer else { return Ok(false) };
         let organizer = self.call().calendar_user(&organizer, resource.domain).await?;
-        let person = organizer.as_ref().and_then(|organizer| organizer.user());
-        Ok(person.is_some_and(|person| administrators.contains(&person.id)))
+        Ok(organizer.is_some_and(|organizer| administrators.iter().any(|id| organizer.home == (*id).into())))
     }
 
     /// When a resource is taken during an invitation, by everything else in its calendars.

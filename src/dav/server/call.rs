@@ -14,6 +14,7 @@ use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::upstream::{Actor, Body};
 use crate::dav::xml::{Element, XmlLimits, parse};
+use crate::store::home::OUTBOX;
 
 const X_HTTP_METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
@@ -115,7 +116,8 @@ impl Call {
     async fn post(self) -> Result<Response<Body>, DavError> {
         match &self.location {
             Location::Itip => self.deliver().await,
-            Location::Collection { .. } => self.post_to_outbox().await,
+            Location::Collection { uri, .. } if uri == OUTBOX => self.post_to_outbox().await,
+            Location::Collection { .. } => self.post_sharing().await,
             _ => Err(DavError::not_implemented(&self.method)),
         }
     }

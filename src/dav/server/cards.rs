@@ -8,15 +8,15 @@ use http::{Response, StatusCode};
 use super::accept::Accept;
 use super::access::write_failed;
 use super::call::Call;
-use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions, PRODID, stored, text_limits};
+use super::rights::Sight;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::precondition::etag_of;
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DataRequest, PropSelection};
 use crate::ical::{Item, ParseErrorKind, Property};
 use crate::ids::Uid;
-use crate::store::{Batch, Collection, Expect, Object, ObjectMeta, Op, WriteError};
+use crate::store::{Batch, Expect, Object, ObjectMeta, Op, WriteError};
 use crate::vcard::{self, Card, CardError, Fault, Severity, Version, jcard};
 
 /// Media type of vCard.
@@ -170,7 +170,7 @@ impl Call {
     /// Stores a card.
     pub(super) async fn put_card(
         self,
-        collection: Collection,
+        collection: Sight,
         uploaded: String,
         mended: bool,
     ) -> Result<Response<Body>, DavError> {
@@ -185,11 +185,11 @@ impl Call {
                 return Err(self.other_uid());
             }
             let etag = (!draft.rewritten && data == draft.uploaded).then(|| etag_of(&data));
-            let book = Book::of(&collection, &self.who);
-            let publish = vec![match &current {
+            let book = self.book_at(&collection).await?;
+            let publish = match &current {
                 Some(_) => book.card_updated(self.name(), &data),
                 None => book.card_created(self.name(), &data),
-            }];
+            };
             let expect = current.as_ref().map_or(Expect::Absent, |o| Expect::Etag(o.meta.etag.clone()));
             let object = object_of(self.name(), data, uid, self.inner().env.now());
             let ops = vec![Op::PutObject { collection: collection.id, object, expect }];

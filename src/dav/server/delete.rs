@@ -4,9 +4,9 @@ use http::{Response, StatusCode};
 
 use super::access::{no_object, write_failed};
 use super::call::Call;
-use super::propfind::Target;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
+use super::rights::{Need, Sight};
 use super::{answer, publish, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Location;
@@ -37,7 +37,8 @@ impl Call {
         };
         let conditions = Conditions::read(&self)?;
         for attempt in 1..=ATTEMPTS {
-            let (collection, object) = match self.server.object(&self.who, &self.location, "d:unbind").await {
+            let (collection, object) = match self.server.object_to_change(&self.who, &self.location, Need::Unbind).await
+            {
                 Ok(found) => found,
                 Err(error) if error.status == StatusCode::NOT_FOUND => {
                     // A condition that cannot hold without the object comes first (dav §6.3).
@@ -53,18 +54,26 @@ impl Call {
             let expect = Expect::Etag(object.meta.etag.clone());
             batch.ops.push(Op::DeleteObject { collection: collection.id, name: name.clone(), expect });
             if collection.kind == CollectionKind::AddressBook {
-                batch.publish.push(Book::of(&collection, &self.who).card_deleted(name, &object.data));
+                batch.publish.extend(self.book_at(&collection).await?.card_deleted(name, &object.data));
             } else if collection.kind == CollectionKind::Calendar
                 && let Ok(calendar) = Component::parse(&object.data)
             {
                 let by = self.who.principal();
-                let subject = publish::Subject::stored(&collection, &object, &calendar, &by);
+                let audience = self.server.audience(&collection).await?;
+                let subject = publish::Subject::stored(&audience, &object, &calendar, &by);
                 batch.publish = subject.deleted(Some(false));
                 if schedule::wanted(&self) {
                     let immediate = self.immediate_deliveries(attempt);
-                    let scheduled = schedule::of_deletion(&self, &collection, &calendar, immediate).await?;
+                    let owner = self.scheduler_at(&collection, &[&calendar]).await?;
+                    let scheduled = schedule::of_deletion(&self, &collection, &owner, &calendar, immediate).await?;
                     batch.ops.extend(scheduled.ops);
-                    batch.publish.extend(publish::besides(&scheduled.topics, &collection, &object, &calendar, &by));
+                    batch.publish.extend(publish::besides(
+                        &scheduled.topics,
+                        &audience,
+                        collection.source(),
+                        (&object, &calendar),
+                        &by,
+                    ));
                     batch.publish.extend(scheduled.publish);
                 }
             }
@@ -79,16 +88,19 @@ impl Call {
     }
 
     async fn delete_collection(self) -> Result<Response<Body>, DavError> {
-        self.server.require_owner(&self.who, &self.location, "d:unbind").await?;
-        let (Target::Collection(collection), _) = self.target().await? else {
-            return Err(DavError::no_node(&self.path));
-        };
+        let collection = self.server.collection_to_unbind(&self.who, &self.location).await?;
+        if collection.instance().is_some() {
+            Conditions::read(&self)?.check(&self, None)?;
+            self.put_away(&collection).await?;
+            return Ok(answer::empty(StatusCode::NO_CONTENT));
+        }
         refuse_protected(&collection)?;
         Conditions::read(&self)?.check(&self, None)?;
         self.server.refuse_chosen_default(&collection).await?;
         let mut batch = Batch::default();
+        let instances = self.server.instances(&collection).await?;
         self.tell_of_contents(&collection).await?;
-        batch.publish.push(self.told_gone(&collection));
+        batch.publish.extend(self.told_gone(&collection, &instances));
         batch.ops.push(Op::DeleteCollection(collection.id));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
@@ -97,8 +109,10 @@ impl Call {
     /// Deletes the objects of a collection page by page, each page with its messages, so that search and alarms forget
     /// them (observed §1.2) and memory does not grow with the collection. A break-off in the middle leaves one that can be
     /// deleted again.
-    async fn tell_of_contents(&self, collection: &Collection) -> Result<(), DavError> {
+    async fn tell_of_contents(&self, collection: &Sight) -> Result<(), DavError> {
         let by = self.who.principal();
+        let audience = self.server.audience(collection).await?;
+        let book = Book::told_to(audience.clone(), &self.who);
         loop {
             let store = &self.inner().store;
             let objects = store.query(collection.id, &ObjectFilter::default(), None, PAGE).await?;
@@ -107,10 +121,9 @@ impl Call {
                 let name = object.meta.name.clone();
                 batch.ops.push(Op::DeleteObject { collection: collection.id, name, expect: Expect::Any });
                 if collection.kind == CollectionKind::AddressBook {
-                    let book = Book::of(collection, &self.who);
-                    batch.publish.push(book.card_deleted(&object.meta.name, &object.data));
+                    batch.publish.extend(book.card_deleted(&object.meta.name, &object.data));
                 } else if let Ok(calendar) = Component::parse(&object.data) {
-                    let subject = publish::Subject::stored(collection, object, &calendar, &by);
+                    let subject = publish::Subject::stored(&audience, object, &calendar, &by);
                     batch.publish.extend(subject.deleted(Some(false)));
                 }
             }

@@ -2,7 +2,6 @@
 //! operations for the same write that causes the messages. Several messages to one person build on each other.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -88,7 +87,10 @@ impl<'c> Deliveries<'c> {
         message: &'a ItipMessage,
     ) -> BoxFuture<'a, Result<Result<Outcome, ItipError>, DavError>> {
         Box::pin(async move {
-            let at = self.copy_of(recipient, &message.uid).await?;
+            let mut at = self.copy_of(recipient, &message.uid).await?;
+            if at.is_none() {
+                at = self.team_copy(recipient, message).await?;
+            }
             let existing = at.map(|at| &self.copies[at].calendar);
             let applied = match itip::apply(existing, message, &recipient.emails, self.now) {
                 Ok(applied) => applied,
@@ -188,11 +190,16 @@ impl<'c> Deliveries<'c> {
     /// The recipient's object with that UID, in whichever of their calendars it is.
     pub(super) async fn copy_of(&mut self, recipient: &Holder, uid: &Uid) -> Result<Option<usize>, DavError> {
         let home = recipient.home;
-        let Entry::Vacant(place) = self.places.entry((home, uid.clone())) else {
-            return Ok(self.places.get(&(home, uid.clone())).copied());
-        };
-        let Some(found) = self.call.copy_of(home, uid).await? else { return Ok(None) };
-        place.insert(self.copies.len());
+        if let Some(known) = self.place_of(home, uid) {
+            return Ok(Some(known));
+        }
+        let found = self.call.copy_of(home, uid).await?;
+        Ok(found.map(|found| self.look_at(recipient, uid, found)))
+    }
+
+    /// Takes up somebody's copy of the object with that UID.
+    pub(super) fn look_at(&mut self, recipient: &Holder, uid: &Uid, found: super::itip::Copy) -> usize {
+        self.places.insert((recipient.home, uid.clone()), self.copies.len());
         self.copies.push(Copy {
             owner: recipient.clone(),
             collection: found.collection,
@@ -205,7 +212,7 @@ impl<'c> Deliveries<'c> {
             by: String::new(),
             booked: Vec::new(),
         });
-        Ok(Some(self.copies.len() - 1))
+        self.copies.len() - 1
     }
 
     /// Where the copy of an object in a home is that was looked at.
@@ -263,7 +270,7 @@ impl<'c> Deliveries<'c> {
     }
 
     /// What is to be written, and who is told of it: the messages about the copies, then those for the queue.
-    pub(super) fn finish(self) -> (Vec<Op>, Vec<Message>) {
+    pub(super) async fn finish(self) -> Result<(Vec<Op>, Vec<Message>), DavError> {
         let (mut ops, mut told) = (Vec::new(), Vec::new());
         // Before anything else changes them.
         ops.extend(self.relied_on.iter().map(|&(collection, token)| Op::ExpectToken { collection, token }));
@@ -278,7 +285,8 @@ impl<'c> Deliveries<'c> {
             let stored = copy.stored.as_ref().map(|object| &object.meta);
             object.meta.schedule_tag =
                 schedule_tag::of_delivery(&object.meta, stored, copy.is_inconsequential, &copy.calendar, &copy.owner);
-            let subject = publish::Subject::stored(&copy.collection, &object, &copy.calendar, &copy.by);
+            let audience = self.call.server.audience_at_home(&copy.collection).await?;
+            let subject = publish::Subject::stored(&audience, &object, &copy.calendar, &copy.by);
             told.extend(subject.delivered(&copy.topics));
             let of_resource = |topic: &Topic| publish::booking(*topic, &copy.collection, &object, &copy.by);
             told.extend(copy.booked.iter().map(of_resource));
@@ -287,7 +295,7 @@ impl<'c> Deliveries<'c> {
         }
         ops.extend(self.inbox_items);
         told.extend(self.queued);
-        (ops, told)
+        Ok((ops, told))
     }
 }
 

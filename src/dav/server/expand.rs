@@ -48,8 +48,12 @@ impl Call {
     ) -> BoxFuture<'a, Result<(), DavError>> {
         Box::pin(async move {
             let names: Vec<Name> = wanted.children(DAV, "property").map(name_of).collect();
-            if let Target::Principal(principal) = &mut target {
-                self.server.complete(&self.who, principal, |name| names.contains(name)).await?;
+            match &mut target {
+                Target::Principal(principal) => {
+                    self.server.complete(&self.who, principal, |name| names.contains(name)).await?;
+                }
+                Target::Collection(sight) => self.server.complete_sight(sight, |name| names.contains(name)).await?,
+                _ => {}
             }
             let mut missing = Vec::new();
             let href = target.as_resource().1;

@@ -15,6 +15,7 @@ use super::expander::{instant, instants, zone_of};
 use super::filter::{Matcher, happens_once_at_a_fixed_time};
 use super::put::PRODID;
 use super::report::unsupported;
+use super::rights::Need;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
@@ -51,14 +52,16 @@ impl Call {
         let range = instants(range);
         // Whoever may not read a calendar may still be told when its owner is busy (RFC 4791 §6.1.1): colleagues may.
         let (calendars, home) = match &self.location {
-            Location::Collection { space: Space::Calendars, home, uri } => {
-                self.server.relation(&self.who, Space::Calendars, *home).await?;
-                (vec![self.server.collection(Space::Calendars, *home, uri).await?], *home)
+            Location::Collection { space: Space::Calendars, .. } => {
+                let sight = self.server.see(&self.who, &self.location, Need::FreeBusy).await?;
+                let home = sight.source().home;
+                // Whose time it is, in the zone of who looks.
+                (vec![sight.shown().clone()], home)
             }
             Location::Home(Space::Calendars, home) => {
                 let relation = self.server.relation(&self.who, Space::Calendars, *home).await?;
                 if relation != Relation::Owner {
-                    return Err(self.server.needs(&self.location, "cal:read-free-busy"));
+                    return Err(self.server.needs(&self.location, Need::FreeBusy.privilege()));
                 }
                 let mut calendars = self.server.collections(Space::Calendars, *home).await?;
                 calendars.retain(counts);

@@ -7,6 +7,7 @@ use super::call::Call;
 use super::cards::{self, Shown};
 use super::media::Format;
 use super::properties::{http_date, media_type};
+use super::rights::Need;
 use super::{answer, schedule_tag, timezones};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
@@ -20,12 +21,11 @@ impl Call {
     pub(super) async fn get(self) -> Result<Response<Body>, DavError> {
         match self.location {
             Location::Member { .. } => {
-                let (collection, object) = self.server.object(&self.who, &self.location, "d:read").await?;
+                let (collection, object) = self.server.object(&self.who, &self.location, Need::Read).await?;
                 self.get_object(&collection, object)
             }
-            Location::Collection { space, home, ref uri } => {
-                self.server.require_owner(&self.who, &self.location, "d:read").await?;
-                let collection = self.server.collection(space, home, uri).await?;
+            Location::Collection { .. } => {
+                let collection = self.server.see(&self.who, &self.location, Need::Read).await?;
                 // A calendar is the file with all that is in it; a book only for those who ask for cards.
                 let is_file = match collection.kind {
                     CollectionKind::Calendar => true,

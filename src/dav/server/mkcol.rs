@@ -46,9 +46,8 @@ impl Call {
         let Location::Collection { space, home, ref uri } = self.location else {
             return Err(self.no_place_for_a_collection().await);
         };
-        let parent = Location::Home(space, home);
-        self.server.require_owner(&self.who, &parent, "d:bind").await?;
-        if self.server.collection(space, home, uri).await.is_ok() {
+        self.server.require_home(&self.who, space, home).await?;
+        if self.server.sight(&self.who, space, home, uri).await.is_ok() {
             return Err(DavError::method_not_allowed(EXISTS).because(Condition::Empty("d:resource-must-be-null")));
         }
         let kind = match self.kind_of_new(space, &update) {
@@ -146,10 +145,10 @@ impl Call {
                 Space::Calendars => "cal:calendar-collection-location-ok",
                 Space::AddressBooks => "card:addressbook-collection-location-ok",
             };
-            if let Err(error) = self.server.require_owner(&self.who, &self.location, "d:bind").await {
+            if let Err(error) = self.server.require_home(&self.who, space, home).await {
                 return error;
             }
-            return match self.server.collection(space, home, uri).await {
+            return match self.server.sight(&self.who, space, home, uri).await {
                 Ok(_) => {
                     DavError::forbidden("Collections cannot hold collections").because(Condition::Empty(condition))
                 }

@@ -9,6 +9,7 @@ use super::chunked::{self, Pages, Progress};
 use super::plan::Plan;
 use super::principals::Principal;
 use super::properties::{Resource, Scene};
+use super::rights::{Need, Sight};
 use super::tenant::Tenant;
 use super::{Server, answer};
 use crate::dav::error::{Condition, DavError};
@@ -16,8 +17,7 @@ use crate::dav::path::{Location, PrincipalKind, PrincipalPart, Space, push_segme
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DataRequest, PropRequest, Writer};
 use crate::ids::{HomeId, UserId};
-use crate::store::home::DOMAIN_MEMBERS;
-use crate::store::{Collection, Object};
+use crate::store::Object;
 
 /// Objects or users that are read at once.
 const PAGE: usize = 500;
@@ -58,11 +58,6 @@ impl Call {
         of_domain.into_iter().chain(own.into_iter().flatten()).collect()
     }
 
-    /// Whether what is in a home of the actor's domain is the actor's, or the actor is the program.
-    fn owns(&self, home: HomeId) -> bool {
-        home != self.who.domain_home() && self.who.acts_for(home)
-    }
-
     /// What is at the location of the request, and whether the actor owns it.
     pub(super) async fn target(&self) -> Result<(Target, bool), DavError> {
         self.resolve(&self.location).await
@@ -93,14 +88,15 @@ impl Call {
                 let relation = server.relation(&self.who, *space, *home).await?;
                 (Target::Home(*space, *home), relation == Relation::Owner)
             }
-            Location::Collection { space, home, uri } => {
-                server.require_owner(&self.who, location, "d:read").await?;
-                let collection = server.collection(*space, *home, uri).await?;
-                (Target::Collection(collection), self.owns(*home))
+            Location::Collection { .. } => {
+                let sight = server.see(&self.who, location, Need::Read).await?;
+                let is_owner = sight.is_own();
+                (Target::Collection(sight), is_owner)
             }
-            Location::Member { home, .. } => {
-                let (collection, object) = server.object(&self.who, location, "d:read").await?;
-                (Target::Object(collection, object), self.owns(*home))
+            Location::Member { .. } => {
+                let (sight, object) = server.object(&self.who, location, Need::Read).await?;
+                let is_owner = sight.is_own();
+                (Target::Object(sight, object), is_owner)
             }
             Location::Itip | Location::WellKnown(_) | Location::FileHomes | Location::File { .. } => {
                 return Err(DavError::no_node(&location.href()));
@@ -124,8 +120,8 @@ pub(super) enum Target {
     Notifications(UserId),
     Homes(Space),
     Home(Space, HomeId),
-    Collection(Collection),
-    Object(Collection, Object),
+    Collection(Sight),
+    Object(Sight, Object),
 }
 
 impl Target {
@@ -166,7 +162,7 @@ pub(super) enum Step {
     /// The collections of a home.
     Collections(Space, HomeId),
     /// The objects of a collection, after this name.
-    Objects(Collection, Option<String>),
+    Objects(Sight, Option<String>),
 }
 
 pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[(Space, HomeId)]) -> Vec<Step> {
@@ -235,7 +231,7 @@ impl Pages for Listing {
                     self.write_completed(Target::Principal(principal), out).await?;
                 }
                 Step::Everything(space, home) => {
-                    let collections = self.server.collections(space, home).await?;
+                    let collections = self.server.sights(&self.who, space, home, Need::Read).await?;
                     for collection in collections.into_iter().rev() {
                         self.steps.push(Step::Objects(collection.clone(), None));
                         self.steps.push(Step::One(Target::Collection(collection)));
@@ -270,8 +266,12 @@ impl Listing {
 
     /// Writes one, after reading what its properties need.
     async fn write_completed(&self, mut target: Target, out: &mut Writer) -> Result<(), DavError> {
-        if let Target::Principal(principal) = &mut target {
-            self.server.complete(&self.who, principal, |name| self.plan.asks_for(name)).await?;
+        match &mut target {
+            Target::Principal(principal) => {
+                self.server.complete(&self.who, principal, |name| self.plan.asks_for(name)).await?;
+            }
+            Target::Collection(sight) => self.server.complete_sight(sight, |name| self.plan.asks_for(name)).await?,
+            _ => {}
         }
         self.write(&target, out);
         Ok(())
@@ -325,22 +325,15 @@ impl Listing {
     }
 
     async fn write_collections(&mut self, space: Space, home: HomeId, out: &mut Writer) -> Result<(), DavError> {
-        let collections = if self.is_owner {
-            self.server.collections(space, home).await?
-        } else if home == self.who.domain_home() {
-            vec![self.server.collection(space, home, DOMAIN_MEMBERS).await?]
-        } else {
-            Vec::new()
-        };
-        for collection in collections {
-            self.write(&Target::Collection(collection), out);
+        for collection in self.server.sights(&self.who, space, home, Need::Read).await? {
+            self.write_completed(Target::Collection(collection), out).await?;
         }
         Ok(())
     }
 
     async fn write_objects(
         &mut self,
-        collection: Collection,
+        collection: Sight,
         after: Option<String>,
         out: &mut Writer,
     ) -> Result<(), DavError> {
@@ -351,7 +344,7 @@ impl Listing {
         let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
         let mut objects = Vec::new();
         if self.plan.needs_data() {
-            objects = store.objects(collection.id, &names).await?;
+            objects = self.server.0.objects_in(&collection, &names).await?;
         }
         let scene = self.scene();
         for (index, meta) in metas.iter().enumerate() {

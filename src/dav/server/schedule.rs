@@ -8,12 +8,12 @@ use std::sync::Arc;
 use http::{HeaderName, StatusCode};
 
 use super::access::location_of;
-use super::bookings;
 use super::call::Call;
 use super::deliveries::Deliveries;
 use super::publish::Before;
+use super::rights::Sight;
 use super::schedule_tag;
-use super::tenant::Tenant;
+use super::{bookings, delegates};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Location;
 use crate::events::{Message, Topic};
@@ -43,16 +43,32 @@ pub(super) struct Scheduled {
 }
 
 impl Call {
-    /// Whose calendar it is: scheduling happens in their name, whoever writes (mail-itip-alarms §5.3).
-    pub(super) async fn owner_of(&self, collection: &Collection) -> Result<Arc<Holder>, DavError> {
-        match &self.who {
-            Tenant::User(user) if collection.home == user.id.into() => Ok(Arc::new(Holder::from(user.clone()))),
-            Tenant::Holder(holder) if collection.home == holder.home => Ok(holder.clone()),
-            _ => {
-                let owner = self.inner().tenants.holder(collection.home).await?;
-                owner.ok_or_else(|| DavError::no_node(&self.path))
-            }
+    /// In whose name scheduling happens at this place: the calendar's owner, whoever writes; a subscriber for what they
+    /// organize themselves (observed §1.4); the organizer of what is in a team's calendar (dav §11.3).
+    pub(super) async fn scheduler_at(&self, sight: &Sight, objects: &[&Component]) -> Result<Arc<Holder>, DavError> {
+        if let Some(subscriber) = self.organizing_subscriber(sight, objects) {
+            return Ok(subscriber);
         }
+        let owner = self.owner_of(sight.source()).await?;
+        if owner.team().is_some() { self.team_scheduler(owner, objects).await } else { Ok(owner) }
+    }
+
+    fn organizing_subscriber(&self, sight: &Sight, objects: &[&Component]) -> Option<Arc<Holder>> {
+        sight.instance().filter(|instance| instance.delegation().is_none())?;
+        let subscriber = self.who.as_holder_of(self.who.home()?)?;
+        let mut parts = objects.iter().flat_map(|object| object.components());
+        let organizes =
+            |c: &Component| c.value("ORGANIZER").is_some_and(|o| Address::read(o).is_one_of(&subscriber.emails));
+        parts.any(organizes).then(|| subscriber.clone())
+    }
+
+    /// Whose calendar it is.
+    pub(super) async fn owner_of(&self, collection: &Collection) -> Result<Arc<Holder>, DavError> {
+        if let Some(own) = self.who.as_holder_of(collection.home) {
+            return Ok(own);
+        }
+        let owner = self.inner().tenants.holder(collection.home).await?;
+        owner.ok_or_else(|| DavError::no_node(&self.path))
     }
 }
 
@@ -136,6 +152,9 @@ pub(super) async fn validate_organizer(
         return refused(text, "cal:same-organizer-in-all-components");
     }
     let Some(organizer) = named.first() else { return Ok(()) };
+    if owner.team().is_some() {
+        return Err(delegates::not_a_member());
+    }
     let is_kept = old.is_some_and(|old| organizers(old) == named);
     if is_kept || organizer.is_one_of(&owner.emails) || organizer.is_one_of(call.who.emails()) {
         return Ok(());
@@ -255,7 +274,7 @@ async fn send(
         deliveries.queue(message, before, &collection.uri, &by, status != PENDING);
     }
     deliveries.settle().await?;
-    let (ops, publish) = deliveries.finish();
+    let (ops, publish) = deliveries.finish().await?;
     Ok((Scheduled { ops, publish, topics: Vec::new() }, statuses))
 }
 
@@ -277,10 +296,10 @@ fn note(calendar: &mut Component, statuses: &HashMap<Line, &'static str>) {
 pub(super) async fn of_deletion(
     call: &Call,
     collection: &Collection,
+    owner: &Holder,
     calendar: &Component,
     most: usize,
 ) -> Result<Scheduled, DavError> {
-    let owner = call.owner_of(collection).await?;
     let now = call.inner().env.now();
     // What cannot be scheduled could not be when it was stored either; it can be deleted all the same.
     let messages = match itip::diff(Some(calendar), None, &owner.emails, now) {
@@ -293,8 +312,8 @@ pub(super) async fn of_deletion(
     let text = calendar.to_text();
     let deliveries = Deliveries::new(call);
     let (mut scheduled, statuses) =
-        send(deliveries, collection, &owner, &messages, Before::Deleted(&text), most).await?;
-    scheduled.topics.extend(bookings::answer_of(&owner, &messages, &statuses));
+        send(deliveries, collection, owner, &messages, Before::Deleted(&text), most).await?;
+    scheduled.topics.extend(bookings::answer_of(owner, &messages, &statuses));
     Ok(scheduled)
 }
 

@@ -12,7 +12,7 @@ use crate::ids::{DomainId, Email, HomeId, ObjectId, ResourceId, TeamCalendarId, 
 use crate::store::{Holder, HolderKind, SharedDirectory, StoreError, User};
 
 /// How long a principal is remembered: a change of address or tenant is seen at the latest after this time.
-const REMEMBERED: Duration = Duration::from_secs(10);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(10);
 /// Principals remembered at once.
 const CAPACITY: u64 = 10_000;
 
@@ -43,6 +43,23 @@ impl Tenant {
             Self::User(user) => Some(user.id.into()),
             Self::Holder(holder) => Some(holder.home),
             Self::Technical(_) => None,
+        }
+    }
+
+    /// The person who acts, if it is one.
+    pub(super) fn person(&self) -> Option<UserId> {
+        match self {
+            Self::User(user) => Some(user.id),
+            Self::Holder(_) | Self::Technical(_) => None,
+        }
+    }
+
+    /// The actor as the holder of this home, if it is theirs.
+    pub(super) fn as_holder_of(&self, home: HomeId) -> Option<Arc<Holder>> {
+        match self {
+            Self::User(user) if home == user.id.into() => Some(Arc::new(Holder::from(user.clone()))),
+            Self::Holder(holder) if home == holder.home => Some(holder.clone()),
+            _ => None,
         }
     }
 
@@ -183,6 +200,16 @@ impl Tenants {
         let Some(team) = directory.team_calendar(TeamCalendarId(home.0)).await? else { return Ok(None) };
         let domain = directory.domain(team.domain).await?;
         Ok(domain.and_then(|domain| Holder::of_team(team, &domain.name)))
+    }
+
+    /// Whether a home that the request has to do with is that of a resource or a team.
+    pub(super) fn is_other(&self, home: HomeId) -> bool {
+        self.others.get(&home).is_some()
+    }
+
+    /// Whether a home that the request has to do with is that of a team.
+    pub(super) fn is_team(&self, home: HomeId) -> bool {
+        self.others.get(&home) == Some(PrincipalKind::TeamCalendar)
     }
 
     /// Href of the principal that has a home which the request has to do with.

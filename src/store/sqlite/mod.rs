@@ -5,6 +5,7 @@ mod apply;
 mod dav;
 mod directory;
 mod files;
+mod instances;
 mod resources;
 mod span;
 mod tickets;
@@ -46,6 +47,16 @@ impl From<rusqlite::Error> for WriteError {
 trait AsBlob {
     fn blob(&self) -> [u8; 12];
     fn of(id: ObjectId) -> Self;
+}
+
+impl AsBlob for ObjectId {
+    fn blob(&self) -> [u8; 12] {
+        *self.bytes()
+    }
+
+    fn of(id: ObjectId) -> Self {
+        id
+    }
 }
 
 macro_rules! as_blob {

@@ -15,6 +15,7 @@ mod search_queries;
 mod search_words;
 mod store;
 mod store_engines;
+mod store_sharing;
 mod store_sync;
 mod tickets;
 mod transport;
@@ -169,6 +170,7 @@ pub mod samples {
             uri: uri.to_owned(),
             props: CollectionProps::default(),
             sync_token: 1,
+            public_right: None,
         }
     }
 

@@ -30,6 +30,7 @@ mod scheduling_here;
 mod scheduling_rules;
 mod scheduling_tags;
 mod sync;
+mod teams;
 mod tenants;
 
 use std::sync::Arc;

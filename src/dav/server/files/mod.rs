@@ -45,9 +45,7 @@ impl Call {
         };
         match self.server.relation(&self.who, Space::Calendars, home).await? {
             Relation::Owner => {}
-            Relation::Member | Relation::Delegate | Relation::Colleague => {
-                return Err(self.server.needs(&self.location, "d:read"));
-            }
+            Relation::Member | Relation::Colleague => return Err(self.server.needs(&self.location, "d:read")),
         }
         let conditions = Conditions::read(&self, home)?;
         let request = FileRequest { call: self, store, home, path, conditions };

@@ -20,7 +20,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::place::{Place, Shelf, collection_id, home_of, row_id};
 use super::value;
 use crate::ids::HomeId;
-use crate::store::{Collection, CollectionKind, CollectionProps};
+use crate::store::{Collection, CollectionKind, CollectionProps, PublicRight};
 
 /// Our own document in a row.
 pub(super) const OURS: &str = "convoke";
@@ -75,19 +75,23 @@ pub(super) fn calendar(head: &Document, face: &Document) -> Option<Found> {
         return None;
     }
     let id = value::object_id(head.get("_id"))?;
-    let ours = value::inner(face, OURS);
-    let props = CollectionProps {
+    let props = CollectionProps { components: components(head), ..face_props(face) };
+    found(Place::calendar(id), CollectionKind::Calendar, head, face, props)
+}
+
+/// The properties in an instance of a calendar.
+pub(super) fn face_props(face: &Document) -> CollectionProps {
+    CollectionProps {
         displayname: value::words(face.get("displayname")),
         description: value::words(face.get("description")),
         timezone: value::words(face.get("timezone")),
         color: value::words(face.get("calendarcolor")),
         order: value::number(face.get("calendarorder")),
         transparent: value::number(face.get("transparent")).unwrap_or(0) != 0,
-        components: components(head),
+        components: Vec::new(),
         default_calendar: None,
-        dead: ours.and_then(|ours| json(ours, "dead")).unwrap_or_default(),
-    };
-    found(Place::calendar(id), CollectionKind::Calendar, head, face, props)
+        dead: value::inner(face, OURS).and_then(|ours| json(ours, "dead")).unwrap_or_default(),
+    }
 }
 
 /// An address book.
@@ -149,6 +153,7 @@ fn found(
             uri: value::text(face.get("uri"))?,
             props,
             sync_token: token(head),
+            public_right: value::words(face.get("public_right")).as_deref().and_then(PublicRight::of_privilege),
         },
         made: made.or_else(|| value::object_id(Some(&face_id))).unwrap_or(place.id),
         oldest: value::inner(head, OURS).and_then(|ours| unsigned(ours.get("oldest"))).unwrap_or(1),
@@ -184,11 +189,11 @@ fn components(head: &Document) -> Vec<String> {
     }
 }
 
-fn json<T: serde::de::DeserializeOwned>(ours: &Document, field: &str) -> Option<T> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(ours: &Document, field: &str) -> Option<T> {
     serde_json::from_str(ours.get_str(field).ok()?).ok()
 }
 
-fn as_json(value: &impl serde::Serialize) -> String {
+pub(super) fn as_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -246,6 +251,9 @@ impl New {
         if shelf == Shelf::Books {
             head.extend(book_fields(props));
             head.extend(doc! { "privilege": ["dav:read", "dav:write"], "type": "" });
+            if let Some(right) = &self.collection.public_right {
+                head.insert("public_right", right.privilege());
+            }
         } else {
             head.insert("kind", if *kind == CollectionKind::Inbox { "inbox" } else { "outbox" });
         }
@@ -264,7 +272,9 @@ impl New {
             "calendarid": row_id(self.collection.id),
         };
         face.extend(calendar_fields(props));
-        if self.principal.starts_with("principals/resources/") {
+        if let Some(right) = &self.collection.public_right {
+            face.insert("public_right", right.privilege());
+        } else if self.principal.starts_with("principals/resources/") {
             face.insert("public_right", RESOURCE_RIGHT);
         }
         let mut ours = doc! { "made": self.made };
@@ -277,7 +287,7 @@ impl New {
 }
 
 /// Properties of a calendar in its instance. All are written, for esn-sabre expects them to be there.
-fn calendar_fields(props: &CollectionProps) -> Document {
+pub(super) fn calendar_fields(props: &CollectionProps) -> Document {
     doc! {
         "displayname": optional(props.displayname.as_deref()),
         "description": optional(props.description.as_deref()),
@@ -295,14 +305,14 @@ fn component_fields(props: &CollectionProps) -> Document {
 }
 
 /// Properties of an address book that have fields.
-fn book_fields(props: &CollectionProps) -> Document {
+pub(super) fn book_fields(props: &CollectionProps) -> Document {
     doc! {
         "displayname": props.displayname.as_deref().unwrap_or_default(),
         "description": props.description.as_deref().unwrap_or_default(),
     }
 }
 
-fn optional(text: Option<&str>) -> Bson {
+pub(super) fn optional(text: Option<&str>) -> Bson {
     text.map_or(Bson::Null, |text| Bson::String(text.to_owned()))
 }
 

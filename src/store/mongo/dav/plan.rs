@@ -3,18 +3,21 @@
 //! The operations are gone through in order against a picture of the collections and objects they name; what is left at the
 //! end is written once, however often the batch changed its mind on the way.
 
+mod instances;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
+use self::instances::Guest;
 use super::collections::{self, Found, New, OURS};
 use super::load::{Loaded, PATHS, Path, Stored, path_id, path_of};
 use super::objects;
 use super::place::{Place, Shelf};
 use super::value;
 use crate::ids::CollectionId;
-use crate::store::{Batch, Collection, CollectionProps, Expect, Object, Op, WriteError, Written};
+use crate::store::{Batch, Collection, CollectionProps, Expect, Object, Op, PublicRight, WriteError, Written};
 
 /// What happened to an object (dav §14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +121,8 @@ struct Sketch<'b> {
     alive: bool,
     token: u64,
     props: Option<CollectionProps>,
+    /// The public right that the batch sets.
+    right: Option<Option<PublicRight>>,
     changes: Vec<Change>,
 }
 
@@ -138,6 +143,8 @@ struct Picture<'b> {
     source: &'b Source<'b>,
     sketches: HashMap<CollectionId, Sketch<'b>>,
     items: BTreeMap<(CollectionId, &'b str), Item<'b>>,
+    /// In the order of ids, which is that of creation.
+    guests: BTreeMap<crate::ids::ObjectId, Guest<'b>>,
     /// Names by UID.
     uids: HashMap<(CollectionId, String), BTreeSet<&'b str>>,
     ids: HashSet<CollectionId>,
@@ -152,6 +159,7 @@ impl<'b> Picture<'b> {
             token: found.collection.sync_token,
             origin: Origin::Found(found),
             props: None,
+            right: None,
             changes: Vec::new(),
         };
         let mut picture = Self {
@@ -159,6 +167,7 @@ impl<'b> Picture<'b> {
             source,
             sketches: loaded.collections.iter().map(|(id, found)| (*id, sketch(found))).collect(),
             items: BTreeMap::new(),
+            guests: BTreeMap::new(),
             uids: HashMap::new(),
             ids: loaded.ids.clone(),
             paths: loaded.paths.clone(),
@@ -182,6 +191,9 @@ impl<'b> Picture<'b> {
                 found if found == *token => Ok((*collection, true)),
                 _ => Err(WriteError::Precondition(index)),
             },
+            Op::SetPublicRight { collection, right } => self.set_public_right(index, *collection, right.as_ref()),
+            Op::PutInstance(instance) => self.put_instance(index, instance),
+            Op::RemoveInstance(instance) => self.remove_instance(index, instance),
             Op::DeleteCollection(collection) => self.delete_collection(index, *collection),
             Op::PutObject { collection, object, expect } => self.put(index, *collection, object, expect),
             Op::DeleteObject { collection, name, expect } => self.delete(index, *collection, name, expect),
@@ -201,8 +213,14 @@ impl<'b> Picture<'b> {
             oldest: token,
             made: (self.source.new_id)(),
         };
-        let sketch =
-            Sketch { origin: Origin::New(Box::new(new)), alive: true, token, props: None, changes: Vec::new() };
+        let sketch = Sketch {
+            origin: Origin::New(Box::new(new)),
+            alive: true,
+            token,
+            props: None,
+            right: None,
+            changes: Vec::new(),
+        };
         self.sketches.insert(wanted.id, sketch);
         Ok((wanted.id, false))
     }
@@ -335,6 +353,7 @@ impl<'b> Picture<'b> {
         for (made, sketch) in new {
             plan.create(made, sketch, self.source);
         }
+        self.plan_instances(&mut plan);
         plan
     }
 }
@@ -355,6 +374,10 @@ impl Sketch<'_> {
             Origin::Found(found) => &found.collection,
             Origin::New(new) => &new.collection,
         }
+    }
+
+    fn is_new(&self) -> bool {
+        matches!(self.origin, Origin::New(_))
     }
 
     fn shelf(&self) -> Shelf {
@@ -462,6 +485,9 @@ impl Plan {
         collection.sync_token = sketch.token;
         if let Some(props) = &sketch.props {
             collection.props = props.clone();
+        }
+        if let Some(right) = &sketch.right {
+            collection.public_right.clone_from(right);
         }
         // Whoever makes the same path at the same time, in another collection of rows, changes this row, too.
         let path = doc! { "_id": path_id(&path_of(&collection)) };
