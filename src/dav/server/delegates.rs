@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::Server;
 use super::call::Call;
 use super::deliveries::Deliveries;
-use super::put::etag_of_text;
 use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Space;
+use crate::dav::precondition::etag_of;
 use crate::ical::{Component, Property};
 use crate::ids::{HomeId, UserId};
 use crate::itip::{self, Address, ItipMessage, Method, TEAM_CALENDAR};
-use crate::store::{Access, Collection, Holder, HolderKind, Instance, Object, Resource};
+use crate::store::{Access, Collection, CollectionKind, Holder, HolderKind, Instance, Object, Resource, Shared};
 
 impl Server {
     /// Who decides about bookings of a resource: who may write in its calendar, and who is named with it, as far as they are
@@ -112,7 +112,7 @@ impl Call {
         let mut arriving = object;
         let data = calendar.to_text();
         if data != arriving.data {
-            arriving.meta.etag = etag_of_text(&data);
+            arriving.meta.etag = etag_of(&data);
             arriving.meta.size = data.len() as u64;
             arriving.data = data;
         }
@@ -133,30 +133,49 @@ pub(super) fn not_a_member() -> DavError {
 }
 
 impl Deliveries<'_> {
-    /// The object of a team's calendar that an answer is about: the one that it names, where the recipient organizes it and
-    /// may write there. A forged name leads nowhere (dav §11.1).
+    /// The object of a team's calendar that an answer is about: in the team that it names, else in any in whose calendar the
+    /// recipient may write. The recipient organizes it; a forged name leads nowhere (dav §11.1).
     pub(super) async fn team_copy(
         &mut self,
         recipient: &Holder,
         message: &ItipMessage,
     ) -> Result<Option<usize>, DavError> {
-        if message.method != Method::Reply {
+        if message.method != Method::Reply || recipient.user().is_none() {
             return Ok(None);
         }
         let named = message.calendar.components().find_map(|event| event.value(TEAM_CALENDAR));
-        let Some(home) = named.and_then(|id| id.trim().parse::<HomeId>().ok()) else { return Ok(None) };
-        let server = &self.call().server;
-        let team = server.0.tenants.holder(home).await?;
-        if team.is_none_or(|team| team.team().is_none() || team.domain != recipient.domain)
-            || !server.writes_for_team(home, recipient).await?
-        {
-            return Ok(None);
+        let teams = match named.and_then(|id| id.trim().parse::<HomeId>().ok()) {
+            Some(home) => vec![home],
+            // It was invited before the event came to the team.
+            None => self.homes_written_in(recipient).await?,
+        };
+        for home in teams {
+            let server = &self.call().server;
+            let team = server.0.tenants.holder(home).await?;
+            if team.is_none_or(|team| team.team().is_none() || team.domain != recipient.domain)
+                || !server.writes_for_team(home, recipient).await?
+            {
+                continue;
+            }
+            let Some(copy) = self.call().copy_of(home, &message.uid).await? else { continue };
+            let organizer = copy.calendar.components().find_map(|event| event.value("ORGANIZER"));
+            if organizer.is_some_and(|organizer| Address::read(organizer).is_one_of(&recipient.emails)) {
+                return Ok(Some(self.look_at(recipient, &message.uid, copy)));
+            }
         }
-        let Some(copy) = self.call().copy_of(home, &message.uid).await? else { return Ok(None) };
-        let organizer = copy.calendar.components().find_map(|event| event.value("ORGANIZER"));
-        if !organizer.is_some_and(|organizer| Address::read(organizer).is_one_of(&recipient.emails)) {
-            return Ok(None);
+        Ok(None)
+    }
+
+    /// The homes whose calendars somebody may write in because they were shared with them.
+    async fn homes_written_in(&self, person: &Holder) -> Result<Vec<HomeId>, DavError> {
+        let shared = self.call().inner().store.shared_in(person.home).await?;
+        let writes = |shared: &Shared| shared.instance.delegation().is_some_and(|given| given.access.writes());
+        let mut homes: Vec<HomeId> = Vec::new();
+        for shared in shared.iter().filter(|shared| shared.source.kind == CollectionKind::Calendar && writes(shared)) {
+            if !homes.contains(&shared.source.home) {
+                homes.push(shared.source.home);
+            }
         }
-        Ok(Some(self.look_at(recipient, &message.uid, copy)))
+        Ok(homes)
     }
 }

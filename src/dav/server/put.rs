@@ -344,11 +344,6 @@ pub(super) fn stored(status: StatusCode, etag: Option<&str>, format: &str, warni
     response
 }
 
-/// The ETag of a text, without quotes.
-pub(super) fn etag_of_text(data: &str) -> String {
-    etag_of(data)
-}
-
 /// An object as the store keeps it, with what the index must know. Dates and floating times are indexed as if they were
 /// UTC; queries in other zones look around by as much as zones differ.
 pub(super) fn object_of(
