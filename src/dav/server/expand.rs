@@ -48,7 +48,7 @@ struct Described {
 /// What is still to be written.
 enum Step {
     /// Everything about something.
-    Describe(Described, Vec<Arc<Wanted>>),
+    Describe(Box<Described>, Vec<Arc<Wanted>>),
     /// One property.
     Property(Arc<Described>, Arc<Wanted>),
     /// What is at an address in a property.
@@ -73,7 +73,7 @@ impl Call {
     pub(super) async fn expand_property(self, root: &Element) -> Result<Response<Body>, DavError> {
         let wanted = Wanted::read(root);
         let (target, is_owner) = self.target().await?;
-        let steps = vec![Step::Describe(Described { target, is_owner }, wanted)];
+        let steps = vec![Step::Describe(Box::new(Described { target, is_owner }), wanted)];
         let minimal = self.prefers("return=minimal");
         chunked::multistatus(Expansion { call: self, minimal, left: MOST, steps }, minimal).await
     }
@@ -84,7 +84,7 @@ impl Pages for Expansion {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         while let Some(step) = self.steps.pop() {
             match step {
-                Step::Describe(described, wanted) => self.describe(described, wanted, out).await?,
+                Step::Describe(described, wanted) => self.describe(*described, wanted, out).await?,
                 Step::Property(described, wanted) => self.write_property(&described, wanted, out),
                 Step::Follow(href, wanted) => self.follow(href, &wanted, out).await?,
                 Step::Close(name) => out.close_name(&name),
@@ -150,7 +150,7 @@ impl Expansion {
             self.left -= 1;
             match self.call.resolve(&location).await {
                 Ok((target, is_owner)) => {
-                    self.steps.push(Step::Describe(Described { target, is_owner }, wanted.inner.clone()));
+                    self.steps.push(Step::Describe(Box::new(Described { target, is_owner }), wanted.inner.clone()));
                     return Ok(());
                 }
                 Err(error) if error.status.is_server_error() => return Err(error),
