@@ -4,10 +4,10 @@
 use std::hint::black_box;
 
 use chrono::{DateTime, Utc};
-use convoke::ical::Component;
+use convoke::ical::{Component, Property};
 use convoke::ids::Email;
-use convoke::itip::{ItipMessage, apply, diff};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use convoke::itip::{ItipMessage, Knowledge, apply, diff, forbidden_attendee_changes, keep_answers};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn event(guests: usize, title: &str, sequence: u32) -> Component {
     let mut text = format!(
@@ -45,6 +45,47 @@ fn scheduling(c: &mut Criterion) {
             let messages = diff(Some(black_box(&old)), Some(black_box(&new)), &actor, now).unwrap().messages;
             messages.iter().map(ItipMessage::to_ics).collect::<Vec<_>>()
         });
+    });
+    group.finish();
+    large_series(c, now, &actor);
+}
+
+/// A series with many guests and many overrides, each with all of them.
+fn large(guests: usize, overrides: usize, line: &str) -> Component {
+    let mut calendar = event(guests, "Weekly", 0);
+    let master = calendar.components().next().unwrap().clone();
+    let first = chrono::NaiveDate::from_ymd_opt(2031, 1, 1).unwrap();
+    for week in 0..overrides {
+        let start = (first + chrono::Days::new(7 * week as u64)).format("%Y%m%dT100000Z").to_string();
+        let mut event = master.clone();
+        event.remove("RRULE");
+        event.remove("DTEND");
+        event.set(Property::new("DTSTART", start.clone()));
+        event.push(Property::new("DURATION", "PT1H"));
+        event.push(Property::new("RECURRENCE-ID", start));
+        event.push(Property::new("STATUS", line));
+        calendar.push_component(event);
+    }
+    calendar
+}
+
+fn large_series(c: &mut Criterion, now: DateTime<Utc>, organizer: &[Email]) {
+    let mut group = c.benchmark_group("itip_1000_guests_500_overrides");
+    group.sample_size(10);
+    let (old, new) = (large(1_000, 500, "CONFIRMED"), large(1_000, 500, "CANCELLED"));
+    let guest: Vec<Email> = vec!["guest1@example.org".parse().unwrap()];
+    group.bench_function("keep_answers", |b| {
+        b.iter_batched_ref(
+            || new.clone(),
+            |new| keep_answers(black_box(&old), new, organizer, Knowledge::Unknown),
+            BatchSize::LargeInput,
+        );
+    });
+    group.bench_function("cancel_every_occurrence", |b| {
+        b.iter(|| diff(Some(black_box(&old)), Some(black_box(&new)), organizer, now).unwrap());
+    });
+    group.bench_function("guard", |b| {
+        b.iter(|| forbidden_attendee_changes(black_box(&old), black_box(&new), &guest));
     });
     group.finish();
 }

@@ -324,6 +324,10 @@ pub struct LocalDelivery {
     /// to esn-sabre.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub delivered: bool,
+    /// The sender's client asked for the message, also where it tells nothing new (`SCHEDULE-FORCE-SEND`, RFC 6638 §7.2).
+    /// Ours, not known to esn-sabre.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
 }
 
 /// Payload of [`Topic::NotificationEmail`] (mail-itip-alarms §0.3).

@@ -35,3 +35,4 @@ pub mod store;
 pub mod transfer;
 pub mod vcard;
 pub mod webadmin;
+pub mod wording;

@@ -62,9 +62,9 @@ quietly_install() {
   return $status
 }
 
-# The Python tools of the tests, in one venv, pinned by hash.
+# python_tools [NAME]: the Python tools of the tests in one venv, pinned by hash; or those of NAME in its own.
 python_tools() {
-  local wanted=$HERE/clients/requirements.txt venv=$CACHE/python stamp
+  local wanted=$HERE/${1:-clients}/requirements.txt venv=$CACHE/python${1:+-$1} stamp
   stamp=$(sha256sum "$wanted" | cut -d' ' -f1)
   PYTHON=$venv/bin/python
   [[ $(cat "$venv/.stamp" 2>/dev/null) != "$stamp" ]] || return 0
@@ -165,10 +165,10 @@ certificate() {
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# A new folder in memory where there is room, for the speed; readable by the user that a service runs as.
+# A new folder in $CONVOKE_SERVICES_DATA, or in memory where there is room, for the speed; readable by the user that a service runs as.
 new_data_folder() {
-  local base=${TMPDIR:-/tmp} folder
-  if [[ -w /dev/shm && $(df --output=avail /dev/shm 2>/dev/null | tail -1) -gt 1000000 ]]; then base=/dev/shm; fi
+  local base=${CONVOKE_SERVICES_DATA:-${TMPDIR:-/tmp}} folder
+  if [[ -z ${CONVOKE_SERVICES_DATA:-} && -w /dev/shm && $(df --output=avail /dev/shm 2>/dev/null | tail -1) -gt 1000000 ]]; then base=/dev/shm; fi
   folder=$(mktemp -d "$base/convoke-$NAME.XXXXXX")
   chmod 755 "$folder"
   echo "$folder"

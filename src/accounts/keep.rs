@@ -167,7 +167,10 @@ impl Accounts {
 
     pub(super) async fn remove_home(&self, home: HomeId) -> Result<(), AccountsError> {
         let Some(homes) = &self.homes else { return Ok(()) };
-        let ops = homes.collections(home).await?.into_iter().map(|c| Op::DeleteCollection(c.id)).collect();
+        // What others shared with them goes with their home, what they shared with others with the calendars.
+        let shared = homes.shared_in(home).await?.into_iter().map(|s| Op::RemoveInstance(s.instance));
+        let own = homes.collections(home).await?.into_iter().map(|c| Op::DeleteCollection(c.id));
+        let ops = shared.chain(own).collect();
         homes.write(Batch { ops, publish: Vec::new() }).await?;
         if let Some(files) = &self.files {
             remove_all(&**files, home).await?;

@@ -369,6 +369,7 @@ fn upstream_at(base: String, engines: &Engines, config: &Config, env: &Env) -> R
 fn server_settings(base: String, config: &Config) -> Settings {
     Settings {
         base,
+        public_url: config.server.public_url.clone(),
         limits: config.limits.clone(),
         files: config.files.clone(),
         guard_attendee_changes: config.dav.guard_attendee_changes,
@@ -377,6 +378,7 @@ fn server_settings(base: String, config: &Config) -> Settings {
         members_book: config.dav.members_book,
         organizer_validation: config.dav.organizer_validation,
         immediate_deliveries: config.dav.immediate_deliveries,
+        unique_card_uids: config.dav.unique_card_uids,
     }
 }
 

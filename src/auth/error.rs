@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use serde_json::json;
 
@@ -175,10 +175,13 @@ impl Challenges {
     }
 }
 
-/// `Sec-Fetch-Site: none` says that no page is behind the request: an address that was typed, or Thunderbird.
+/// Whether a page asks, and not a person who opens an address: by typing it (`Sec-Fetch-Site: none`, as Thunderbird sends too),
+/// or by following a link, which no script of a page can look like.
 fn is_from_a_page(headers: &HeaderMap) -> bool {
-    let site = headers.get(HeaderName::from_static("sec-fetch-site"));
-    headers.contains_key(ORIGIN) || site.is_some_and(|site| site != "none")
+    let is = |name: &'static str, value: &str| headers.get(name).is_some_and(|v| v == value);
+    let is_opened = is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document");
+    let from_elsewhere = headers.contains_key("sec-fetch-site") && !is("sec-fetch-site", "none");
+    headers.contains_key(ORIGIN) || (from_elsewhere && !is_opened)
 }
 
 #[cfg(test)]
@@ -229,6 +232,19 @@ mod tests {
         let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static("https://calendar.example.org"))]);
         let (_, challenges, _) = answer(AuthError::Missing, Surface::Dav, &headers).await;
         assert!(challenges.is_empty());
+    }
+
+    #[tokio::test]
+    async fn somebody_who_follows_a_link_is_asked_for_a_password() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate")] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        for (dest, count) in [("document", 2), ("iframe", 0)] {
+            headers.insert("sec-fetch-dest", HeaderValue::from_static(dest));
+            let (_, challenges, _) = answer(AuthError::Missing, Surface::Dav, &headers).await;
+            assert_eq!(challenges.len(), count, "{dest}");
+        }
     }
 
     #[tokio::test]

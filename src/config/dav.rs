@@ -43,7 +43,7 @@ impl Default for Upstream {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dav {
-    /// Attendees may not change what only the organizer may: times, place, title (`SABRE_ENFORCE_RFC_6638`).
+    /// Attendees may not change what only the organizer may: times, rules, place, title (`SABRE_ENFORCE_RFC_6638`).
     pub guard_attendee_changes: bool,
     /// Listings and searches of principals show people nobody but themselves (`PRINCIPAL_PRIVACY`).
     pub principal_privacy: bool,
@@ -57,6 +57,8 @@ pub struct Dav {
     /// Invitations, answers and cancellations of one write that reach local people together with it; those beyond, and 0
     /// for all, are delivered by the queue.
     pub immediate_deliveries: usize,
+    /// A card is refused whose UID another card of the same address book has (RFC 6352 §6.3.2.1); esn-sabre takes it.
+    pub unique_card_uids: bool,
 }
 
 impl Default for Dav {
@@ -68,6 +70,7 @@ impl Default for Dav {
             organizer_validation: false,
             immediate_deliveries: 200,
             members_book: true,
+            unique_card_uids: false,
         }
     }
 }
@@ -114,6 +117,8 @@ pub struct Limits {
     pub object_lines: usize,
     /// Occurrences that one expansion gives at most.
     pub occurrences: usize,
+    /// Periods of a recurrence rule (years of a yearly one, seconds of a secondly one) that one expansion looks at.
+    pub recurrence_steps: usize,
     /// Octets that the occurrences of one expanded object have at most; an object that would have more is answered as
     /// it is stored.
     pub expansion_bytes: usize,
@@ -123,6 +128,10 @@ pub struct Limits {
     pub copied_bytes: u64,
     /// Nested XML elements.
     pub xml_depth: usize,
+    /// Properties that one request asks for, or changes.
+    pub properties: usize,
+    /// Conditions of one filter or search.
+    pub conditions: usize,
     /// Octets of a JSON request body of the REST API.
     pub json_bytes: usize,
     /// Attendees that one event invites at most.
@@ -141,6 +150,10 @@ pub struct Limits {
     pub busy_times: usize,
     /// Days of a series without end that a resource looks at before it accepts.
     pub booking_days: i64,
+    /// Octets of the VAVAILABILITY objects of one calendar that one such answer reads.
+    pub availability_bytes: usize,
+    /// Events, or cards, that a page for browsers shows at most.
+    pub page_events: usize,
 }
 
 impl Default for Limits {
@@ -150,10 +163,13 @@ impl Default for Limits {
             object_depth: 16,
             object_lines: 200_000,
             occurrences: 10_000,
+            recurrence_steps: 100_000,
             expansion_bytes: 20 << 20,
             xml_bytes: 2 << 20,
             copied_bytes: 64 << 20,
             xml_depth: 64,
+            properties: 300,
+            conditions: 200,
             json_bytes: 1 << 20,
             attendees: 1_000,
             instances: 0,
@@ -163,6 +179,8 @@ impl Default for Limits {
             busy_days: 3_660,
             busy_times: 100_000,
             booking_days: 732,
+            availability_bytes: 128 << 10,
+            page_events: 2_000,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Files {
     /// Octets of one file; a larger one is refused.
     pub file_bytes: u64,
-    /// Octets of all files of one home.
+    /// Octets of all files of one home, and of the dead properties on them.
     pub quota_bytes: u64,
     /// Files and folders of one home.
     pub entries: u64,
@@ -18,6 +18,8 @@ pub struct Files {
     pub property_bytes: usize,
     /// Locks of one home at once.
     pub locks: usize,
+    /// Octets of what is kept of all locks of one home: where they are, and who holds them.
+    pub lock_bytes: usize,
     /// How long a lock lasts whose client did not say, in seconds.
     pub lock_s: u32,
     /// How long a lock lasts at most before it is refreshed, in seconds.
@@ -33,6 +35,7 @@ impl Default for Files {
             depth: 32,
             property_bytes: 64 << 10,
             locks: 500,
+            lock_bytes: 1 << 20,
             lock_s: 600,
             lock_most_s: 86_400,
         }

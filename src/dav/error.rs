@@ -225,7 +225,7 @@ impl From<ReadError> for DavError {
         match error {
             ReadError::TooLarge(_) => Self::too_large(message),
             ReadError::Filter(_) => Self::forbidden(message).because(Condition::Empty("cal:valid-filter")),
-            ReadError::UnsupportedFilter(_) => {
+            ReadError::UnsupportedFilter(_) | ReadError::TooManyConditions { of_calendar: true, .. } => {
                 Self::forbidden(message).because(Condition::Empty("cal:supported-filter"))
             }
             ReadError::Collation { ns: CARDDAV, .. } => {

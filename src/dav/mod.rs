@@ -14,4 +14,4 @@ pub mod upstream;
 pub mod xml;
 
 pub use examine::DavUpstream;
-pub use upstream::{Actor, Body, BoxError, Upstream, UpstreamError};
+pub use upstream::{Actor, Body, BoxError, Imported, Upstream, UpstreamError};

@@ -80,11 +80,11 @@ impl Tags {
         }
     }
 
-    fn name(&self, current: Option<&str>) -> bool {
-        match (self, current) {
-            (_, None) => false,
-            (Self::Any, Some(_)) => true,
-            (Self::These(tags), Some(current)) => tags.iter().any(|t| t == current),
+    fn name(&self, known: &Known<'_>) -> bool {
+        match self {
+            // `*` is about what is there, also where it has no ETag.
+            Self::Any => known.exists,
+            Self::These(tags) => known.etag.is_some_and(|current| tags.iter().any(|t| t == current)),
         }
     }
 }
@@ -129,7 +129,9 @@ pub struct ResourceState<'a> {
 /// What is known of a resource; nothing where there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Known<'a> {
-    /// Its ETag without quotes.
+    /// Whether there is one.
+    pub exists: bool,
+    /// Its ETag without quotes; folders have none.
     pub etag: Option<&'a str>,
     /// Its sync token, and the tokens of the locks that it is under.
     pub tokens: Vec<&'a str>,
@@ -176,7 +178,8 @@ impl Preconditions {
         let Some(first) = resources.first() else { return Ok(()) };
         self.check_by(first.location, base, &|location| {
             let known = resources.iter().find(|r| r.location == location);
-            Known { etag: known.and_then(|r| r.etag), tokens: known.and_then(|r| r.token).into_iter().collect() }
+            let etag = known.and_then(|r| r.etag);
+            Known { exists: etag.is_some(), etag, tokens: known.and_then(|r| r.token).into_iter().collect() }
         })
     }
 
@@ -190,11 +193,11 @@ impl Preconditions {
         base: &str,
         state: &dyn Fn(&Location) -> Known<'a>,
     ) -> Result<(), ConditionError> {
-        let etag = state(here).etag;
-        if self.if_match.as_ref().is_some_and(|tags| !tags.name(etag)) {
+        let known = state(here);
+        if self.if_match.as_ref().is_some_and(|tags| !tags.name(&known)) {
             return Err(ConditionError::IfMatch);
         }
-        if self.if_none_match.as_ref().is_some_and(|tags| tags.name(etag)) {
+        if self.if_none_match.as_ref().is_some_and(|tags| tags.name(&known)) {
             return Err(ConditionError::IfNoneMatch);
         }
         match &self.if_lists {

@@ -20,6 +20,11 @@ pub enum Actor {
     Technical(DomainId),
 }
 
+/// Marks a request among its extensions: what it writes was made elsewhere and is carried in. The built-in server says so to
+/// the rest of the program; a server elsewhere hears nothing of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Imported;
+
 /// The upstream gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {

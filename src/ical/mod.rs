@@ -20,7 +20,7 @@ pub mod zone;
 
 pub use event::{Attendee, CalendarUser, Event};
 pub use object::{CalendarObject, ObjectError};
-pub use parse::{Limits, ParseError, ParseErrorKind, decode, is_name};
+pub use parse::{Limits, ParseError, ParseErrorKind, decode, is_name, is_property_name};
 pub use recur::{Bounds, Occurrence, RecurError};
 pub use tree::{Component, Item, Param, Property};
 pub use when::{Duration, Period, TimeError, When, parse_duration};

@@ -22,6 +22,44 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Refuses a text in another notation that would take much more memory than its octets once it is read: every value of
+    /// it becomes something of its own, and a content line has but a few.
+    ///
+    /// # Errors
+    /// [`ParseErrorKind::TooLarge`].
+    pub fn check_notation(self, text: &str) -> Result<(), ParseError> {
+        let fail = |what, max| Err(ParseError { line: 1, kind: ParseErrorKind::TooLarge { what, max } });
+        if text.len() > self.bytes {
+            return fail("octets", self.bytes);
+        }
+        let mut values = 0_usize;
+        if text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
+            values = text.bytes().filter(|b| *b == b'<').count();
+        } else {
+            let (mut in_text, mut is_escaped) = (false, false);
+            for byte in text.bytes() {
+                match byte {
+                    _ if is_escaped => is_escaped = false,
+                    b'\\' => is_escaped = in_text,
+                    b'"' => in_text = !in_text,
+                    // Objects take most by far.
+                    b'{' if !in_text => values += 4,
+                    b'[' | b',' if !in_text => values += 1,
+                    _ => {}
+                }
+            }
+        }
+        let most = self.lines.saturating_mul(VALUES_OF_A_LINE);
+        if values > most { fail("values", most) } else { Ok(()) }
+    }
+}
+
+/// Values that a content line has in other notations, with what is around them.
+const VALUES_OF_A_LINE: usize = 16;
+/// Parameters, and values of parameters, that a content line has on average at most.
+const PARAMETERS_OF_A_LINE: usize = 8;
+
 /// Why a text is not iCalendar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {kind}")]
@@ -166,6 +204,7 @@ pub(super) fn parse_one(text: &str, limits: Limits) -> Result<Component, ParseEr
     let mut lines = Lines { rest: &body[start..], number: body[..start].matches('\n').count(), keep_cr: mixed };
     let mut open: Vec<Component> = Vec::new();
     let mut unfolded = String::new();
+    let mut parameters = limits.lines.saturating_mul(PARAMETERS_OF_A_LINE);
     while let Some(line) = lines.next() {
         if lines.number > limits.lines {
             return fail(line.number, ParseErrorKind::TooLarge { what: "lines", max: limits.lines });
@@ -207,6 +246,12 @@ pub(super) fn parse_one(text: &str, limits: Limits) -> Result<Component, ParseEr
                 return fail(line.number, ParseErrorKind::OutsideComponent(excerpt(logical)));
             };
             let property = content_line(logical, line.raw).map_err(|kind| ParseError { line: line.number, kind })?;
+            let taken: usize = property.params().iter().map(|param| 1 + param.values.len()).sum();
+            let Some(left) = parameters.checked_sub(taken) else {
+                let max = limits.lines.saturating_mul(PARAMETERS_OF_A_LINE);
+                return fail(line.number, ParseErrorKind::TooLarge { what: "parameters", max });
+            };
+            parameters = left;
             parent.items.push(Item::Property(property));
         }
     }
@@ -260,6 +305,11 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
 }
 
+/// Whether this can be the name of a property: what begins and ends a component is none.
+pub fn is_property_name(name: &str) -> bool {
+    is_name(name) && !["BEGIN", "END"].iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
 /// Reads `name *(";" param) ":" value`.
 fn content_line(line: &str, raw: &str) -> Result<Property, ParseErrorKind> {
     if let Some(c) = line.chars().find(|c| c.is_ascii_control() && *c != '\t') {
@@ -267,7 +317,7 @@ fn content_line(line: &str, raw: &str) -> Result<Property, ParseErrorKind> {
     }
     let end = line.find([':', ';']).ok_or_else(|| ParseErrorKind::NoColon(excerpt(line)))?;
     let name = line[..end].trim_end();
-    if !is_name(name) {
+    if !is_property_name(name) {
         return Err(ParseErrorKind::BadName(excerpt(name)));
     }
     let mut params = Vec::new();

@@ -17,6 +17,8 @@ pub struct Address(String);
 impl Address {
     /// Reads the value of an ORGANIZER or ATTENDEE property, or a bare mail address.
     pub fn read(text: &str) -> Self {
+        #[cfg(test)]
+        super::work::count();
         let bare = text.trim().trim_start_matches('<').trim_end_matches('>');
         match bare.split_once(':') {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("mailto") => Self::mail(rest),

@@ -1,5 +1,4 @@
-//! An attendee wrote: what they answer the organizer, and what they may change (RFC 6638 §3.2.2, mail-itip-alarms
-//! §5.5–5.7).
+//! An attendee wrote: what they answer the organizer (RFC 6638 §3.2.2, mail-itip-alarms §5.5, §5.7).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,51 +12,50 @@ use super::message::{ItipMessage, Method};
 use super::moment::{InstanceId, Moment};
 use super::object::{Invitee, Object, Seat, has_param, is_scheduled_by_server, partstat_of};
 use super::request::{envelope, metadata, occurrence_sequence};
+use super::said::{PROGRESS, Said};
 use crate::ical::edit::exdates;
-use crate::ical::{Component, Property, When, Zones};
+use crate::ical::{Component, Property, When};
 use crate::ids::{Email, Uid};
 
 const DECLINED: &str = "DECLINED";
 const NEEDS_ACTION: &str = "NEEDS-ACTION";
 
-/// How far an attendee is with a task (RFC 5546 §3.4.3).
-pub(super) const PROGRESS: [&str; 3] = ["PERCENT-COMPLETE", "COMPLETED", "STATUS"];
-
-/// What an attendee may not change of somebody else's event (RFC 6638 §3.2.2.1, mail-itip-alarms §5.6).
-const ORGANIZERS_OWN: [&str; 5] = ["SUMMARY", "LOCATION", "DTSTART", "DTEND", "ORGANIZER"];
-
 /// An answer about one occurrence, or about the whole series.
 struct Answer {
     id: InstanceId,
-    partstat: String,
-    /// All of it: of a task how far it is, too.
-    said: String,
-    /// What the organizer knew until now, as `said`.
-    before: Option<String>,
+    said: Said,
+    /// What the organizer knew until now.
+    before: Option<Said>,
     /// The occurrence as EXDATE or RECURRENCE-ID wrote it.
     occurrence: Option<When>,
 }
 
-impl Answer {
-    fn plain(id: InstanceId, partstat: String, before: Option<String>, occurrence: Option<When>) -> Self {
-        Self { id, said: partstat.clone(), partstat, before, occurrence }
-    }
-}
-
-/// The REPLY that tells the organizer of every answer that changed; one message, however many occurrences.
-pub(super) fn reply(
+/// The REPLY that tells the organizer of every answer that changed: one message, however many occurrences, of each of the
+/// writer's addresses that is invited.
+pub(super) fn replies(
     before: Option<&Object>,
     after: Option<&Object>,
     actor: &[Email],
     now: DateTime<Utc>,
-) -> Option<ItipMessage> {
-    let current = after.or(before)?;
-    let organizer = current.organizer?;
+) -> Vec<ItipMessage> {
+    let Some(current) = after.or(before) else { return Vec::new() };
+    let Some(organizer) = current.organizer else { return Vec::new() };
     let reachable = Address::read(organizer.value()).is_deliverable();
     if !reachable || !is_scheduled_by_server(organizer) || current.is_cancelled() {
-        return None;
+        return Vec::new();
     }
-    let me = current.invitees.iter().find(|i| i.address.is_one_of(actor))?;
+    let mine = current.invitees.iter().filter(|i| i.address.is_one_of(actor));
+    mine.filter_map(|me| reply(before, after, organizer, me, now)).collect()
+}
+
+fn reply(
+    before: Option<&Object>,
+    after: Option<&Object>,
+    organizer: &Property,
+    me: &Invitee,
+    now: DateTime<Utc>,
+) -> Option<ItipMessage> {
+    let current = after.or(before)?;
     let forced = after.is_some() && has_param(organizer, "SCHEDULE-FORCE-SEND", "REPLY");
     let mut answers = match after {
         Some(after) => changed_answers(before, after, me),
@@ -68,7 +66,7 @@ pub(super) fn reply(
         let same = answer.before.as_ref() == Some(&answer.said);
         !cancelled && (!same || forced || after.is_none())
     });
-    if before.is_none() && !forced && answers.iter().all(|a| a.partstat == NEEDS_ACTION) {
+    if before.is_none() && !forced && answers.iter().all(|a| a.said.partstat == NEEDS_ACTION) {
         // Somebody put an invitation into their calendar and has not answered yet.
         return None;
     }
@@ -90,57 +88,48 @@ pub(super) fn reply(
         recipient_name: common_name(organizer.get_param("CN")),
         significant_change: significant,
         has_change: true,
+        is_forced: forced,
         calendar: Arc::new(message),
     })
 }
 
-fn said_in(object: &Object, who: &Address, id: InstanceId) -> Option<String> {
-    let invitee = object.invitee(who)?;
-    let seat = invitee.seats.iter().find(|s| object.instances[s.instance].id == id)?;
+fn said_in(object: &Object, who: &Address, id: InstanceId) -> Option<Said> {
+    let seat = object.invitee(who)?.seat_in(object.index(id)?)?;
     Some(said_at(object, seat))
 }
 
-/// What an attendee says with their line, and of a task with how far it is (RFC 5546 §3.4.3).
-fn said_at(object: &Object, seat: &Seat) -> String {
-    let mut said = partstat_of(seat.attendee);
-    let component = object.instances[seat.instance].component;
-    for name in PROGRESS.into_iter().filter(|_| component.is("VTODO")) {
-        said.push(';');
-        said.push_str(component.value(name).unwrap_or_default().trim());
-    }
-    said
+fn said_at(object: &Object, seat: &Seat) -> Said {
+    Said::of(seat.attendee, object.instances[seat.instance].component)
 }
 
 /// Every answer of the new copy beside what it was, with the occurrences that were taken out of it as declined.
 fn changed_answers(before: Option<&Object>, after: &Object, me: &Invitee) -> Vec<Answer> {
     let was = |id| before.and_then(|o| said_in(o, &me.address, id));
-    let mut answers = Vec::new();
-    for seat in &me.seats {
+    let answer = |seat: &Seat| {
         let id = after.instances[seat.instance].id;
-        let occurrence = after.recurrence_id(seat.instance);
-        let (partstat, said) = (partstat_of(seat.attendee), said_at(after, seat));
-        answers.push(Answer { id, partstat, said, before: was(id), occurrence });
-    }
-    let series = answers.iter().find(|a| a.id == InstanceId::Master).map(|a| a.partstat.clone());
+        Answer { id, said: said_at(after, seat), before: was(id), occurrence: after.recurrence_id(seat.instance) }
+    };
+    let mut answers: Vec<Answer> = me.seats.iter().map(answer).collect();
+    let series = answers.iter().find(|a| a.id == InstanceId::Master).map(|a| a.said.partstat.clone());
     let taken_out = new_exdates(before, after);
+    let excluded: HashSet<InstanceId> = taken_out.iter().map(|w| InstanceId::At(w.into())).collect();
     if series.as_deref().is_some_and(|s| s != DECLINED) {
-        for when in &taken_out {
-            let id = InstanceId::At(when.into());
-            answers.retain(|a| a.id != id);
-            let (before, occurrence) = (was(id), Some(when.clone()));
-            answers.push(Answer::plain(id, DECLINED.to_owned(), before, occurrence));
-        }
+        answers.retain(|a| !excluded.contains(&a.id));
+        answers.extend(taken_out.into_iter().map(|when| {
+            let id = InstanceId::At((&when).into());
+            Answer { id, said: Said::plain(DECLINED), before: was(id), occurrence: Some(when) }
+        }));
     }
     // Overrides that are gone without EXDATE follow the series again; without a series they are gone for good.
-    let is_excluded = |id: InstanceId| taken_out.iter().any(|w| InstanceId::At(w.into()) == id);
+    let is_told = |id: InstanceId| series.is_some() && excluded.contains(&id);
     for (before, index) in before.iter().flat_map(|o| (0..o.instances.len()).map(move |i| (o, i))) {
         let id = before.instances[index].id;
-        if id == InstanceId::Master || after.instance(id).is_some() || is_excluded(id) {
+        if id == InstanceId::Master || after.instance(id).is_some() || is_told(id) {
             continue;
         }
         let Some(old) = said_in(before, &me.address, id) else { continue };
-        let partstat = series.clone().unwrap_or_else(|| DECLINED.to_owned());
-        answers.push(Answer::plain(id, partstat, Some(old), before.recurrence_id(index)));
+        let said = Said::plain(series.as_deref().unwrap_or(DECLINED));
+        answers.push(Answer { id, said, before: Some(old), occurrence: before.recurrence_id(index) });
     }
     answers
 }
@@ -155,8 +144,8 @@ fn new_exdates(before: Option<&Object>, after: &Object) -> Vec<When> {
 /// The copy is deleted: the series is declined, and so is every occurrence that was answered by itself.
 fn all_declined(copy: &Object, me: &Invitee) -> Vec<Answer> {
     let answer = |s: &Seat| {
-        let id = copy.instances[s.instance].id;
-        Answer::plain(id, DECLINED.to_owned(), Some(said_at(copy, s)), copy.recurrence_id(s.instance))
+        let (id, said) = (copy.instances[s.instance].id, Said::plain(DECLINED));
+        Answer { id, said, before: Some(said_at(copy, s)), occurrence: copy.recurrence_id(s.instance) }
     };
     me.seats.iter().map(answer).collect()
 }
@@ -187,7 +176,7 @@ fn answer_event(copy: &Object, me: &Invitee, answer: &Answer, now: DateTime<Utc>
     if let Some(organizer) = copy.organizer {
         event.push(edit::party("ORGANIZER", organizer, Address::read(organizer.value()).as_str()));
     }
-    event.push(my_line(copy, me, id, &answer.partstat));
+    event.push(my_line(copy, me, id, &answer.said.partstat));
     for delegate in delegates(copy, me, id) {
         event.push(delegate);
     }
@@ -195,7 +184,7 @@ fn answer_event(copy: &Object, me: &Invitee, answer: &Answer, now: DateTime<Utc>
         edit::copy(source, &mut event, &PROGRESS);
     }
     if let Some(from) = source.or(fallback) {
-        edit::copy(from, &mut event, &["X-OPENPAAS-TEAM-CALENDAR-ID"]);
+        edit::copy(from, &mut event, &[edit::TEAM_CALENDAR]);
         metadata(copy, from, &mut event);
     }
     event
@@ -207,7 +196,7 @@ fn my_line(copy: &Object, me: &Invitee, id: InstanceId, partstat: &str) -> Prope
     if let Some(name) = me.name().filter(|n| !n.trim().is_empty()) {
         line.set_param("CN", name.trim());
     }
-    let seat = me.seats.iter().find(|s| copy.instances[s.instance].id == id).or(me.seats.first());
+    let seat = copy.index(id).and_then(|at| me.seat_in(at)).or(me.seats.first());
     for param in seat.iter().flat_map(|s| s.attendee.params()) {
         if param.is("DELEGATED-TO") || param.is("DELEGATED-FROM") {
             line.push_param(param.clone());
@@ -218,7 +207,7 @@ fn my_line(copy: &Object, me: &Invitee, id: InstanceId, partstat: &str) -> Prope
 
 /// The lines of those whom the attendee delegated to, for the organizer to invite (RFC 5546 §3.2.2.3).
 fn delegates(copy: &Object, me: &Invitee, id: InstanceId) -> Vec<Property> {
-    let seat = me.seats.iter().find(|s| copy.instances[s.instance].id == id);
+    let seat = copy.index(id).and_then(|at| me.seat_in(at));
     let Some(seat) = seat.filter(|s| partstat_of(s.attendee) == "DELEGATED") else { return Vec::new() };
     let named = seat.attendee.params().iter().filter(|p| p.is("DELEGATED-TO")).flat_map(|p| &p.values);
     let lines = named.filter_map(|value| {
@@ -236,51 +225,18 @@ fn delegates(copy: &Object, me: &Invitee, id: InstanceId) -> Vec<Property> {
     lines.collect()
 }
 
-/// Which properties of somebody else's event this write changes although only the organizer may, each name once.
-///
-/// Empty when `actor` organizes the event or is not invited to it; new overrides are free. Properties are compared as
-/// written, so that a changed parameter counts (mail-itip-alarms §5.6). A name in the answer means HTTP 403 with
-/// `CALDAV:allowed-attendee-scheduling-object-change`.
-pub fn forbidden_attendee_changes(old: &Component, new: &Component, actor: &[Email]) -> Vec<String> {
-    let events = |c| Component::components(c).filter(|e: &&Component| is_schedulable(e));
-    let organizer = events(old).find_map(|e| e.value("ORGANIZER"));
-    let is_guest = organizer.is_some_and(|o| !Address::read(o).is_one_of(actor))
-        && events(old).flat_map(|e| e.all("ATTENDEE")).any(|a| Address::read(a.value()).is_one_of(actor));
-    if !is_guest {
-        return Vec::new();
-    }
-    let (old_zones, new_zones) = (Zones::of(old), Zones::of(new));
-    let changed = |name: &str| {
-        events(new).any(|event| {
-            let Ok(id) = InstanceId::of(event, &new_zones) else { return false };
-            let before = events(old).find(|e| InstanceId::of(e, &old_zones).is_ok_and(|i| i == id));
-            before.is_some_and(|b| !same_but_status(b.get(name), event.get(name)))
-        })
-    };
-    ORGANIZERS_OWN.into_iter().filter(|name| changed(name)).map(str::to_owned).collect()
-}
-
-/// Equal apart from what the server and an attendee's client write on the line for each other (RFC 6638 §7).
-fn same_but_status(old: Option<&Property>, new: Option<&Property>) -> bool {
-    let plain = |p: Option<&Property>| {
-        p.cloned().map(|mut p| {
-            p.remove_param("SCHEDULE-STATUS");
-            p.remove_param("SCHEDULE-FORCE-SEND");
-            p.remove_param("SCHEDULE-AGENT");
-            p
-        })
-    };
-    plain(old) == plain(new)
-}
-
 /// Writes the answer that `actor` just gave to the series into their line of every override, when the answer to the
 /// series changed (mail-itip-alarms §5.7).
 pub fn sync_participation(old: &Component, new: &mut Component, actor: &[Email]) {
-    let answer = |object: &Component| {
-        let master = object.components().find(|c| is_schedulable(c) && c.get("RECURRENCE-ID").is_none())?;
-        master.all("ATTENDEE").find(|a| Address::read(a.value()).is_one_of(actor)).map(partstat_of)
+    let answers = |object: &Component| -> Vec<(Address, String)> {
+        let master = object.components().find(|c| is_schedulable(c) && c.get("RECURRENCE-ID").is_none());
+        let lines = master.into_iter().flat_map(|m| m.all("ATTENDEE"));
+        let answers = lines.map(|line| (Address::read(line.value()), partstat_of(line)));
+        answers.filter(|(who, _)| who.is_one_of(actor)).collect()
     };
-    let Some(given) = answer(new).filter(|given| answer(old).is_some_and(|was| was != *given)) else { return };
+    let was = answers(old);
+    let changed = |(who, given): &(Address, String)| was.iter().any(|(w, before)| w == who && before != given);
+    let Some((_, given)) = answers(new).into_iter().find(changed) else { return };
     for event in new.components_mut().filter(|c| is_schedulable(c) && c.get("RECURRENCE-ID").is_some()) {
         for line in event.all_mut("ATTENDEE").filter(|a| Address::read(a.value()).is_one_of(actor)) {
             line.set_param("PARTSTAT", &given);

@@ -8,8 +8,9 @@ use crate::ical::Component;
 /// Names the team calendar that holds the event, where answers to it belong (dav §11.1).
 pub const TEAM_CALENDAR: &str = "X-OPENPAAS-TEAM-CALENDAR-ID";
 
-/// Properties about a public booking or the calendar of a team, copied into every message VEVENT that lacks them (mail-itip-alarms §5.4).
-const METADATA: [&str; 6] = [
+/// Properties about a public booking or the calendar of a team, copied into every message VEVENT that lacks them
+/// (mail-itip-alarms §5.4).
+pub(super) const METADATA: [&str; 6] = [
     "X-PUBLICLY-CREATED",
     "X-PUBLICLY-CREATOR",
     "X-PUBLICLY-DELETED",

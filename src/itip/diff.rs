@@ -7,7 +7,7 @@ use super::booking::{self, Gate};
 use super::error::ItipError;
 use super::message::ItipMessage;
 use super::object::{Object, is_scheduled_by_server};
-use super::{attendee, is_schedulable, organizer, revision, stored};
+use super::{attendee, is_schedulable, organizer, reschedule, revision, stored};
 use crate::ical::Component;
 use crate::ids::Email;
 
@@ -28,7 +28,7 @@ pub struct Diff {
     /// The messages, one per method and recipient, in the order in which they must reach a recipient.
     pub messages: Vec<ItipMessage>,
     /// What to store instead of the new object: the same without `SCHEDULE-FORCE-SEND`, and of the organizer never with
-    /// a lower SEQUENCE than before (RFC 5546 §2.1.4). None when it is deleted.
+    /// a lower SEQUENCE than before (RFC 5546 §2.1.4), and without the answers to what was moved (RFC 6638 §3.2.8). None when it is deleted.
     /// Fill in `SCHEDULE-STATUS` with [`super::set_schedule_status`] once delivery is known.
     pub stored: Option<Component>,
     /// What the actor is in this event.
@@ -61,13 +61,13 @@ pub fn diff(
     let before = old.map(Object::read).transpose()?.flatten();
     let after = new.map(Object::read).transpose()?.flatten();
     let organizes = |o: &Object| o.organizer_address().is_some_and(|o| o.is_one_of(actor));
-    let raised = match (&before, &after) {
-        (Some(before), Some(after)) if organizes(before) => revision::raised(before, after),
-        _ => None,
+    let (rewritten, is_raised) = match (&before, &after) {
+        (Some(before), Some(after)) if organizes(before) => rewritten(before, after, actor),
+        _ => (None, false),
     };
-    let new = raised.as_ref().or(new);
-    let mut after = match &raised {
-        Some(raised) => Object::read(raised)?.map(Object::raised),
+    let new = rewritten.as_ref().or(new);
+    let mut after = match &rewritten {
+        Some(rewritten) => Object::read(rewritten)?.map(|o| if is_raised { o.raised() } else { o }),
         None => after,
     };
     if let (Some(before), Some(after)) = (&before, &mut after) {
@@ -82,19 +82,35 @@ pub fn diff(
     let (role, messages) = if organizer.is_one_of(actor) {
         let gate = booking::gate(before.as_ref(), after.as_ref(), &organizer);
         let messages = match gate {
-            Gate::Open => organizer::messages(before.as_ref(), after.as_ref(), now),
-            Gate::Opening => organizer::messages(None, after.as_ref(), now),
-            Gate::Refused { booker } => only(&booker, organizer::messages(None, after.as_ref(), now)),
-            Gate::Withdrawn { booker } => only(&booker, organizer::messages(before.as_ref(), after.as_ref(), now)),
+            Gate::Open => organizer::messages(before.as_ref(), after.as_ref(), actor, now),
+            Gate::Opening => organizer::messages(None, after.as_ref(), actor, now),
+            Gate::Refused { booker } => only(&booker, organizer::messages(None, after.as_ref(), actor, now)),
+            Gate::Withdrawn { booker } => {
+                only(&booker, organizer::messages(before.as_ref(), after.as_ref(), actor, now))
+            }
             Gate::Closed => Vec::new(),
         };
         (Role::Organizer, messages)
     } else if is_invited(current) {
-        (Role::Attendee, attendee::reply(before.as_ref(), after.as_ref(), actor, now).into_iter().collect())
+        (Role::Attendee, attendee::replies(before.as_ref(), after.as_ref(), actor, now))
     } else {
         (Role::None, Vec::new())
     };
     Ok(Diff { messages, stored: new.map(stored::to_store), role })
+}
+
+/// What an organizer's write becomes, where it is another: SEQUENCE grows, and whatever takes place at another time is asked
+/// about anew. The second value says whether SEQUENCE is not the client's own.
+fn rewritten(before: &Object, after: &Object, owner: &[Email]) -> (Option<Component>, bool) {
+    let raised = revision::raised(before, after);
+    let is_raised = raised.is_some();
+    let moved = reschedule::rescheduled(before, after);
+    if moved.is_empty() {
+        return (raised, is_raised);
+    }
+    let mut object = raised.unwrap_or_else(|| after.calendar.clone());
+    let asks = reschedule::ask_anew(&mut object, &moved, owner);
+    ((asks || is_raised).then_some(object), is_raised)
 }
 
 /// What the person with these addresses is in an object: its organizer, an attendee whom the server schedules, or neither

@@ -13,6 +13,9 @@ const SCHEDULING: [&str; 3] = ["SCHEDULE-AGENT", "SCHEDULE-STATUS", "SCHEDULE-FO
 /// asks to keep so that replies that arrive out of order can be told. The name is the one CalendarServer uses.
 pub(super) const REPLY_DTSTAMP: &str = "X-CALENDARSERVER-DTSTAMP";
 
+/// The team calendar that an event belongs to, by which answers find it (mail-itip-alarms §5.8).
+pub(super) const TEAM_CALENDAR: &str = "X-OPENPAAS-TEAM-CALENDAR-ID";
+
 /// An empty message: VCALENDAR with METHOD.
 pub(super) fn envelope(method: Method) -> Component {
     let mut calendar = Component::new("VCALENDAR");

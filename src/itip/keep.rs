@@ -1,13 +1,13 @@
 //! What a client that knew an older state must not undo: answers that arrived meanwhile (RFC 6638 §3.2.10).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::address::Address;
-use super::attendee::PROGRESS;
 use super::edit::REPLY_DTSTAMP;
 use super::is_schedulable;
-use super::moment::{InstanceId, Moment, occurrence, read};
+use super::moment::{InstanceId, Moment, Occurrences, read};
 use super::object::partstat_of;
+use super::said::PROGRESS;
 use super::view::is_rescheduled;
 use crate::ical::{Component, Event, Property, Zones};
 use crate::ids::Email;
@@ -39,17 +39,18 @@ pub fn keep_answers(stored: &Component, new: &mut Component, owner: &[Email], kn
     if !organizes && knowledge != Knowledge::UpToTag {
         return;
     }
+    let held = by_id(stored, &zones.0);
     for event in new.components_mut().filter(|c| is_schedulable(c)) {
         let Ok(id) = InstanceId::of(event, &zones.1) else { continue };
-        let Some(held) = find(stored, id, &zones.0) else { continue };
+        let Some(held) = held.get(&id).copied() else { continue };
         let start = |e, zones| Event::new(e, zones).start().map(|w| Moment::from(&w));
         if start(held, &zones.0) != start(event, &zones.1) {
             continue;
         }
+        let answers = lines_of(held);
         for line in event.all_mut("ATTENDEE") {
             let who = Address::read(line.value());
-            let is_others = if organizes { who != organizer } else { !who.is_one_of(owner) };
-            if let Some(answer) = held.all("ATTENDEE").find(|a| Address::read(a.value()) == who).filter(|_| is_others) {
+            if let Some(answer) = answers.get(&who).filter(|_| !who.is_one_of(owner)) {
                 keep_answer(answer, line, organizes, knowledge);
             }
         }
@@ -94,20 +95,22 @@ fn keep_answered_occurrences(stored: &Component, new: &mut Component, zones: &(Z
     if is_rescheduled((&old_master, &zones.0), (&master, &zones.1)) {
         return;
     }
+    let written: HashSet<InstanceId> = events(new).filter_map(|e| InstanceId::of(e, &zones.1).ok()).collect();
+    let occurrences = (Occurrences::of(&old_master, &zones.0), Occurrences::of(&master, &zones.1));
     for held in events(stored).filter(|e| e.all("ATTENDEE").any(|a| a.get_param(REPLY_DTSTAMP).is_some())) {
         let Ok(id @ InstanceId::At(_)) = InstanceId::of(held, &zones.0) else { continue };
         let at = held.get("RECURRENCE-ID").and_then(|p| read(p, &zones.0).ok());
-        let Some(at) = at.filter(|_| find(new, id, &zones.1).is_none()) else { continue };
-        let was = occurrence(&old_master, &zones.0, &at);
+        let Some(at) = at.filter(|_| !written.contains(&id)) else { continue };
+        let was = occurrences.0.as_ref().and_then(|o| o.at(&zones.0, &at));
         let is_own = was.is_none_or(|was| is_rescheduled((&was, &zones.0), (held, &zones.0)));
         // Moved or called off by the organizer: they had seen it, and chose to drop it.
         if is_own || super::object::is_cancelled(held) {
             continue;
         }
-        let Some(mut event) = occurrence(&master, &zones.1, &at) else { continue };
+        let Some(mut event) = occurrences.1.as_ref().and_then(|o| o.at(&zones.1, &at)) else { continue };
+        let answers = lines_of(held);
         for line in event.all_mut("ATTENDEE") {
-            let who = Address::read(line.value());
-            if let Some(answer) = held.all("ATTENDEE").find(|a| Address::read(a.value()) == who) {
+            if let Some(answer) = answers.get(&Address::read(line.value())) {
                 keep_answer(answer, line, true, Knowledge::Unknown);
             }
         }
@@ -148,8 +151,24 @@ pub fn is_mere_answer(before: &Component, after: &Component) -> bool {
     people(before) == people(after) && progress(before) == progress(after)
 }
 
-fn find<'a>(calendar: &'a Component, id: InstanceId, zones: &Zones) -> Option<&'a Component> {
-    events(calendar).find(|e| InstanceId::of(e, zones).is_ok_and(|i| i == id))
+/// The components by the occurrence that they are; the first where one is written twice.
+pub(super) fn by_id<'a>(calendar: &'a Component, zones: &Zones) -> HashMap<InstanceId, &'a Component> {
+    let mut found = HashMap::new();
+    for event in events(calendar) {
+        if let Ok(id) = InstanceId::of(event, zones) {
+            found.entry(id).or_insert(event);
+        }
+    }
+    found
+}
+
+/// The ATTENDEE lines by whom they name; the first where somebody is named twice.
+pub(super) fn lines_of(event: &Component) -> HashMap<Address, &Property> {
+    let mut lines = HashMap::new();
+    for line in event.properties().filter(|p| p.is("ATTENDEE")) {
+        lines.entry(Address::read(line.value())).or_insert(line);
+    }
+    lines
 }
 
 fn events(calendar: &Component) -> impl Iterator<Item = &Component> {

@@ -111,6 +111,8 @@ pub struct ItipMessage {
     pub significant_change: bool,
     /// `hasChange` of the delivery: significant, or a new meeting or booking link.
     pub has_change: bool,
+    /// The client asked for the message, also where it tells nothing new (`SCHEDULE-FORCE-SEND`, RFC 6638 §7.2).
+    pub is_forced: bool,
     /// The message: a VCALENDAR with METHOD. Recipients whose message reads the same share it, so that an event with ten
     /// thousand attendees is not written out ten thousand times.
     pub calendar: Arc<Component>,
@@ -158,6 +160,7 @@ impl ItipMessage {
             recipient_name: recipient.1,
             significant_change: true,
             has_change: true,
+            is_forced: false,
             calendar: Arc::new(calendar),
         })
     }

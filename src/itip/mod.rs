@@ -17,6 +17,7 @@ mod booking;
 mod diff;
 mod edit;
 mod error;
+mod guard;
 mod keep;
 mod message;
 mod moment;
@@ -25,22 +26,28 @@ mod organizer;
 mod range;
 mod refresh;
 mod request;
+mod reschedule;
 mod reservation;
 mod revision;
+mod said;
 mod stored;
 mod view;
+#[cfg(test)]
+mod work;
 
 pub use address::Address;
 pub use alarms::name_alarms;
 pub use apply::{Applied, Outcome, Reason, apply};
-pub use attendee::{forbidden_attendee_changes, sync_participation};
+pub use attendee::sync_participation;
 pub use booking::TEAM_CALENDAR;
 pub use diff::{Diff, Role, diff, hands_over, role};
 pub use error::ItipError;
+pub use guard::{forbidden_attendee_changes, keep_organizers};
 pub use keep::{Knowledge, is_inconsequential, is_mere_answer, keep_answers};
 pub use message::{ItipMessage, Method, concerns};
 pub use refresh::refreshed;
 pub use reservation::{Timetable, answer_for_resource};
+pub use said::repeats_answers;
 pub use stored::set_schedule_status;
 
 use crate::ical::Component;

@@ -43,6 +43,8 @@ pub(super) enum InstanceId {
 impl InstanceId {
     /// Reads the RECURRENCE-ID of a component.
     pub fn of(component: &Component, zones: &Zones) -> Result<Self, ItipError> {
+        #[cfg(test)]
+        super::work::count();
         match component.get("RECURRENCE-ID") {
             None => Ok(Self::Master),
             Some(p) => Ok(Self::At((&read(p, zones)?).into())),
@@ -66,15 +68,31 @@ pub(super) fn read(property: &Property, zones: &Zones) -> Result<When, ItipError
     })
 }
 
-/// The occurrence of a series at this moment as an override of its own, in the zone of the series; `None` when the series
-/// has no such occurrence.
-pub(super) fn occurrence(master: &Component, zones: &Zones, at: &When) -> Option<Component> {
-    if master.get("RRULE").is_none() && master.get("RDATE").is_none() {
-        return None;
+/// The occurrences of a series, without regard to its overrides. The rules are read once, however many are asked for.
+#[derive(Debug)]
+pub(super) struct Occurrences<'a> {
+    master: &'a Component,
+    series: Series<'a>,
+}
+
+impl<'a> Occurrences<'a> {
+    /// `None` for what does not recur.
+    pub fn of(master: &'a Component, zones: &Zones) -> Option<Self> {
+        let recurs = master.get("RRULE").is_some() || master.get("RDATE").is_some();
+        recurs.then(|| Self { master, series: Series::of(&[master], zones, Tz::UTC) })
     }
-    // A rule that cannot be followed to that moment within reason has no occurrence there.
-    let found = Series::of(&[master], zones, Tz::UTC).at(at, Bounds::default()).ok()??;
-    Some(instance_of(master, &found.recurrence_id, zones, Tz::UTC))
+
+    /// The occurrence at this moment as an override of its own, in the zone of the series; `None` when there is none.
+    pub fn at(&self, zones: &Zones, at: &When) -> Option<Component> {
+        // A rule that cannot be followed to that moment within reason has no occurrence there.
+        let found = self.series.at(at, Bounds::default()).ok()??;
+        Some(instance_of(self.master, &found.recurrence_id, zones, Tz::UTC))
+    }
+}
+
+/// One occurrence of a series; see [`Occurrences::at`].
+pub(super) fn occurrence(master: &Component, zones: &Zones, at: &When) -> Option<Component> {
+    Occurrences::of(master, zones)?.at(zones, at)
 }
 
 /// Takes occurrences out of a series: adds to EXDATE what is not there yet, written in the form of its DTSTART.
@@ -99,12 +117,14 @@ pub(super) fn exclude(master: &mut Component, zones: &Zones, occurrences: &[When
     added
 }
 
-/// Puts an occurrence back that EXDATE took out of the series; true when it had.
-pub(super) fn include(master: &mut Component, zones: &Zones, occurrence: Moment) -> bool {
+/// Puts occurrences back that EXDATE took out of the series.
+pub(super) fn include(master: &mut Component, zones: &Zones, occurrences: &HashSet<Moment>) {
+    if occurrences.is_empty() {
+        return;
+    }
     let stays = |value: &str, tzid: Option<&str>| {
-        When::parse(value, tzid, zones).map_or(true, |when| Moment::from(&when) != occurrence)
+        When::parse(value, tzid, zones).map_or(true, |when| !occurrences.contains(&Moment::from(&when)))
     };
-    let mut changed = false;
     master.items.retain_mut(|item| {
         let Item::Property(line) = item else { return true };
         if !line.is("EXDATE") {
@@ -114,10 +134,8 @@ pub(super) fn include(master: &mut Component, zones: &Zones, occurrence: Moment)
         if kept.len() == line.value().split(',').count() {
             return true;
         }
-        changed = true;
         let (left, value) = (!kept.is_empty(), kept.join(","));
         line.set_value(value);
         left
     });
-    changed
 }

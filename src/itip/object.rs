@@ -6,8 +6,8 @@ use super::address::Address;
 use super::alarms::EmailAlarms;
 use super::error::ItipError;
 use super::is_schedulable;
-use super::moment::{InstanceId, occurrence, read};
-use crate::ical::{Component, Property, Zones};
+use super::moment::{InstanceId, Occurrences, read};
+use crate::ical::{Component, Property, When, Zones};
 
 /// One component of the object.
 pub(super) struct Instance<'a> {
@@ -32,7 +32,13 @@ pub(super) struct Invitee<'a> {
     pub seats: Vec<Seat<'a>>,
 }
 
-impl Invitee<'_> {
+impl<'a> Invitee<'a> {
+    /// What they are invited to by this component of the object.
+    pub fn seat_in(&self, instance: usize) -> Option<&Seat<'a>> {
+        let at = self.seats.binary_search_by_key(&instance, |s| s.instance).ok()?;
+        self.seats.get(at)
+    }
+
     pub fn name(&self) -> Option<&str> {
         self.seats.iter().find_map(|s| s.attendee.get_param("CN"))
     }
@@ -58,6 +64,8 @@ pub(super) struct Object<'a> {
     /// In the order in which they are first named, without those whom a client or nobody schedules (`SCHEDULE-AGENT`).
     pub invitees: Vec<Invitee<'a>>,
     by_address: HashMap<Address, usize>,
+    by_id: HashMap<InstanceId, usize>,
+    occurrences: Option<Occurrences<'a>>,
 }
 
 impl<'a> Object<'a> {
@@ -76,6 +84,8 @@ impl<'a> Object<'a> {
             instances: Vec::new(),
             invitees: Vec::new(),
             by_address: HashMap::new(),
+            by_id: HashMap::new(),
+            occurrences: None,
         };
         let mut uid = None;
         for event in calendar.components().filter(|c| is_schedulable(c)) {
@@ -91,6 +101,7 @@ impl<'a> Object<'a> {
         if object.instances.is_empty() {
             return Ok(None);
         }
+        object.occurrences = object.master().and_then(|m| Occurrences::of(m.component, &object.zones));
         match (uid, object.organizer) {
             (Some(uid), _) if !uid.is_empty() => object.uid = uid,
             (_, Some(_)) => return Err(ItipError::MissingUid),
@@ -125,6 +136,7 @@ impl<'a> Object<'a> {
         self.sequence = self.sequence.or_else(|| sequence_of(event));
         let index = self.instances.len();
         let id = InstanceId::of(event, &self.zones)?;
+        self.by_id.entry(id).or_insert(index);
         let email_alarms = EmailAlarms::of(event);
         self.instances.push(Instance { id, component: event, cancelled: is_cancelled(event), email_alarms });
         for attendee in event.all("ATTENDEE").filter(|a| is_scheduled_by_server(a)) {
@@ -161,7 +173,12 @@ impl<'a> Object<'a> {
     }
 
     pub fn instance(&self, id: InstanceId) -> Option<&Instance<'a>> {
-        self.instances.iter().find(|i| i.id == id)
+        self.index(id).map(|at| &self.instances[at])
+    }
+
+    /// Where in [`Object::instances`] an occurrence is; the first place where it is written twice.
+    pub fn index(&self, id: InstanceId) -> Option<usize> {
+        self.by_id.get(&id).copied()
     }
 
     /// The series, or the single event, is off.
@@ -177,12 +194,17 @@ impl<'a> Object<'a> {
     }
 
     /// Whether the series has an occurrence at this time, or none is said.
-    pub fn has_occurrence(&self, at: Option<crate::ical::When>) -> bool {
-        at.is_none_or(|at| self.master().is_some_and(|m| occurrence(m.component, &self.zones, &at).is_some()))
+    pub fn has_occurrence(&self, at: Option<When>) -> bool {
+        at.is_none_or(|at| self.occurrence(&at).is_some())
+    }
+
+    /// The occurrence of the series at this time, as an override that says nothing of its own.
+    pub fn occurrence(&self, at: &When) -> Option<Component> {
+        self.occurrences.as_ref()?.at(&self.zones, at)
     }
 
     /// The recurrence id of an occurrence that is written out.
-    pub fn recurrence_id(&self, index: usize) -> Option<crate::ical::When> {
+    pub fn recurrence_id(&self, index: usize) -> Option<When> {
         let property = self.instances[index].component.get("RECURRENCE-ID")?;
         read(property, &self.zones).ok()
     }

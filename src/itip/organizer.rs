@@ -14,21 +14,35 @@ use super::object::{Invitee, Object};
 use super::request::{Cancelled, cancel, occurrence_sequence, request};
 use super::view::{Change, compare, live_seats};
 use crate::ical::{Component, Property};
-use crate::ids::Uid;
+use crate::ids::{Email, Uid};
 
-/// One message per attendee of the old and the new object and per method; never one to the organizer, nor to an address
-/// that nobody can be reached under.
+/// One message per attendee of the old and the new object and per method; never one to the organizer, under whichever of
+/// the `owner`'s addresses, nor to an address that nobody can be reached under.
 ///
 /// Attendees who see the same part of the object share the comparison and the message, so that the work grows with the
 /// number of attendees and not with its square.
-pub(super) fn messages(before: Option<&Object>, after: Option<&Object>, now: DateTime<Utc>) -> Vec<ItipMessage> {
+pub(super) fn messages(
+    before: Option<&Object>,
+    after: Option<&Object>,
+    owner: &[Email],
+    now: DateTime<Utc>,
+) -> Vec<ItipMessage> {
     let Some(organizer) = after.or(before).and_then(|o| o.organizer) else { return Vec::new() };
     let sender = Address::read(organizer.value());
     let invitees = |o| Option::map_or(o, &[][..], |o: &Object| &o.invitees[..]);
     let added = invitees(after).iter().filter(|i| before.is_none_or(|b| b.invitee(&i.address).is_none()));
-    let recipients = invitees(before).iter().chain(added).filter(|i| i.address != sender && i.address.is_deliverable());
-    let mut round =
-        Round { before, after, organizer, sender: &sender, now, changes: HashMap::new(), requests: HashMap::new() };
+    let is_told = |i: &&Invitee| i.address != sender && !i.address.is_one_of(owner) && i.address.is_deliverable();
+    let recipients = invitees(before).iter().chain(added).filter(is_told);
+    let mut round = Round {
+        before,
+        after,
+        organizer,
+        sender: &sender,
+        now,
+        called_off: called_off(before, after),
+        changes: HashMap::new(),
+        requests: HashMap::new(),
+    };
     let mut messages = Vec::new();
     for recipient in recipients {
         round.tell(&recipient.address, &mut messages);
@@ -38,6 +52,29 @@ pub(super) fn messages(before: Option<&Object>, after: Option<&Object>, now: Dat
 
 type Seats = Vec<usize>;
 
+/// An occurrence that the new object calls off.
+struct CalledOff {
+    at: Moment,
+    /// Where it is in the new object,
+    instance: usize,
+    /// and where it was in the old one, if it was written there.
+    was: Option<usize>,
+    /// It was an occurrence of the series. One that was moved had none at the new time: nothing is taken from anybody.
+    was_of_series: bool,
+}
+
+/// What the new object calls off, found once and not for each attendee.
+fn called_off(before: Option<&Object>, after: Option<&Object>) -> Vec<CalledOff> {
+    let (Some(before), Some(after)) = (before, after) else { return Vec::new() };
+    let off = after.instances.iter().enumerate().filter(|(_, instance)| instance.cancelled);
+    let called_off = off.filter_map(|(instance, off)| {
+        let was = before.index(off.id);
+        let was_of_series = was.is_none() && before.has_occurrence(after.recurrence_id(instance));
+        Some(CalledOff { at: off.id.moment()?, instance, was, was_of_series })
+    });
+    called_off.collect()
+}
+
 /// One write, seen from each attendee in turn.
 struct Round<'a> {
     before: Option<&'a Object<'a>>,
@@ -45,6 +82,7 @@ struct Round<'a> {
     organizer: &'a Property,
     sender: &'a Address,
     now: DateTime<Utc>,
+    called_off: Vec<CalledOff>,
     /// What changed for those who saw the one set of VEVENTs and see the other now.
     changes: HashMap<(Seats, Seats, BTreeSet<Moment>), Change>,
     /// Messages already written, by the VEVENTs in them and the recipient where they are personal.
@@ -87,20 +125,18 @@ impl Round<'_> {
 
     /// Whether the attendee is invited to the series and not just to some of its occurrences.
     fn sees_series(&self, object: Option<&Object>, seats: &[usize]) -> bool {
-        object.is_some_and(|o| seats.iter().any(|&s| o.instances[s].id == InstanceId::Master))
+        object.is_some_and(|o| o.index(InstanceId::Master).is_some_and(|at| seats.binary_search(&at).is_ok()))
     }
 
     /// Occurrences whose override says `STATUS:CANCELLED` and that the attendee knew as taking place.
     fn cancelled_occurrences(&self, invitee: &Invitee, saw: &[usize]) -> BTreeSet<Moment> {
-        let (Some(before), Some(after)) = (self.before, self.after) else { return BTreeSet::new() };
-        let saw_series = self.sees_series(Some(before), saw);
-        let knew = |seat: usize| match before.instances.iter().position(|i| i.id == after.instances[seat].id) {
-            Some(at) => saw.contains(&at),
-            // A series that was moved had no occurrence at the new time: nothing is taken from anybody.
-            None => saw_series && before.has_occurrence(after.recurrence_id(seat)),
+        let saw_series = self.sees_series(self.before, saw);
+        let knew = |off: &&CalledOff| match off.was {
+            Some(at) => saw.binary_search(&at).is_ok(),
+            None => saw_series && off.was_of_series,
         };
-        let cancelled = invitee.seats.iter().map(|s| s.instance).filter(|&seat| after.instances[seat].cancelled);
-        cancelled.filter(|&seat| knew(seat)).filter_map(|seat| after.instances[seat].id.moment()).collect()
+        let theirs = self.called_off.iter().filter(|off| invitee.seat_in(off.instance).is_some());
+        theirs.filter(knew).map(|off| off.at).collect()
     }
 
     /// CANCEL with RECURRENCE-ID: for occurrences that were cancelled, and for those that somebody who is not in the
@@ -114,7 +150,8 @@ impl Round<'_> {
     ) -> Option<ItipMessage> {
         let (before, after) = (self.before?, self.after?);
         let mut gone = Vec::new();
-        for instance in after.instances.iter().filter(|i| i.id.moment().is_some_and(|m| cancelled.contains(&m))) {
+        for off in self.called_off.iter().filter(|off| cancelled.contains(&off.at)) {
+            let instance = &after.instances[off.instance];
             gone.push(Cancelled {
                 event: instance.component,
                 object: after,
@@ -124,10 +161,8 @@ impl Round<'_> {
             });
         }
         if !self.sees_series(Some(before), saw) && !self.sees_series(Some(after), sees) {
-            let lost = saw.iter().map(|&s| &before.instances[s]).filter(|i| {
-                let still = invitee.seats.iter().any(|s| after.instances[s.instance].id == i.id);
-                !still
-            });
+            let is_still_invited = |id| after.index(id).is_some_and(|at| invitee.seat_in(at).is_some());
+            let lost = saw.iter().map(|&s| &before.instances[s]).filter(|i| !is_still_invited(i.id));
             for instance in lost {
                 let now = after.instance(instance.id);
                 let sequence = match now {
@@ -212,7 +247,8 @@ impl Round<'_> {
             }
         };
         let sequence = after.sequence.unwrap_or(0);
-        self.message(Method::Request, &invitee.address, invitee.name(), sequence, change, calendar)
+        let told = self.message(Method::Request, &invitee.address, invitee.name(), sequence, change, calendar);
+        ItipMessage { is_forced: forced, ..told }
     }
 
     fn message(
@@ -236,6 +272,7 @@ impl Round<'_> {
             recipient_name: common_name(name),
             significant_change: change.significant,
             has_change: change.noteworthy,
+            is_forced: false,
             calendar,
         }
     }

@@ -23,5 +23,5 @@ pub fn refreshed(
     if message.method != Method::Refresh || !is_organizer || object.invitee(&sender).is_none() {
         return None;
     }
-    organizer::messages(None, Some(&object), now).into_iter().find(|m| m.recipient == sender.as_str())
+    organizer::messages(None, Some(&object), organizer, now).into_iter().find(|m| m.recipient == sender.as_str())
 }

@@ -1,7 +1,6 @@
 //! SEQUENCE of what an organizer writes: it only ever grows (RFC 5546 §2.1.4).
 
 use super::is_schedulable;
-use super::moment::occurrence;
 use super::object::{Object, sequence_of};
 use super::view::{is_rescheduled, is_significant};
 use crate::ical::{Component, Property};
@@ -50,9 +49,7 @@ fn due(before: &Object, after: &Object, at: usize, invites: bool) -> Option<i64>
     }
     let rescheduled = || match (was, after.recurrence_id(at)) {
         (Some(was), _) => is_rescheduled((was, &before.zones), state),
-        (None, Some(id)) => {
-            occurrence(held, &before.zones, &id).is_some_and(|made| is_rescheduled((&made, &before.zones), state))
-        }
+        (None, Some(id)) => before.occurrence(&id).is_some_and(|made| is_rescheduled((&made, &before.zones), state)),
         (None, None) => false,
     };
     // A client that moves an event without counting up: what it says would not be told from what was there.

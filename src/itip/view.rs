@@ -1,6 +1,6 @@
 //! What one attendee sees of an object: the occurrences they are invited to, and what changed about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::edit::strip_scheduling;
 use super::moment::{InstanceId, Moment, exclude};
@@ -75,7 +75,11 @@ impl Change {
 pub(super) fn compare(before: (&Object, &[usize]), after: (&Object, &[usize]), cancelled: &BTreeSet<Moment>) -> Change {
     let old = project(before.0, before.1);
     let new = project(after.0, after.1);
-    let find = |id: InstanceId| old.iter().find(|(i, _)| *i == id).map(|(_, c)| c);
+    let mut by_id = HashMap::new();
+    for (id, event) in &old {
+        by_id.entry(*id).or_insert(event);
+    }
+    let find = |id: InstanceId| by_id.get(&id).copied();
     let zones = (&before.0.zones, &after.0.zones);
 
     let same_instances = old.len() == new.len() && new.iter().all(|(id, _)| find(*id).is_some());
@@ -163,7 +167,7 @@ fn significance(event: &Component, zones: &Zones) -> Significance {
 }
 
 /// The parts of a recurrence rule, whatever their order; `INTERVAL=1` says nothing (RFC 5545 §3.3.10).
-fn rule(value: &str) -> Vec<String> {
+pub(super) fn rule(value: &str) -> Vec<String> {
     let parts = value.split(';').map(|p| p.trim().to_ascii_uppercase());
     let mut parts: Vec<String> = parts.filter(|p| !p.is_empty() && p != "INTERVAL=1").collect();
     parts.sort();

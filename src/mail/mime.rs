@@ -20,8 +20,9 @@ use lettre::message::{Body, Mailbox, Message, MultiPart, MultiPartKind, SinglePa
 use sha2::{Digest, Sha256};
 
 use super::OutgoingMail;
-use super::render::{Rendered, single_line};
+use super::render::Rendered;
 use crate::ids::Email;
+use crate::wording::plain::single_line;
 
 /// A mail cannot be put into MIME.
 #[derive(Debug, thiserror::Error)]

@@ -101,7 +101,7 @@ impl ItipDelivery {
         let calendar = read("message", &message.message)?;
         let old = message.old_message.as_deref().map(|old| read("oldMessage", old)).transpose()?;
         let deleted = message.deleted_object.as_deref().map(|gone| read("deletedObject", gone)).transpose()?;
-        if let Some(reason) = screen(&method, &sender, &calendar, old.as_ref()) {
+        if let Some(reason) = screen(&method, &sender, &calendar, old.as_ref(), message.forced) {
             tracing::debug!(uid = %message.uid, %recipient, ?reason, "an iTIP message is dropped");
             return Ok(());
         }

@@ -22,6 +22,9 @@ use crate::sqlite::{Db, DbError, Sqlite, Tx, outgoing as written};
 /// A receiver that heard nothing looks again after this time: another process, e.g. a command beside the server, may have
 /// published.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// A receiver that is rung waits this long before it takes: what is published close together is then taken in one
+/// transaction, and the writers have the database for themselves meanwhile.
+const GATHER: Duration = Duration::from_millis(5);
 
 impl From<DbError> for QueueError {
     fn from(error: DbError) -> Self {
@@ -83,7 +86,7 @@ impl Queue for Sqlite {
                 None => LOOK_AGAIN,
             };
             tokio::select! {
-                () = &mut rung => {}
+                () = &mut rung => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
             }
         }

@@ -113,9 +113,10 @@ const CONVOKE: Profile = Profile {
         include_str!("schema/0005_scheduling.sql"),
         include_str!("schema/0007_resources.sql"),
         include_str!("schema/0008_sharing.sql"),
+        include_str!("schema/0010_octets_of_properties.sql"),
     ],
     writer_cache_kib: 3072,
-    reader_cache_kib: 1024,
+    reader_cache_kib: 3072,
     readers: 2,
 };
 

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -17,6 +17,13 @@ use crate::config::Durability;
 
 /// Changes that share a transaction at most.
 const GROUP: usize = 128;
+/// How long a transaction waits for changes like those that came together before, when several waited for the disk: they
+/// come back about when they were answered.
+const COMPANY: Duration = Duration::from_micros(300);
+/// How long changes that nobody waits for the disk with are kept back for one that does, while such changes come often.
+const RIDE: Duration = Duration::from_millis(2);
+/// How long ago the last one was, at most, that [`RIDE`] hopes for another.
+const OFTEN: Duration = Duration::from_millis(10);
 /// After this time without a change the write-ahead log is moved into the main file.
 const IDLE: Duration = Duration::from_millis(750);
 
@@ -90,6 +97,9 @@ where
     }
 }
 
+/// Whoever waits for the thread to end.
+type Closing = Option<oneshot::Sender<()>>;
+
 enum Order {
     Apply(Box<dyn Change>),
     Close(oneshot::Sender<()>),
@@ -104,7 +114,8 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(conn: Connection, durability: Durability, bells: Bells) -> std::io::Result<Self> {
         let (orders, line) = channel();
-        let thread = Thread { conn, bells, durability, waits_for_disk: None, dirty: true };
+        let rhythm = Rhythm { together: 1, last: None };
+        let thread = Thread { conn, bells, durability, waits_for_disk: None, dirty: true, rhythm };
         spawn("sqlite-write", move || thread.serve(&line))?;
         Ok(Self { orders })
     }
@@ -143,6 +154,33 @@ struct Thread {
     waits_for_disk: Option<bool>,
     /// Something was committed since the last checkpoint.
     dirty: bool,
+    rhythm: Rhythm,
+}
+
+/// How durable changes have come lately.
+struct Rhythm {
+    /// How many the last transaction with one had.
+    together: usize,
+    /// When that was.
+    last: Option<Instant>,
+}
+
+impl Rhythm {
+    /// How long a transaction should wait for more, having this many durable changes.
+    fn patience(&self, durable: usize) -> Duration {
+        match durable {
+            0 if self.last.is_some_and(|last| last.elapsed() < OFTEN) => RIDE,
+            0 => Duration::ZERO,
+            _ if durable < self.together => COMPANY,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn note(&mut self, durable: usize) {
+        if durable > 0 {
+            *self = Self { together: durable, last: Some(Instant::now()) };
+        }
+    }
 }
 
 impl Thread {
@@ -163,23 +201,35 @@ impl Thread {
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.close(None),
             };
-            let mut group = vec![first];
-            let mut closing = None;
-            while group.len() < GROUP {
-                match line.try_recv() {
-                    Ok(Order::Apply(change)) => group.push(change),
-                    Ok(Order::Close(done)) => {
-                        closing = Some(done);
-                        break;
-                    }
-                    Err(_) => break,
-                }
-            }
+            let (group, closing) = self.gather(first, line);
             self.commit(group);
             if closing.is_some() {
                 return self.close(closing);
             }
         }
+    }
+
+    /// The changes that are to share a transaction with `first`, and whoever wants the thread to end after it.
+    fn gather(&mut self, first: Box<dyn Change>, line: &Receiver<Order>) -> (Vec<Box<dyn Change>>, Closing) {
+        let began = Instant::now();
+        let mut durable = usize::from(first.durable());
+        let mut group = vec![first];
+        while group.len() < GROUP {
+            let next = line.try_recv().or_else(|_| {
+                let patience = self.rhythm.patience(durable).saturating_sub(began.elapsed());
+                if patience.is_zero() { Err(RecvTimeoutError::Timeout) } else { line.recv_timeout(patience) }
+            });
+            match next {
+                Ok(Order::Apply(change)) => {
+                    durable += usize::from(change.durable());
+                    group.push(change);
+                }
+                Ok(Order::Close(done)) => return (group, Some(done)),
+                Err(_) => break,
+            }
+        }
+        self.rhythm.note(durable);
+        (group, None)
     }
 
     /// Applies the changes in one transaction and tells everyone.

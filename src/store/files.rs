@@ -155,6 +155,12 @@ pub struct FileLock {
 }
 
 impl FileLock {
+    /// Octets of its texts.
+    pub fn octets(&self) -> usize {
+        let root: usize = self.root.segments().iter().map(|segment| segment.len() + 1).sum();
+        root + self.owner.len() + self.token.len() + self.creator.len()
+    }
+
     /// Whether it locks what is, or would be, at this place.
     pub fn covers(&self, path: &FilePath) -> bool {
         self.root == *path || (self.deep && path.is_below(&self.root))
@@ -166,7 +172,7 @@ impl FileLock {
 pub struct FileHome {
     /// Counts the changes of the home; 0 before the first.
     pub revision: u64,
-    /// Octets of all its files.
+    /// Octets of all its files, and of the properties on files and folders as they are stored.
     pub used: u64,
     /// Files and folders, the home itself not counted.
     pub entries: u64,
@@ -233,6 +239,8 @@ pub enum FileOp {
         parent: FileId,
         /// Under this name.
         name: String,
+        /// Levels that there may be below it: 0 for a file, or a folder with nothing in it.
+        levels: usize,
     },
     /// A file or folder is copied, with its properties.
     Copy {
@@ -244,6 +252,8 @@ pub enum FileOp {
         name: String,
         /// With all that is in it.
         deep: bool,
+        /// Levels that there may be below it.
+        levels: usize,
         /// When the copies are made.
         created: DateTime<Utc>,
     },
@@ -259,7 +269,7 @@ pub enum FileOp {
 /// What a home may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// Octets of all files.
+    /// Octets of all files and properties.
     pub octets: u64,
     /// Files and folders.
     pub entries: u64,
@@ -290,6 +300,9 @@ pub enum FileWriteError {
     /// There is not enough room left.
     #[error("the files take more room than there is")]
     NoRoom,
+    /// What is moved or copied would be nested deeper than it may be.
+    #[error("the folders would be nested too deeply")]
+    TooDeep,
     /// The engine failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -323,6 +336,11 @@ pub trait FileStore: Send + Sync + 'static {
 
 /// The file store that the program was started with.
 pub type SharedFileStore = Arc<dyn FileStore>;
+
+/// Octets that properties count, which are stored like this.
+pub(crate) fn property_octets(stored: &str) -> u64 {
+    if stored == "{}" { 0 } else { stored.len() as u64 }
+}
 
 /// Nodes that are removed in one write.
 const REMOVED_AT_ONCE: usize = 100;

@@ -46,7 +46,7 @@ pub enum WriteError {
     /// The operation's [`Expect`], or the token that it expects, did not hold.
     #[error("operation {0}: the object or collection is not as expected")]
     Precondition(usize),
-    /// The collection holds another object with this UID (RFC 4791 §5.3.2.1 `no-uid-conflict`).
+    /// The calendar holds another object with this UID (RFC 4791 §5.3.2.1 `no-uid-conflict`).
     #[error("operation {op}: the UID is taken by {name}")]
     UidConflict {
         /// Index of the operation in the batch.

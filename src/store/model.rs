@@ -180,7 +180,8 @@ pub enum Op {
     RemoveInstance(Instance),
     /// Deletes a collection with all that is in it, and everybody's instances of it. Tokens it issued mean nothing to a later one of the same path.
     DeleteCollection(CollectionId),
-    /// Creates or replaces an object. Within one collection a UID belongs to one object, inboxes excepted.
+    /// Creates or replaces an object. Within one calendar a UID belongs to one object; in an inbox, and in an address book,
+    /// several may have it.
     PutObject {
         /// Where.
         collection: CollectionId,

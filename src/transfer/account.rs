@@ -1,25 +1,25 @@
 //! An account on a CalDAV and CardDAV server: found, listed, read and written as any client does it (RFC 4791, 6352, 6764).
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, IF_NONE_MATCH};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
-use tower::ServiceExt as _;
+use http::{Method, Response, StatusCode};
 
-use super::answers::{
-    ANSWER, DEPTH, decoded, found, href, kind_of, last_segment, path_of, property, refusal, said, uid_is_taken_by,
-};
+use super::answers::{decoded, found, is_of_others, kind_of, path_of, property, refusal, said, uid_is_taken_by};
+use super::asking::{Asked, Server};
+use super::creation::{creation, plainer};
+use super::reading::{self, Member, Page};
 use super::{Collection, Item, Kind, TransferError, split};
-use crate::dav::path::{MOUNT, push_segment};
-use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, Members, XmlLimits, escape_into};
-use crate::dav::{Actor, Body, Upstream};
+use crate::dav::path::push_segment;
+use crate::dav::xml::{CALDAV, CARDDAV, DAV, Element};
+use crate::dav::{Actor, Upstream};
 use crate::ids::Email;
 
-const DEPTH_HEADER: HeaderName = HeaderName::from_static("depth");
 /// Keeps a write from sending invitations, also on servers derived from sabre (RFC 6638 §8.1).
 const SCHEDULE_REPLY: HeaderName = HeaderName::from_static("schedule-reply");
+/// Where RFC 6764 has an account begin.
+const WELL_KNOWN: [&str; 2] = ["/.well-known/caldav", "/.well-known/carddav"];
+/// Where accounts begin on servers that nobody told their proxy of RFC 6764: Nextcloud, Baïkal, SOGo, DAViCal, Cyrus.
+const CUSTOMARY: [&str; 5] = ["remote.php/dav/", "dav.php/", "SOGo/dav/", "caldav.php/", "dav/"];
 
 const DISCOVERY: &str = concat!(
     r#"<d:propfind xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav" xmlns:a="urn:ietf:params:xml:ns:carddav"><d:prop>"#,
@@ -31,7 +31,6 @@ const LISTING: &str = concat!(
     "<c:calendar-description/><a:addressbook-description/><c:calendar-timezone/>",
     "<c:supported-calendar-component-set/></d:prop></d:propfind>"
 );
-const MEMBERS: &str = r#"<d:propfind xmlns:d="DAV:"><d:prop><d:resourcetype/><d:getetag/></d:prop></d:propfind>"#;
 
 /// A collection and where it is.
 #[derive(Debug, Clone)]
@@ -58,8 +57,7 @@ pub(super) enum Stored {
 /// An account on a server.
 #[derive(Clone)]
 pub struct Account {
-    upstream: Upstream,
-    actor: Option<Actor>,
+    server: Server,
     places: Places,
 }
 
@@ -70,6 +68,17 @@ struct Places {
     homes: Vec<(Kind, String)>,
     /// The URL was that of one collection.
     only: Option<String>,
+}
+
+impl Places {
+    fn are_none(&self) -> bool {
+        self.homes.is_empty() && self.only.is_none()
+    }
+
+    fn are_all(&self) -> bool {
+        let has = |kind| self.homes.iter().any(|(k, _)| *k == kind);
+        self.only.is_some() || has(Kind::Calendar) && has(Kind::AddressBook)
+    }
 }
 
 impl std::fmt::Debug for Account {
@@ -97,27 +106,23 @@ impl Account {
     }
 
     async fn found(upstream: Upstream, actor: Option<Actor>, path: &str) -> Result<Self, TransferError> {
-        let mut account = Self { upstream, actor, places: Places::default() };
+        let mut account = Self { server: Server::new(upstream, actor), places: Places::default() };
         let mut refused = None;
-        for place in [path, "/.well-known/caldav", "/.well-known/carddav"] {
-            match account.look_at(place).await {
-                Ok(()) => {}
-                // Nobody else will let us in either.
-                Err(
-                    error @ (TransferError::Status { status: StatusCode::UNAUTHORIZED, .. }
-                    | TransferError::Upstream(_)),
-                ) => {
-                    return Err(error);
-                }
-                Err(error) => drop(refused.get_or_insert(error)),
-            }
-            let homes = &account.places.homes;
-            let has = |kind| homes.iter().any(|(k, _)| *k == kind);
-            if account.places.only.is_some() || (has(Kind::Calendar) && has(Kind::AddressBook)) {
-                break;
+        for place in [path].into_iter().chain(WELL_KNOWN) {
+            account.look_for(place, &mut refused).await?;
+            if account.places.are_all() {
+                return Ok(account);
             }
         }
-        if account.places.homes.is_empty() && account.places.only.is_none() {
+        let bases = [path, "/"].map(|base| format!("{}/", base.trim_end_matches('/')));
+        for base in &bases[..if bases[0] == bases[1] { 1 } else { 2 }] {
+            for below in CUSTOMARY {
+                if account.places.are_none() {
+                    account.look_for(&format!("{base}{below}"), &mut refused).await?;
+                }
+            }
+        }
+        if account.places.are_none() {
             return Err(refused.unwrap_or_else(|| TransferError::Answer {
                 path: path.to_owned(),
                 reason: "the server tells of no calendars and no address books here".to_owned(),
@@ -126,12 +131,27 @@ impl Account {
         Ok(account)
     }
 
+    /// As [`Self::look_at`]; the first refusal is kept, for there may be other places to look at.
+    async fn look_for(&mut self, place: &str, refused: &mut Option<TransferError>) -> Result<(), TransferError> {
+        match self.look_at(place).await {
+            Ok(()) => Ok(()),
+            // Nobody else will let us in either, and who tries again and again may be shut out.
+            Err(
+                error @ (TransferError::Status { status: StatusCode::UNAUTHORIZED, .. } | TransferError::Upstream(_)),
+            ) => Err(error),
+            Err(error) => {
+                refused.get_or_insert(error);
+                Ok(())
+            }
+        }
+    }
+
     /// Notes what a resource tells: that it is a collection, where the homes are, or who knows.
     async fn look_at(&mut self, place: &str) -> Result<(), TransferError> {
         let mut place = place.to_owned();
         // The resource, then the principal that it names.
         for _ in 0..2 {
-            let responses = self.multistatus("PROPFIND", &place, "0", DISCOVERY.to_owned()).await?;
+            let responses = self.server.multistatus("PROPFIND", &place, "0", DISCOVERY.to_owned()).await?;
             let Some(response) = responses.first() else { return Ok(()) };
             if kind_of(response).is_some() {
                 self.places.only = Some(place);
@@ -164,13 +184,14 @@ impl Account {
     /// [`TransferError`].
     pub async fn collections(&self) -> Result<Vec<Found>, TransferError> {
         if let Some(only) = &self.places.only {
-            let responses = self.multistatus("PROPFIND", only, "0", LISTING.to_owned()).await?;
+            let responses = self.server.multistatus("PROPFIND", only, "0", LISTING.to_owned()).await?;
             return Ok(responses.iter().filter_map(found).collect());
         }
         let mut all: Vec<Found> = Vec::new();
         for (kind, home) in &self.places.homes {
-            let responses = self.multistatus("PROPFIND", home, "1", LISTING.to_owned()).await?;
-            let own = responses.iter().filter(|response| self.is_own(response)).filter_map(found);
+            let responses = self.server.multistatus("PROPFIND", home, "1", LISTING.to_owned()).await?;
+            let own = responses.iter().filter(|response| self.is_own(response) && !is_of_others(response));
+            let own = own.filter_map(found);
             for found in own.filter(|found| found.collection.kind == *kind) {
                 // Some servers have one home for both.
                 if !all.iter().any(|other| other.href == found.href) {
@@ -186,76 +207,39 @@ impl Account {
         let (Some(principal), Some(owner)) = (&self.places.principal, property(response, DAV, "owner")) else {
             return true;
         };
+        // Xandikos says of its own that nobody owns them.
         let owner = owner.child(DAV, "href").map(|href| path_of(&href.text()));
-        owner.is_some_and(|owner| decoded(owner.trim_end_matches('/')) == decoded(principal.trim_end_matches('/')))
+        owner.is_none_or(|owner| decoded(owner.trim_end_matches('/')) == decoded(principal.trim_end_matches('/')))
     }
 
-    /// The paths of the objects in a collection.
-    pub(super) async fn members(&self, found: &Found) -> Result<Vec<String>, TransferError> {
-        let responses = self.multistatus("PROPFIND", &found.href, "1", MEMBERS.to_owned()).await?;
-        let is_object = |response: &&Element| {
-            let types = property(response, DAV, "resourcetype");
-            types.is_none_or(|types| types.child(DAV, "collection").is_none())
-        };
-        let hrefs = responses.iter().filter(is_object).filter_map(href);
-        Ok(hrefs.filter(|href| href.trim_end_matches('/') != found.href.trim_end_matches('/')).collect())
+    /// Whether it is the calendar that everybody has, which this server and esn-sabre name like its owner: here it has the name
+    /// of somebody else.
+    pub(super) fn is_main(&self, found: &Found) -> bool {
+        let mut homes =
+            self.places.homes.iter().filter(|(kind, _)| *kind == Kind::Calendar && *kind == found.collection.kind);
+        homes.any(|(_, home)| {
+            let home = home.trim_end_matches('/');
+            home.rsplit_once('/').is_some_and(|(_, owner)| decoded(&found.href) == decoded(&format!("{home}/{owner}/")))
+        })
     }
 
-    /// Objects by their paths. What is gone meanwhile is left out.
-    pub(super) async fn items(&self, found: &Found, hrefs: &[String]) -> Result<Vec<Item>, TransferError> {
-        if self.actor.is_none() {
-            return self.items_at_once(found, hrefs).await;
-        }
-        // Near, so that a request for each costs little, and XML cannot carry each octet.
-        let mut items = Vec::with_capacity(hrefs.len());
-        for href in hrefs {
-            items.extend(self.get(href).await?.map(|data| Item { name: last_segment(href), data }));
-        }
-        Ok(items)
+    /// The objects in a collection.
+    pub(super) async fn members(&self, found: &Found) -> Result<Vec<Member>, TransferError> {
+        reading::members(&self.server, found).await
     }
 
-    /// By one report, for a server may be far and slow to check a password.
-    async fn items_at_once(&self, found: &Found, hrefs: &[String]) -> Result<Vec<Item>, TransferError> {
-        let (ns, report, data) = match found.collection.kind {
-            Kind::Calendar => (CALDAV, "calendar-multiget", "calendar-data"),
-            Kind::AddressBook => (CARDDAV, "addressbook-multiget", "address-data"),
-        };
-        let mut body = format!(r#"<x:{report} xmlns:d="DAV:" xmlns:x="{ns}"><d:prop><x:{data}/></d:prop>"#);
-        for href in hrefs {
-            body.push_str("<d:href>");
-            escape_into(&mut body, href);
-            body.push_str("</d:href>");
-        }
-        body.push_str(&format!("</x:{report}>"));
-        let responses = self.multistatus("REPORT", &found.href, "0", body).await?;
-        let texts = responses.iter().filter_map(|r| Some((href(r)?, property(r, ns, data)?.text())));
-        let mut texts: HashMap<String, String> = texts.map(|(href, text)| (decoded(&href), text)).collect();
-        let mut items = Vec::with_capacity(hrefs.len());
-        for href in hrefs {
-            let text = match texts.remove(&decoded(href)) {
-                Some(text) => Some(with_line_ends(text)),
-                None => self.get(href).await?,
-            };
-            items.extend(text.map(|data| Item { name: last_segment(href), data }));
-        }
-        Ok(items)
+    /// Objects of a listing. What is gone meanwhile is left out.
+    pub(super) async fn page(&self, found: &Found, members: &[Member]) -> Result<Page, TransferError> {
+        reading::page(&self.server, found, members).await
     }
 
-    async fn get(&self, href: &str) -> Result<Option<String>, TransferError> {
-        let answer = self.ask(Method::GET, href, Request::new(Body::empty())).await?;
-        match answer.status() {
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
-            StatusCode::OK => Ok(Some(String::from_utf8_lossy(answer.body()).into_owned())),
-            _ => Err(refusal("GET", href, &answer)),
-        }
-    }
-
-    /// The collection of that kind and name, made where there is none.
-    pub(super) async fn find_or_make(&self, wanted: &Collection) -> Result<Found, TransferError> {
+    /// The collection of that kind and name, made where there is none. The second value says what became of its looks, where the
+    /// server does not take them.
+    pub(super) async fn find_or_make(&self, wanted: &Collection) -> Result<(Found, Option<String>), TransferError> {
         let there = self.collections().await?;
         let same = |found: &&Found| found.collection.kind == wanted.kind && found.collection.uri == wanted.uri;
         if let Some(found) = there.iter().find(same) {
-            return Ok(found.clone());
+            return Ok((found.clone(), None));
         }
         let home = self.places.homes.iter().find(|(kind, _)| *kind == wanted.kind).map(|(_, home)| home);
         let Some(home) = home else {
@@ -265,11 +249,23 @@ impl Account {
         let mut href = format!("{}/", home.trim_end_matches('/'));
         push_segment(&mut href, &wanted.uri);
         href.push('/');
+        let error = match self.make(&href, wanted).await {
+            Ok(found) => return Ok((found, None)),
+            Err(error) => error,
+        };
+        let plainer = plainer(wanted).filter(|_| is_refused(&error));
+        let Some(plainer) = plainer else { return Err(error) };
+        let found = self.make(&href, &plainer).await?;
+        let lost = format!("{}: made without its description, colour, order and time zone: {error}", wanted.uri);
+        Ok((found, Some(lost)))
+    }
+
+    async fn make(&self, href: &str, wanted: &Collection) -> Result<Found, TransferError> {
         let (method, body) = creation(wanted);
-        let answer = self.ask(method.clone(), &href, xml(body, None)).await?;
+        let answer = self.server.ask(&Asked::xml(method.clone(), href, body)).await?;
         match answer.status() {
-            StatusCode::CREATED => Ok(Found { href, collection: wanted.clone() }),
-            _ => Err(refusal(method.as_str(), &href, &answer)),
+            StatusCode::CREATED => Ok(Found { href: href.to_owned(), collection: wanted.clone() }),
+            _ => Err(refusal(method.as_str(), href, &answer)),
         }
     }
 
@@ -304,7 +300,8 @@ impl Account {
     /// Whether what is at a path is a version of the object; also where nothing is there any more.
     async fn is_the_same(&self, found: &Found, href: &str, item: &Item) -> Result<bool, TransferError> {
         let identity = |text: &str| split::identity(found.collection.kind, text);
-        Ok(self.get(href).await?.is_none_or(|there| identity(&there) == identity(&item.data)))
+        let there = reading::get(&self.server, href, None).await?;
+        Ok(there.is_none_or(|there| identity(&String::from_utf8_lossy(&there)) == identity(&item.data)))
     }
 
     async fn replace(&self, found: &Found, href: &str, item: &Item) -> Result<Stored, TransferError> {
@@ -319,115 +316,21 @@ impl Account {
         item: &Item,
         new: bool,
     ) -> Result<Response<Bytes>, TransferError> {
-        let mut request = Request::new(Body::from(item.data.clone()));
         let content_type = match found.collection.kind {
             Kind::Calendar => "text/calendar; charset=utf-8",
             Kind::AddressBook => "text/vcard; charset=utf-8",
         };
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(SCHEDULE_REPLY, HeaderValue::from_static("F"));
+        let mut asked = Asked { body: Bytes::from(item.data.clone()), ..Asked::new(Method::PUT, href) }
+            .with(CONTENT_TYPE, HeaderValue::from_static(content_type))
+            .with(SCHEDULE_REPLY, HeaderValue::from_static("F"));
         if new {
-            headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
+            asked = asked.with(IF_NONE_MATCH, HeaderValue::from_static("*"));
         }
-        self.ask(Method::PUT, href, request).await
-    }
-
-    async fn multistatus(
-        &self,
-        method: &str,
-        path: &str,
-        depth: &'static str,
-        body: String,
-    ) -> Result<Vec<Element>, TransferError> {
-        let name = Method::from_bytes(method.as_bytes()).unwrap_or_default();
-        let answer = self.ask(name, path, xml(body, Some(depth))).await?;
-        if answer.status() != StatusCode::MULTI_STATUS {
-            return Err(refusal(method, path, &answer));
-        }
-        let limits = XmlLimits { bytes: ANSWER, depth: DEPTH };
-        let responses = Members::new(&answer.body()[..], limits)
-            .filter(|member| member.as_ref().map_or(true, |element| element.name.is(DAV, "response")));
-        let wrong =
-            |e: crate::dav::xml::ReadError| TransferError::Answer { path: path.to_owned(), reason: e.to_string() };
-        responses.collect::<Result<_, _>>().map_err(wrong)
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        mut request: Request<Body>,
-    ) -> Result<Response<Bytes>, TransferError> {
-        let wrong = |reason: String| TransferError::Answer { path: path.to_owned(), reason };
-        *request.method_mut() = method;
-        *request.uri_mut() = self.inside(path).parse().map_err(|e: http::uri::InvalidUri| wrong(e.to_string()))?;
-        if let Some(actor) = &self.actor {
-            request.extensions_mut().insert(actor.clone());
-        }
-        let (head, body) = self.upstream.clone().oneshot(request).await?.into_parts();
-        let body = Limited::new(body, ANSWER).collect().await.map_err(|e| wrong(e.to_string()))?;
-        Ok(Response::from_parts(head, body.to_bytes()))
-    }
-
-    /// The server behind us may name its paths as clients of the proxy see them.
-    fn inside<'p>(&self, path: &'p str) -> &'p str {
-        let below = path.strip_prefix(MOUNT).filter(|below| self.actor.is_some() && below.starts_with('/'));
-        below.unwrap_or(path)
+        self.server.ask(&asked).await
     }
 }
 
-/// The line ends of iCalendar and vCard, which every reader of XML turns into others (XML 1.0 §2.11).
-fn with_line_ends(text: String) -> String {
-    if text.contains('\r') { text } else { text.replace('\n', "\r\n") }
-}
-
-fn xml(body: String, depth: Option<&'static str>) -> Request<Body> {
-    let mut request = Request::new(Body::from(body));
-    let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
-    if let Some(depth) = depth {
-        headers.insert(DEPTH_HEADER, HeaderValue::from_static(depth));
-    }
-    request
-}
-
-/// MKCALENDAR (RFC 4791 §5.3.1) or extended MKCOL (RFC 5689), with all that people set on the collection.
-fn creation(wanted: &Collection) -> (Method, String) {
-    let looks = &wanted.looks;
-    let mut body = String::new();
-    let (method, root, description) = match wanted.kind {
-        Kind::Calendar => ("MKCALENDAR", "c:mkcalendar", "c:calendar-description"),
-        Kind::AddressBook => ("MKCOL", "d:mkcol", "a:addressbook-description"),
-    };
-    body.push_str(&format!(
-        r#"<{root} xmlns:d="DAV:" xmlns:c="{CALDAV}" xmlns:a="{CARDDAV}" xmlns:i="{APPLE}"><d:set><d:prop>"#
-    ));
-    if wanted.kind == Kind::AddressBook {
-        body.push_str("<d:resourcetype><d:collection/><a:addressbook/></d:resourcetype>");
-    }
-    let calendar_only = |value: &Option<String>| value.clone().filter(|_| wanted.kind == Kind::Calendar);
-    for (tag, value) in [
-        ("d:displayname", looks.name.clone()),
-        (description, looks.description.clone()),
-        ("i:calendar-color", calendar_only(&looks.color)),
-        ("i:calendar-order", calendar_only(&looks.order)),
-        ("c:calendar-timezone", calendar_only(&looks.timezone)),
-    ] {
-        let Some(value) = value else { continue };
-        body.push_str(&format!("<{tag}>"));
-        escape_into(&mut body, &value);
-        body.push_str(&format!("</{tag}>"));
-    }
-    if !looks.components.is_empty() && wanted.kind == Kind::Calendar {
-        body.push_str("<c:supported-calendar-component-set>");
-        for component in &looks.components {
-            body.push_str("<c:comp name=\"");
-            escape_into(&mut body, component);
-            body.push_str("\"/>");
-        }
-        body.push_str("</c:supported-calendar-component-set>");
-    }
-    body.push_str(&format!("</d:prop></d:set></{root}>"));
-    (Method::from_bytes(method.as_bytes()).unwrap_or_default(), body)
+/// Whether a server does not want what it was asked for, rather than not being able to.
+pub(super) fn is_refused(error: &TransferError) -> bool {
+    matches!(error, TransferError::Status { status, .. } if status.is_client_error() && *status != StatusCode::UNAUTHORIZED)
 }

@@ -1,7 +1,8 @@
 //! What servers answer, read.
 
 use bytes::Bytes;
-use http::{Response, Uri};
+use http::header::LOCATION;
+use http::{Response, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::account::Found;
@@ -17,13 +18,16 @@ const UNNAMED: &str = "#default";
 /// Characters of what a server says about a refusal.
 const REASON: usize = 300;
 
-/// The collection that a response tells of, where it is one of the account's own.
+/// Whether a collection is shown among the account's own and is somebody else's.
+pub(super) fn is_of_others(response: &Element) -> bool {
+    let types = property(response, DAV, "resourcetype");
+    let is = |local| types.is_some_and(|types| types.child(CALENDARSERVER, local).is_some());
+    is("subscribed") || is("shared")
+}
+
+/// The collection that a response tells of.
 pub(super) fn found(response: &Element) -> Option<Found> {
     let kind = kind_of(response)?;
-    let types = property(response, DAV, "resourcetype")?;
-    if types.child(CALENDARSERVER, "subscribed").is_some() || types.child(CALENDARSERVER, "shared").is_some() {
-        return None;
-    }
     let text = |ns, local| {
         let text = property(response, ns, local).map(Element::text);
         text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -94,9 +98,17 @@ pub(super) fn uid_is_taken_by(answer: &Response<Bytes>) -> Option<String> {
 }
 
 pub(super) fn refusal(method: &str, path: &str, answer: &Response<Bytes>) -> TransferError {
-    let reason = match reason(answer) {
-        reason if reason.is_empty() => reason,
-        reason => format!(": {reason}"),
+    let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let reason = match (reason(answer), location) {
+        (_, Some(to)) if answer.status().is_redirection() => {
+            format!(", that is {to}; a password is not taken along to another server: where that one is right, give its URL")
+        }
+        (_, _) if answer.status() == StatusCode::UNAUTHORIZED => {
+            ": the user name or the password is wrong; where signing in has a second step, the server wants an app password"
+                .to_owned()
+        }
+        (reason, _) if reason.is_empty() => reason,
+        (reason, _) => format!(": {reason}"),
     };
     TransferError::Status { method: method.to_owned(), path: path.to_owned(), status: answer.status(), reason }
 }

@@ -7,8 +7,11 @@
 
 mod account;
 mod answers;
+mod asking;
 mod copy;
+mod creation;
 mod folder;
+mod reading;
 mod remote;
 mod split;
 

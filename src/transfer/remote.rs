@@ -29,7 +29,7 @@ pub struct Credentials {
 }
 
 /// A server as an [`Upstream`] for one person: every request goes there with these credentials (Basic), and follows redirects
-/// that stay on the same host. The second value is the path of the URL.
+/// that stay on the same host; others are the answer. The second value is the path of the URL.
 ///
 /// # Errors
 /// [`TransferError::Url`] when it is no `http:` or `https:` URL of a server, or holds credentials itself.
@@ -82,7 +82,10 @@ fn exchange(
             let location = answer.headers().get(LOCATION).and_then(|l| l.to_str().ok());
             match location.filter(|_| answer.status().is_redirection()) {
                 None => return Ok(answer),
-                Some(location) => path = server.followed(&url, location)?,
+                Some(location) => match server.followed(&url, location)? {
+                    Some(followed) => path = followed,
+                    None => return Ok(answer),
+                },
             }
         }
         Err(unreachable("it redirects in circles".to_owned()))
@@ -100,13 +103,11 @@ impl Server {
         url
     }
 
-    /// The path that a redirect leads to. The password goes to nobody but the server that it is for.
-    fn followed(&self, from: &Url, location: &str) -> Result<String, UpstreamError> {
+    /// The path that a redirect leads to; none where that is elsewhere: the password goes to nobody but the server that it is
+    /// for.
+    fn followed(&self, from: &Url, location: &str) -> Result<Option<String>, UpstreamError> {
         let to = from.join(location).map_err(|e| unreachable(e.to_string()))?;
-        if to.origin() != self.root.origin() {
-            return Err(unreachable(format!("it redirects to {to}; where that is right, give that URL")));
-        }
-        Ok(to[url::Position::BeforePath..].to_owned())
+        Ok((to.origin() == self.root.origin()).then(|| to[url::Position::BeforePath..].to_owned()))
     }
 }
 
@@ -130,10 +131,11 @@ mod tests {
             assert_eq!(server.url(path).as_str(), url);
         }
         let from = server.url("/.well-known/caldav");
-        assert_eq!(server.followed(&from, "/dav/?a").unwrap(), "/dav/?a");
-        assert_eq!(server.followed(&from, "https://dav.example.org:8443//elsewhere/").unwrap(), "//elsewhere/");
+        let followed = |location| server.followed(&from, location).unwrap();
+        assert_eq!(followed("/dav/?a").as_deref(), Some("/dav/?a"));
+        assert_eq!(followed("https://dav.example.org:8443//elsewhere/").as_deref(), Some("//elsewhere/"));
         for elsewhere in ["//elsewhere.example/", "http://dav.example.org:8443/", "https://dav.example.org/"] {
-            assert!(server.followed(&from, elsewhere).is_err(), "{elsewhere}");
+            assert_eq!(followed(elsewhere), None, "{elsewhere}");
         }
     }
 }

@@ -31,6 +31,11 @@ for _ in {1..600}; do
 done
 [[ -n $URL ]] || { echo "the demo does not say where it is" >&2; exit 1; }
 
-"$HERE/vdirsyncer.sh" "$URL" alice@example.org alice
+"$HERE/vdirsyncer/calendars.sh" "$URL" alice@example.org alice
+"$HERE/vdirsyncer/contacts.sh" "$URL" alice@example.org alice
+if [[ -n ${CONVOKE_TEST_RADICALE_URL:-} ]]; then
+  "$HERE/vdirsyncer/servers.sh" "$URL" alice@example.org alice \
+    "$CONVOKE_TEST_RADICALE_URL" "$CONVOKE_TEST_RADICALE_USER" "$CONVOKE_TEST_RADICALE_PASSWORD"
+fi
 "$CONVOKE_TEST_PYTHON" "$HERE/caldav_client.py" "$URL" bob@example.org bob
 "$HERE/litmus.sh" "$URL" carol@example.org carol

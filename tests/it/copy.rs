@@ -16,8 +16,9 @@ use convoke::store::home::home_collections;
 use convoke::store::mongo::MongoDav;
 use convoke::store::mongo::bootstrap::bootstrap;
 use convoke::store::{
-    Batch, Change, Changes, Collection, CollectionKind, DavStore, Domain, Expect, Instance, Object, ObjectFilter,
-    ObjectMeta, Op, Settings, Shared, StoreError, User, WriteError, Written,
+    Access, Batch, Change, Changes, Collection, CollectionKind, CollectionProps, DavStore, Delegation, Domain, Expect,
+    Instance, InviteStatus, Object, ObjectFilter, ObjectMeta, Op, PublicRight, Settings, Shared, StoreError, Tie, User,
+    WriteError, Written,
 };
 use serde_json::json;
 
@@ -144,8 +145,33 @@ pub async fn furnish(end: &End) -> House {
     let inbox = end.dav.collection(bob.id.into(), CollectionKind::Inbox, "inbox").await.unwrap().unwrap();
     write(&*end.dav, vec![put(&inbox, event("request.ics", 0), Expect::Any)]).await.unwrap();
     furnish_files(end, alice.id.into()).await;
+    share(end, &work, bob.id.into()).await;
     House { alice, bob, work }
 }
+
+/// Gives a calendar to somebody, who subscribes to it besides, for everybody may read it.
+async fn share(end: &End, of: &Collection, home: HomeId) {
+    let given = Delegation {
+        access: Access::ReadWrite,
+        status: InviteStatus::Accepted,
+        href: "mailto:bob@example.org".to_owned(),
+        name: Some("Bob".to_owned()),
+        hidden: true,
+    };
+    let props = CollectionProps { color: Some("#00ff00".to_owned()), ..CollectionProps::default() };
+    let instance = |uri: &str, tie| {
+        let id = Env::system().object_id();
+        Instance { id, of: of.id, kind: of.kind, home, uri: uri.to_owned(), props: props.clone(), tie }
+    };
+    let ops = vec![
+        Op::SetPublicRight { collection: of.id, right: Some(PublicRight::Read) },
+        Op::PutInstance(instance("given", Tie::Delegation(given))),
+        Op::PutInstance(instance("taken", Tie::Subscription { writes: false })),
+    ];
+    write(&*end.dav, ops).await.unwrap();
+}
+/// Octets of the properties of each file and folder as they are stored.
+const PROPERTIES: u64 = 40;
 
 /// A folder, a file of two pieces in it, a copy of that, and an empty file.
 async fn furnish_files(end: &End, home: HomeId) {
@@ -167,7 +193,14 @@ async fn furnish_files(end: &End, home: HomeId) {
     end.files.append(large.id, 0, vec![b'x'; PIECE].into()).await.unwrap();
     end.files.append(large.id, 1, "hello".into()).await.unwrap();
     let (folder, file) = (node("a folder", None), node("f", Some(large)));
-    let copy = FileOp::Copy { node: file.id, parent: FileId(home.0), name: "g".to_owned(), deep: true, created: now };
+    let copy = FileOp::Copy {
+        node: file.id,
+        parent: FileId(home.0),
+        name: "g".to_owned(),
+        deep: true,
+        levels: 0,
+        created: now,
+    };
     let ops = [
         FileOp::Create { parent: FileId(home.0), node: folder.clone() },
         FileOp::Create { parent: folder.id, node: file },
@@ -270,7 +303,7 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
     }
     let home = house.alice.id.into();
     for path in [&["a folder", "f"][..], &["g"]] {
-        assert_eq!(file_at(&to, home, path).await, ("hello".to_owned(), 2 * (PIECE as u64 + 5)));
+        assert_eq!(file_at(&to, home, path).await, ("hello".to_owned(), 2 * (PIECE as u64 + 5) + 4 * PROPERTIES));
     }
     let uid = Uid("7".to_owned());
     assert_eq!(to.dav.find_uid(house.alice.id.into(), &uid).await.unwrap().len(), 1);

@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("events", 1),
     ("health", 1),
     ("config", 1),
+    ("wording", 1),
     ("itip", 10),
     ("net", 10),
     ("sqlite", 10),

@@ -2,11 +2,12 @@
 //!
 //! - `as` with `old.ics` and/or `new.ics`: the write is compared; `expected/messages` lists role and messages,
 //!   `expected/<n>-<METHOD>-<recipient>.ics` holds each message, `expected/stored.ics` (where it matters) what to store.
-//! - `message.ics` with or without `existing.ics`, and `recipient`: the message is applied (from `sender`, where that is
-//!   not who the text names); `outcome` says what happened,
+//! - `message.ics` with or without `existing.ics`, and `recipient`: the message is applied (from `sender` and addressed `to`
+//!   somebody, where that is not who the text names); `outcome` says what happened,
 //!   `result.ics` is the object afterwards.
 //! - `forbidden`: names of the properties that `as` may not change from `old.ics` to `new.ics`.
 //! - `kept.ics`: `new.ics` after what a writer of that `knowledge` (`whole`, `tag`, `unknown`) has not seen was put back.
+//! - `guarded.ics`: `new.ics` after what is the organizer's in the copy of `as` was put back.
 //! - `synced.ics`: `new.ics` after the answer of `as` to the series was written into the overrides.
 //!
 //! `CONVOKE_BLESS=1 cargo test --test it itip` writes down what comes out; read the difference before committing it.
@@ -77,6 +78,12 @@ impl Case {
                 produced.insert("kept.ics".to_owned(), readable(&kept));
                 return;
             }
+            if self.text("guarded.ics").is_some() {
+                let mut guarded = new.clone();
+                itip::keep_organizers(old, &mut guarded, &actor);
+                produced.insert("guarded.ics".to_owned(), readable(&guarded));
+                return;
+            }
             if self.text("synced.ics").is_some() {
                 let mut synced = new.clone();
                 itip::sync_participation(old, &mut synced, &actor);
@@ -114,6 +121,9 @@ impl Case {
         if let Some(sender) = self.text("sender") {
             message.sender = format!("mailto:{}", sender.trim());
         }
+        if let Some(to) = self.text("to") {
+            message.recipient = format!("mailto:{}", to.trim());
+        }
         let outcome = match itip::apply(existing.as_ref(), &message, &recipient, self.now) {
             Err(error) => format!("error {}", error.code()),
             Ok(applied) => {
@@ -139,8 +149,10 @@ impl Case {
 
     /// The files that are expectations: those a run could have produced.
     fn expected(&self) -> Produced {
-        let mut names: Vec<String> =
-            ["outcome", "result.ics", "forbidden", "synced.ics", "kept.ics"].into_iter().map(str::to_owned).collect();
+        let mut names: Vec<String> = ["outcome", "result.ics", "forbidden", "synced.ics", "guarded.ics", "kept.ics"]
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         if let Ok(folder) = fs::read_dir(self.folder.join("expected")) {
             names.extend(folder.map(|e| format!("expected/{}", e.unwrap().file_name().into_string().unwrap())));
         }

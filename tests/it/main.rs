@@ -18,6 +18,7 @@ mod demo_outbox;
 mod doctor;
 mod esn_sabre;
 mod floors;
+mod fuzz;
 mod import;
 mod indexing;
 mod instance;

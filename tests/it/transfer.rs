@@ -1,5 +1,7 @@
 //! Calendars and address books carried between folders and accounts, and objects looked over.
 
+mod servers;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -19,7 +21,7 @@ use crate::services;
 const BOOK: &str = "/addressbooks/65aa00000000000000000001/contacts/";
 
 fn options() -> Options {
-    Options { into: None, only: Vec::new(), replace: false, at_once: 4, limits: Limits::default() }
+    Options { into: None, only: Vec::new(), except: Vec::new(), replace: false, at_once: 4, limits: Limits::default() }
 }
 
 async fn account(world: &World, email: &str) -> Account {
@@ -140,67 +142,186 @@ async fn a_single_file_goes_to_the_main_collection_of_its_kind() {
     world.alice().get(&format!("{BOOK}dave.vcf")).await.expect(200);
 }
 
-/// A request with the password that the real server knows.
-async fn ask(client: &Client, url: &str, method: &str, body: &str) -> StatusCode {
-    use base64::Engine as _;
-    let [user, password] =
-        ["CONVOKE_TEST_RADICALE_USER", "CONVOKE_TEST_RADICALE_PASSWORD"].map(|n| std::env::var(n).unwrap());
-    let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    let request = Request::builder()
-        .method(method)
-        .uri(url)
-        .header("authorization", format!("Basic {basic}"))
-        .header("content-type", if body.contains("VCARD") { "text/vcard" } else { "text/calendar" })
-        .body(bytes::Bytes::from(body.to_owned()))
-        .unwrap();
-    client.fetch(request).await.unwrap().status()
+#[tokio::test]
+async fn somebody_elses_default_calendar_becomes_the_default_one() {
+    let world = World::new().await;
+    world.alice().put(&format!("{CALENDAR}one.ics"), &event("one", "20300601T090000Z")).await.expect(201);
+    let dir = tempfile::tempdir().unwrap();
+    let export = Export { source: account(&world, "alice@example.org").await, only: Vec::new() };
+    export.folder(&Folder::new(dir.path()), &Counts::default()).await.unwrap();
+    let bobs = CALENDAR.replace(ALICE, crate::dav::BOB);
+    let carols = CALENDAR.replace(ALICE, crate::dav::CAROL);
+    let counts = Counts::default();
+    let bob = import(&world, "bob@example.org", options()).await;
+    bob.folder(&Folder::new(dir.path()), &counts).await.unwrap();
+    let carol = import(&world, "carol@example.org", options()).await;
+    carol.account(&account(&world, "alice@example.org").await, &counts).await.unwrap();
+    assert_eq!(said(&counts), [2, 0, 0, 0], "{:?}", counts.failures());
+    world.bob().get(&format!("{bobs}one.ics")).await.expect(200);
+    world.as_user("carol@example.org").get(&format!("{carols}one.ics")).await.expect(200);
+    world.bob().get(&format!("/calendars/{}/{ALICE}/", crate::dav::BOB)).await.expect(404);
+}
+
+#[tokio::test]
+async fn what_is_carried_in_is_published_as_an_import() {
+    let world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "x.ics", &event("x", "20300601T120000Z"));
+    world.published().await;
+    let alice = import(&world, "alice@example.org", options()).await;
+    alice.folder(&Folder::new(dir.path().join("x.ics")), &Counts::default()).await.unwrap();
+    let imports = async || -> Vec<_> {
+        let told = world.published().await;
+        told.iter().filter(|m| m.payload.get("eventPath").is_some()).map(|m| m.payload["import"] == true).collect()
+    };
+    assert_eq!(imports().await, [true, true]);
+    // What a client puts is none.
+    world.alice().put(&format!("{CALENDAR}y.ics"), &event("y", "20300601T120000Z")).await.expect(201);
+    assert_eq!(imports().await, [false, false]);
+}
+
+/// A real server with one account.
+struct Real {
+    url: String,
+    credentials: Credentials,
+    /// Where its calendars and its address books are, below the URL.
+    homes: [String; 2],
+    /// It asks for the password.
+    is_closed: bool,
+    /// It keeps objects as they are put.
+    keeps_octets: bool,
+}
+
+impl Real {
+    fn credentials(user: &str, password: &str) -> Credentials {
+        Credentials { user: user.to_owned(), password: password.to_owned() }
+    }
+
+    fn account(variables: &str) -> Credentials {
+        let [user, password] = ["USER", "PASSWORD"].map(|n| std::env::var(format!("{variables}_{n}")).unwrap());
+        Self::credentials(&user, &password)
+    }
+
+    async fn ask(&self, client: &Client, url: &str, method: &str, body: &str) -> StatusCode {
+        use base64::Engine as _;
+        let Credentials { user, password } = &self.credentials;
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        let content_type = match body {
+            body if body.contains("VCARD") => "text/vcard",
+            body if body.contains("VCALENDAR") => "text/calendar",
+            _ => "application/xml",
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header("authorization", format!("Basic {basic}"))
+            .header("content-type", content_type)
+            .body(bytes::Bytes::from(body.to_owned()))
+            .unwrap();
+        client.fetch(request).await.unwrap().status()
+    }
+
+    /// A calendar of 120 events and a task, and an address book with a photo and a group; then all of it in convoke.
+    async fn moves_in(&self) {
+        convoke::net::use_ring();
+        let limits = ClientLimits { answer: Duration::from_secs(20), ..ClientLimits::default() };
+        let client = Client::new(limits).unwrap();
+        let uri = format!("moving-{}", Env::system().uuid());
+        let [calendars, books] = &self.homes;
+        let (calendar, book) = (format!("{}{calendars}{uri}/", self.url), format!("{}{books}{uri}-people/", self.url));
+        let look = r#"<d:mkcol xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:carddav"><d:set><d:prop><d:resourcetype><d:collection/><c:addressbook/></d:resourcetype><d:displayname>People</d:displayname></d:prop></d:set></d:mkcol>"#;
+        let make = r##"<c:mkcalendar xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav" xmlns:a="http://apple.com/ns/ical/"><d:set><d:prop><d:displayname>Moving</d:displayname><a:calendar-color>#00ff00ff</a:calendar-color></d:prop></d:set></c:mkcalendar>"##;
+        assert_eq!(self.ask(&client, &calendar, "MKCALENDAR", make).await, StatusCode::CREATED);
+        assert_eq!(self.ask(&client, &book, "MKCOL", look).await, StatusCode::CREATED);
+        let mut put = Vec::new();
+        for n in 0..120 {
+            put.push((format!("{calendar}{n}.ics"), event(&format!("{uri}-{n}"), "20300601T120000Z")));
+        }
+        let task = crate::dav::calendar("VTODO", &format!("{uri}-task"), &["SUMMARY:Déménager", "STATUS:NEEDS-ACTION"]);
+        put.push((format!("{calendar}task.ics"), task.clone()));
+        let photo = card("carol")
+            .replace("END:VCARD", "PHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQ\r\nX-KEPT;X-P=\"a:b\":as it is\r\nEND:VCARD");
+        let group = card("team").replace(
+            "END:VCARD",
+            "X-ADDRESSBOOKSERVER-KIND:group\r\nX-ADDRESSBOOKSERVER-MEMBER:urn:uuid:carol\r\nEND:VCARD",
+        );
+        put.extend([(format!("{book}carol.vcf"), photo.clone()), (format!("{book}team.vcf"), group.clone())]);
+        for (url, text) in &put {
+            assert_eq!(self.ask(&client, url, "PUT", text).await, StatusCode::CREATED, "{url}");
+        }
+
+        // From the server, where the account finds itself; and from one calendar.
+        let world = World::new().await;
+        let only = vec![uri.clone(), format!("{uri}-people")];
+        let (upstream, path) = sign_in(client.clone(), &self.url, &self.credentials).unwrap();
+        let there = Account::at(upstream, &path).await.unwrap();
+        let counts = Counts::default();
+        import(&world, "alice@example.org", Options { only, ..options() })
+            .await
+            .account(&there, &counts)
+            .await
+            .unwrap();
+        assert_eq!(said(&counts), [123, 0, 0, 0], "{:?}", counts.failures());
+        let mine = format!("/calendars/{ALICE}/{uri}/");
+        let alice = world.alice();
+        assert_eq!(alice.contents(&mine).await.len(), 121);
+        let looks = alice.propfind(&mine, "0", "<d:displayname/><a:calendar-color/>").await.responses();
+        assert!(looks.contains(">Moving<") && looks.to_lowercase().contains("#00ff00"), "{looks}");
+        let people = format!("/addressbooks/{ALICE}/{uri}-people/");
+        for (path, text) in [
+            (format!("{mine}task.ics"), &task),
+            (format!("{people}carol.vcf"), &photo),
+            (format!("{people}team.vcf"), &group),
+        ] {
+            let body = alice.get(&path).await.expect(200).body;
+            match self.keeps_octets {
+                true => assert_eq!(&body, text, "{path}"),
+                false => {
+                    assert!(body.contains("Déménager") || body.contains("4AAQ") || body.contains(":group"), "{body}")
+                }
+            }
+        }
+        let (upstream, path) = sign_in(client.clone(), &calendar, &self.credentials).unwrap();
+        let one = Account::at(upstream, &path).await.unwrap();
+        let counts = Counts::default();
+        import(&world, "bob@example.org", options()).await.account(&one, &counts).await.unwrap();
+        assert_eq!(said(&counts), [121, 0, 0, 0], "{:?}", counts.failures());
+
+        if self.is_closed {
+            let wrong = Self::credentials(&self.credentials.user, "wrong");
+            let (upstream, path) = sign_in(client.clone(), &self.url, &wrong).unwrap();
+            let refused = Account::at(upstream, &path).await.unwrap_err();
+            assert!(matches!(refused, TransferError::Status { status: StatusCode::UNAUTHORIZED, .. }), "{refused}");
+        }
+        for collection in [&calendar, &book] {
+            assert!(self.ask(&client, collection, "DELETE", "").await.is_success());
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_moves_in_from_radicale() {
     let Some(url) = services::need("CONVOKE_TEST_RADICALE_URL") else { return };
-    convoke::net::use_ring();
-    let client = Client::new(ClientLimits { answer: Duration::from_secs(20), ..ClientLimits::default() }).unwrap();
-    let [user, password] =
-        ["CONVOKE_TEST_RADICALE_USER", "CONVOKE_TEST_RADICALE_PASSWORD"].map(|n| std::env::var(n).unwrap());
-    let uri = format!("moving-{}", Env::system().uuid());
-    let (calendar, book) = (format!("{url}{user}/{uri}/"), format!("{url}{user}/{uri}-people/"));
-    let look = r#"<d:mkcol xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:carddav"><d:set><d:prop><d:resourcetype><d:collection/><c:addressbook/></d:resourcetype><d:displayname>People</d:displayname></d:prop></d:set></d:mkcol>"#;
-    let make = r#"<c:mkcalendar xmlns:d="DAV:" xmlns:c="urn:ietf:params:xml:ns:caldav" xmlns:a="http://apple.com/ns/ical/"><d:set><d:prop><d:displayname>Moving</d:displayname><a:calendar-color>#00ff00ff</a:calendar-color></d:prop></d:set></c:mkcalendar>"#;
-    assert_eq!(ask(&client, &calendar, "MKCALENDAR", make).await, StatusCode::CREATED);
-    assert_eq!(ask(&client, &book, "MKCOL", look).await, StatusCode::CREATED);
-    for n in 0..120 {
-        let text = event(&format!("{uri}-{n}"), "20300601T120000Z");
-        assert_eq!(ask(&client, &format!("{calendar}{n}.ics"), "PUT", &text).await, StatusCode::CREATED);
-    }
-    assert_eq!(ask(&client, &format!("{book}carol.vcf"), "PUT", &card("carol")).await, StatusCode::CREATED);
+    let credentials = Real::account("CONVOKE_TEST_RADICALE");
+    let home = format!("{}/", credentials.user);
+    let radicale = Real { url, credentials, homes: [home.clone(), home], is_closed: true, keeps_octets: false };
+    radicale.moves_in().await;
+}
 
-    let credentials = Credentials { user: user.clone(), password };
-    let world = World::new().await;
-    let only = vec![uri.clone(), format!("{uri}-people")];
-    // From the server, where the account finds itself; and from one calendar.
-    let (upstream, path) = sign_in(client.clone(), &url, &credentials).unwrap();
-    let there = Account::at(upstream, &path).await.unwrap();
-    let counts = Counts::default();
-    import(&world, "alice@example.org", Options { only, ..options() }).await.account(&there, &counts).await.unwrap();
-    assert_eq!(said(&counts), [121, 0, 0, 0], "{:?}", counts.failures());
-    let mine = format!("/calendars/{ALICE}/{uri}/");
-    assert_eq!(world.alice().contents(&mine).await.len(), 120);
-    let looks = world.alice().propfind(&mine, "0", "<d:displayname/><a:calendar-color/>").await.responses();
-    assert!(looks.contains(">Moving<") && looks.contains("#00ff00ff"), "{looks}");
-    let (upstream, path) = sign_in(client.clone(), &calendar, &credentials).unwrap();
-    let one = Account::at(upstream, &path).await.unwrap();
-    let counts = Counts::default();
-    import(&world, "bob@example.org", options()).await.account(&one, &counts).await.unwrap();
-    assert_eq!(said(&counts), [120, 0, 0, 0], "{:?}", counts.failures());
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_moves_in_from_xandikos() {
+    let Some(url) = services::need("CONVOKE_TEST_XANDIKOS_URL") else { return };
+    let homes = ["alice/calendars/", "alice/contacts/"].map(str::to_owned);
+    let credentials = Real::credentials("alice", "none");
+    Real { url, credentials, homes, is_closed: false, keeps_octets: false }.moves_in().await;
+}
 
-    let wrong = Credentials { user, password: "wrong".to_owned() };
-    let (upstream, path) = sign_in(client.clone(), &url, &wrong).unwrap();
-    let refused = Account::at(upstream, &path).await.unwrap_err();
-    assert!(matches!(refused, TransferError::Status { status: StatusCode::UNAUTHORIZED, .. }), "{refused}");
-    for collection in [&calendar, &book] {
-        assert!(ask(&client, collection, "DELETE", "").await.is_success());
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_moves_in_from_sabre() {
+    let Some(url) = services::need("CONVOKE_TEST_SABRE_URL") else { return };
+    let credentials = Real::account("CONVOKE_TEST_SABRE");
+    let homes = ["calendars", "addressbooks"].map(|space| format!("{space}/{}/", credentials.user));
+    Real { url, credentials, homes, is_closed: true, keeps_octets: true }.moves_in().await;
 }
 
 #[test]

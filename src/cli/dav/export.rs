@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 
 use super::progress::Shown;
 use crate::app;
-use crate::cli::DONE;
+use crate::cli::{DONE, FAILED};
 use crate::clock::Env;
 use crate::config::Config;
 use crate::ids::Email;
@@ -44,9 +44,10 @@ pub(super) async fn run(args: Args, config: &Config, engines: &app::Engines, env
         done = export.folder(&folder, &counts) => done,
         () = shown.follow(&counts) => Ok(()),
     };
+    counts.failures().iter().for_each(|failure| shown.say(failure));
     shown.end();
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     println!("{} collections: {} objects written", count(&counts.collections), count(&counts.copied));
     done?;
-    Ok(ExitCode::from(DONE))
+    Ok(ExitCode::from(if count(&counts.failed) == 0 { DONE } else { FAILED }))
 }

@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// Only collections of this name in the URL or folder; may be given several times
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// All but collections of this name; may be given several times
+    #[arg(long, value_name = "NAME")]
+    except: Vec<String>,
     /// Replace objects that are there already
     #[arg(long)]
     replace: bool,
@@ -56,6 +59,7 @@ pub(super) async fn run(args: Args, config: &Config, engines: &app::Engines, env
     let options = Options {
         into: args.into.clone(),
         only: args.only.clone(),
+        except: args.except.clone(),
         replace: args.replace,
         at_once: args.at_once,
         limits: Limits { bytes: limits.object_bytes, depth: limits.object_depth, lines: limits.object_lines },

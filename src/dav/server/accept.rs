@@ -43,6 +43,11 @@ impl Accept {
         best.map_or(0, |(_, quality)| quality)
     }
 
+    /// Whether some range names this media type, and it is welcome.
+    pub(super) fn prefers(&self, media_type: &str) -> bool {
+        self.names(media_type) && self.quality(media_type, None) > 0
+    }
+
     /// Whether some range names this media type, welcome or not.
     pub(super) fn names(&self, media_type: &str) -> bool {
         let is_it = |r: &Range| format!("{}/{}", r.kind, r.subtype).eq_ignore_ascii_case(media_type);
@@ -103,6 +108,7 @@ mod tests {
         assert_eq!(quality("text/plain", None), 0);
         assert_eq!(quality("application/vcard+json", Some("4.0")), 50);
         assert!(accept.names("TEXT/VCARD") && !accept.names("application/json"));
+        assert!(accept.prefers("text/vcard") && !accept.prefers("text/plain") && !accept.prefers("text/html"));
     }
 
     #[test]

@@ -45,8 +45,15 @@ impl Timeline {
 }
 
 /// The times in the range at which a person cannot be had, by the VAVAILABILITYs of these calendars together: what has the
-/// higher priority decides (RFC 7953 §4).
-pub(super) fn unavailable(calendars: &[Component], range: &Range<DateTime<Utc>>, zone: Tz, bounds: Bounds) -> Busy {
+/// higher priority decides (RFC 7953 §4). `None` when they hold more than `most` statements, parts and times together.
+pub(super) fn unavailable(
+    calendars: &[Component],
+    range: &Range<DateTime<Utc>>,
+    zone: Tz,
+    bounds: Bounds,
+    most: usize,
+) -> Option<Busy> {
+    let mut left = most;
     let mut statements: Vec<(&Component, &Component)> =
         calendars.iter().flat_map(|c| c.components().filter(|a| a.is("VAVAILABILITY")).map(move |a| (c, a))).collect();
     // 1 is the highest, 9 the lowest; none, or 0, is lower still (RFC 7953 §3.1).
@@ -56,17 +63,20 @@ pub(super) fn unavailable(calendars: &[Component], range: &Range<DateTime<Utc>>,
     });
     let mut timeline = Timeline::new(range.clone());
     for (calendar, statement) in statements {
+        left = left.checked_sub(1 + statement.components().count())?;
         let zones = Zones::of(calendar);
         let event = Event::new(statement, &zones);
         let start = event.start();
         let end = event.when("DTEND").or_else(|| Some(start.as_ref()?.plus(event.duration()?)));
         let whole = start.map_or(range.start, |w| w.instant(zone))..end.map_or(range.end, |w| w.instant(zone));
         timeline.paint(&whole, kind_of(statement));
-        for available in available(calendar, statement, range, zone, bounds) {
+        let available = available(calendar, statement, range, zone, bounds);
+        left = left.checked_sub(available.len())?;
+        for available in available {
             timeline.paint(&(available.start.max(whole.start)..available.end.min(whole.end)), None);
         }
     }
-    timeline.taken()
+    Some(timeline.taken())
 }
 
 /// BUSYTYPE (RFC 7953 §3.2).
@@ -136,12 +146,20 @@ mod tests {
     #[test]
     fn outside_of_office_hours_nobody_is_there() {
         let range = at("11T00:00")..at("14T12:00");
-        let found = unavailable(&[statement(&OFFICE_HOURS)], &range, Tz::UTC, Bounds::default());
+        let found = unavailable(&[statement(&OFFICE_HOURS)], &range, Tz::UTC, Bounds::default(), 10).unwrap();
         let expected = vec![
             (Kind::Unavailable, at("11T00:00")..at("11T09:00")),
             (Kind::Unavailable, at("11T17:00")..at("14T09:00")),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn more_than_somebody_can_mean_is_not_followed() {
+        let range = at("01T00:00")..at("31T00:00");
+        let found = |most| unavailable(&[statement(&OFFICE_HOURS)], &range, Tz::UTC, Bounds::default(), most);
+        assert!(found(2 + 18).is_some());
+        assert_eq!(found(2 + 17), None);
     }
 
     #[test]
@@ -156,7 +174,7 @@ mod tests {
                 (Kind::Busy, at("08T00:00")..at("09T00:00")),
                 (Kind::Unavailable, at("09T00:00")..at("09T09:00")),
             ];
-            assert_eq!(unavailable(&order, &range, Tz::UTC, Bounds::default()), expected);
+            assert_eq!(unavailable(&order, &range, Tz::UTC, Bounds::default(), 100), Some(expected));
         }
     }
 }

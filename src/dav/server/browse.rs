@@ -9,6 +9,7 @@ use super::chunked;
 use super::plan::Plan;
 use super::properties::{self, Resource, Scene};
 use super::propfind::{Listing, steps};
+use super::report::Members;
 use crate::dav::error::DavError;
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DAV, Name, Writer};
@@ -27,7 +28,7 @@ impl Call {
     pub(super) async fn browse(self) -> Result<Response<Body>, DavError> {
         let (target, is_owner) = self.target().await?;
         let steps = steps(target, true, &self.who, &self.homes_shown());
-        let listing = Listing::new(self.server, self.who, is_owner, Plan::links(), None, steps);
+        let listing = Listing::new(Members::new(self.server, self.who, Plan::links(), None)?, is_owner, steps);
         let mut response = chunked::body(HEAD, listing, TAIL, HTML).await?;
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, NOTHING_RUNS);
         Ok(response)

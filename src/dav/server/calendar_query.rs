@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use chrono_tz::Tz;
 use http::Response;
+use tokio::task::JoinHandle;
 
 use super::access::location_of;
 use super::call::{Call, Depth};
@@ -22,12 +23,12 @@ use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CompFilter, CompTest, DataRequest, Element, Filter, Occurrences};
 use crate::dav::xml::{PropRequest, PropTest, TimeRange, Writer};
 use crate::ical::Component;
-use crate::store::{CollectionKind, Object, ObjectFilter};
+use crate::store::{CollectionKind, Object, ObjectFilter, SharedDavStore, StoreError};
 
 /// Objects that are read at once.
 const PAGE: usize = 100;
 /// Objects that are looked into before others get their turn.
-const TURN: usize = 16;
+const TURN: usize = 64;
 
 impl Call {
     /// Answers with the objects that pass the filter. Without `Depth` it is 1, as most clients mean.
@@ -174,10 +175,14 @@ struct Reading {
     base: String,
     /// Objects that were read but not yet looked at.
     read: std::vec::IntoIter<Object>,
+    /// The page that is read meanwhile.
+    ahead: Option<Ahead>,
     /// Whether nothing is left to be read.
     is_last: bool,
-    after: Option<String>,
 }
+
+/// A page on its way.
+type Ahead = JoinHandle<Result<Vec<Object>, StoreError>>;
 
 impl Reading {
     fn of(collection: Sight, filter: &Filter, zone: Option<Tz>, members: &Members) -> Self {
@@ -185,7 +190,24 @@ impl Reading {
         let matcher = Matcher::new(filter.clone(), zone, &members.server.0);
         let (prefilter, base) = (matcher.prefilter(), location_of(&collection).href());
         let read = Vec::new().into_iter();
-        Self { collection, matcher, zone, prefilter, base, read, is_last: false, after: None }
+        Self { collection, matcher, zone, prefilter, base, read, ahead: None, is_last: false }
+    }
+
+    /// Reads the next page, and has the one after it read while this one is looked at.
+    async fn turn(&mut self, store: &SharedDavStore) -> Result<(), DavError> {
+        let ahead = self.ahead.take().unwrap_or_else(|| self.begin(store, None));
+        let page = ahead.await.map_err(|e| StoreError::Broken(e.to_string()))??;
+        self.is_last = page.len() < PAGE;
+        if !self.is_last {
+            self.ahead = Some(self.begin(store, page.last().map(|o| o.meta.name.clone())));
+        }
+        self.read = page.into_iter();
+        Ok(())
+    }
+
+    fn begin(&self, store: &SharedDavStore, after: Option<String>) -> Ahead {
+        let (store, collection, prefilter) = (store.clone(), self.collection.id, self.prefilter.clone());
+        tokio::spawn(async move { store.query(collection, &prefilter, after.as_deref(), PAGE).await })
     }
 }
 
@@ -199,12 +221,7 @@ impl Pages for Query {
                 continue;
             };
             if reading.read.len() == 0 && !reading.is_last {
-                let store = &self.members.server.0.store;
-                let page =
-                    store.query(reading.collection.id, &reading.prefilter, reading.after.as_deref(), PAGE).await?;
-                reading.is_last = page.len() < PAGE;
-                reading.after = page.last().map(|o| o.meta.name.clone());
-                reading.read = page.into_iter();
+                reading.turn(&self.members.server.0.store).await?;
             }
             if let Some(data) = &mut self.members.data {
                 data.zone = Some(reading.zone);

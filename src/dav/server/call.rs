@@ -12,8 +12,8 @@ use super::gzip::{self, UnpackError};
 use super::tenant::Tenant;
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
-use crate::dav::upstream::{Actor, Body};
-use crate::dav::xml::{Element, XmlLimits, parse};
+use crate::dav::upstream::{Actor, Body, Imported};
+use crate::dav::xml::{Asked, Element, XmlLimits, parse};
 use crate::store::home::OUTBOX;
 
 const X_HTTP_METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
@@ -43,6 +43,8 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    /// What is written was made elsewhere and carried in.
+    pub(super) imported: bool,
     /// Bodies are not `Sync`, and a call is shared by reference; nobody ever waits for this lock.
     body: Mutex<Body>,
 }
@@ -88,6 +90,7 @@ impl Call {
             path,
             query: head.uri.query().unwrap_or_default().to_owned(),
             headers: head.headers,
+            imported: head.extensions.get::<Imported>().is_some(),
             body: Mutex::new(body),
         })
     }
@@ -174,15 +177,6 @@ impl Call {
         values.flat_map(|v| v.split([',', ';'])).any(|p| p.trim().eq_ignore_ascii_case(preference))
     }
 
-    /// Whether `Accept` names this media type.
-    pub(super) fn accepts(&self, media_type: &str) -> bool {
-        let values = self.headers.get_all(http::header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
-        values.flat_map(|v| v.split(',')).any(|t| {
-            let bare = t.split(';').next().unwrap_or(t);
-            bare.trim().eq_ignore_ascii_case(media_type)
-        })
-    }
-
     /// The path of the request as the client wrote it.
     pub(super) fn path_as_asked(&self) -> String {
         format!("{}{}", self.server.0.settings.base, self.path)
@@ -214,10 +208,18 @@ impl Call {
 
     /// Reads the body as XML.
     pub(super) async fn xml(&mut self) -> Result<Option<Element>, DavError> {
+        let most = self.server.0.settings.limits.xml_bytes;
+        let too_large = DavError::too_large(format!("The XML body is larger than {most} octets"));
+        let body = self.body(most, too_large).await?;
+        self.read_xml(&body)
+    }
+
+    /// Reads a body as XML that asks for no more than one request may.
+    pub(super) fn read_xml(&self, body: &[u8]) -> Result<Option<Element>, DavError> {
         let limits = &self.server.0.settings.limits;
-        let limits = XmlLimits { bytes: limits.xml_bytes, depth: limits.xml_depth };
-        let too_large = DavError::too_large(format!("The XML body is larger than {} octets", limits.bytes));
-        let body = self.body(limits.bytes, too_large).await?;
-        Ok(parse(&body, limits)?)
+        let root = parse(body, XmlLimits { bytes: limits.xml_bytes, depth: limits.xml_depth })?;
+        let most = Asked { properties: limits.properties, conditions: limits.conditions };
+        root.iter().try_for_each(|root| most.check(root))?;
+        Ok(root)
     }
 }

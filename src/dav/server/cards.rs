@@ -14,9 +14,9 @@ use crate::dav::error::{Condition, DavError};
 use crate::dav::precondition::etag_of;
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DataRequest, PropSelection};
-use crate::ical::{Item, ParseErrorKind, Property};
+use crate::ical::{Item, ParseError, ParseErrorKind, Property};
 use crate::ids::Uid;
-use crate::store::{Batch, Expect, Object, ObjectMeta, Op, WriteError};
+use crate::store::{Batch, Collection, Expect, Object, ObjectFilter, ObjectMeta, Op, WriteError};
 use crate::vcard::{self, Card, CardError, Fault, Severity, Version, jcard};
 
 /// Media type of vCard.
@@ -184,6 +184,9 @@ impl Call {
             if current.as_ref().is_some_and(|o| o.meta.uid != uid) {
                 return Err(self.other_uid());
             }
+            if current.is_none() {
+                self.check_card_uid(&collection, &uid, &[self.name()]).await?;
+            }
             let etag = (!draft.rewritten && data == draft.uploaded).then(|| etag_of(&data));
             let book = self.book_at(&collection).await?;
             let publish = match &current {
@@ -199,11 +202,24 @@ impl Call {
                     return Ok(stored(status, etag.as_deref(), "vCard", &draft.warnings));
                 }
                 Err(WriteError::Precondition(_)) => {}
-                Err(WriteError::UidConflict { name, .. }) => return Err(self.uid_conflict(&collection, &name)),
                 Err(error) => return Err(write_failed(error)),
             }
         }
         Err(DavError::conflict("The card keeps being changed by somebody else"))
+    }
+
+    /// Refuses a UID that another card of the book has than these, where the configuration asks for it. Of two that come at
+    /// the same moment both may be taken: nothing depends on it but that clients are told.
+    pub(super) async fn check_card_uid(&self, book: &Collection, uid: &Uid, but: &[&str]) -> Result<(), DavError> {
+        if !self.inner().settings.unique_card_uids {
+            return Ok(());
+        }
+        let filter = ObjectFilter { uid: Some(uid.clone()), ..ObjectFilter::default() };
+        let found = self.inner().store.query(book.id, &filter, None, but.len() + 1).await?;
+        match found.iter().find(|other| !but.contains(&other.meta.name.as_str())) {
+            Some(other) => Err(self.uid_conflict(book, &other.meta.name)),
+            None => Ok(()),
+        }
     }
 
     /// 403: a card keeps its UID for as long as it lives (RFC 6352 §6.3.2.1).
@@ -245,7 +261,7 @@ struct Draft {
 impl Draft {
     fn read(call: &Call, uploaded: String, mended: bool) -> Result<Self, DavError> {
         let is_json = uploaded.trim_start().starts_with('[');
-        let card = if is_json { read_json(&uploaded)? } else { read_text(call, &uploaded)? };
+        let card = if is_json { read_json(call, &uploaded)? } else { read_text(call, &uploaded)? };
         let faults = card.faults();
         let strict = call.prefers("handling=strict");
         if let Some(fault) = faults.iter().find(|f| strict || f.severity() == Severity::Refused) {
@@ -276,19 +292,23 @@ fn not_a_card(condition: &'static str, reason: impl std::fmt::Display) -> DavErr
 
 fn read_text(call: &Call, uploaded: &str) -> Result<Card, DavError> {
     Card::parse_within(uploaded, text_limits(call)).map_err(|error| match &error {
-        CardError::Parse(parse) if matches!(parse.kind, ParseErrorKind::TooLarge { .. }) => {
-            DavError::forbidden(format!("The card is too large: {error}"))
-                .because(Condition::Empty("card:max-resource-size"))
-        }
+        CardError::Parse(parse) if matches!(parse.kind, ParseErrorKind::TooLarge { .. }) => too_large(parse),
         CardError::NotACard(_) => not_a_card("card:supported-address-data", format!("It {error}")),
         _ => not_a_card("card:valid-address-data", format!("Parse error: {error}")),
     })
 }
 
-fn read_json(uploaded: &str) -> Result<Card, DavError> {
+fn too_large(error: &ParseError) -> DavError {
+    DavError::forbidden(format!("The card is too large: {error}")).because(Condition::Empty("card:max-resource-size"))
+}
+
+/// Reads jCard, within the limits of the text that it becomes.
+fn read_json(call: &Call, uploaded: &str) -> Result<Card, DavError> {
     let wrong = |reason: String| not_a_card("card:valid-address-data", format!("Parse error: {reason}"));
+    text_limits(call).check_notation(uploaded).map_err(|error| too_large(&error))?;
     let value = serde_json::from_str(uploaded).map_err(|e| wrong(e.to_string()))?;
-    jcard::from_jcard(&value).map_err(|e| wrong(e.to_string()))
+    let card = jcard::from_jcard(&value).map_err(|e| wrong(e.to_string()))?;
+    read_text(call, &card.to_wire())
 }
 
 /// RFC 6352 §6.3.2.1. Who asks for strictness hears of it as the reference says it (dav §6.4).

@@ -65,6 +65,12 @@ impl Call {
                 return Err(must_not_overwrite());
             }
             let tag = self.tag_at(&from, &object, &destination, is_move).await?;
+            if destination.collection.kind == CollectionKind::AddressBook {
+                let leaves = is_move && from.id == destination.collection.id;
+                let but = [Some(destination.name.as_str()), leaves.then_some(object.meta.name.as_str())];
+                let but: Vec<&str> = but.into_iter().flatten().collect();
+                self.check_card_uid(&destination.collection, &object.meta.uid, &but).await?;
+            }
             let replaces = destination.taken_by.is_some();
             let batch = self.relocation(&from, object, tag.clone(), &destination, is_move).await?;
             match self.inner().store.write(batch).await {

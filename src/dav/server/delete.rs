@@ -15,8 +15,10 @@ use crate::ical::Component;
 use crate::store::home::{COLLECTED, CONTACTS};
 use crate::store::{Batch, Collection, CollectionKind, Expect, ObjectFilter, Op, WriteError};
 
-/// Objects of a deleted collection that are told of in one batch.
+/// Objects of a deleted collection that are told of in one batch,
 const PAGE: usize = 200;
+/// unless there are so many messages before.
+const MESSAGES: usize = 2_000;
 
 impl Call {
     /// Deletes what is at the location of the request.
@@ -107,12 +109,17 @@ impl Call {
     }
 
     /// Deletes the objects of a collection page by page, each page with its messages, so that search and alarms forget
-    /// them (observed §1.2) and memory does not grow with the collection. A break-off in the middle leaves one that can be
+    /// them (observed §1.2), attendees hear that a meeting is off and organizers that somebody declines, as if each were
+    /// deleted by itself, and memory does not grow with the collection. A break-off in the middle leaves one that can be
     /// deleted again.
     async fn tell_of_contents(&self, collection: &Sight) -> Result<(), DavError> {
         let by = self.who.principal();
         let audience = self.server.audience(collection).await?;
         let book = Book::told_to(audience.clone(), &self.who);
+        let owner = match collection.kind {
+            CollectionKind::Calendar if schedule::wanted(self) => Some(self.owner_of(collection.source()).await?),
+            _ => None,
+        };
         loop {
             let store = &self.inner().store;
             let objects = store.query(collection.id, &ObjectFilter::default(), None, PAGE).await?;
@@ -125,6 +132,14 @@ impl Call {
                 } else if let Ok(calendar) = Component::parse(&object.data) {
                     let subject = publish::Subject::stored(&audience, object, &calendar, &by);
                     batch.publish.extend(subject.deleted(Some(false)));
+                    if let Some(owner) = &owner {
+                        // By the queue, which does not mind how many there are.
+                        let scheduled = schedule::of_deletion(self, collection, owner, &calendar, 0).await?;
+                        batch.publish.extend(scheduled.publish);
+                    }
+                }
+                if batch.publish.len() >= MESSAGES {
+                    break;
                 }
             }
             if batch.ops.is_empty() {

@@ -132,7 +132,10 @@ impl<'c> Deliveries<'c> {
                     self.book(self.copies.len() - 1, recipient, message, None).await?;
                 }
             }
-            self.file(recipient, item, message).await?;
+            // An update that says nothing to people is no message to them (dav §11.1.4).
+            if message.method != Method::Request || message.has_change {
+                self.file(recipient, item, message).await?;
+            }
             Ok(Ok(outcome))
         })
     }

@@ -17,7 +17,12 @@ impl Inner {
     /// How far recurrences are followed.
     pub(super) fn bounds(&self) -> Bounds {
         let limits = &self.settings.limits;
-        Bounds { max_occurrences: limits.occurrences, max_octets: limits.expansion_bytes, ..Bounds::default() }
+        Bounds {
+            max_occurrences: limits.occurrences,
+            max_octets: limits.expansion_bytes,
+            max_steps: limits.recurrence_steps,
+            ..Bounds::default()
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether an object passes the filter of a query (RFC 4791 §9.7, RFC 6352 §10.5).
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,7 +8,7 @@ use chrono_tz::Tz;
 
 use super::Inner;
 use super::expander::instants;
-use super::occurrences::OccurrenceCache;
+use super::occurrences::{Asked, OccurrenceCache};
 use crate::dav::xml::{
     CompFilter, CompTest, Filter, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier, TimeRange,
 };
@@ -21,7 +22,7 @@ use crate::vcard;
 const ZONES_APART: i64 = 15 * 3600;
 
 /// A filter made ready for many objects of one calendar.
-pub(super) struct Matcher {
+pub struct Matcher {
     filter: Filter,
     zone: Tz,
     bounds: Bounds,
@@ -41,6 +42,11 @@ impl Matcher {
         Self::of(filter, zone, server.bounds(), server.occurrences.clone(), server.env.now())
     }
 
+    /// One without a server: dates and floating times are in `zone`, recurrences are followed within `bounds`.
+    pub fn alone(filter: Filter, zone: Tz, bounds: Bounds, now: DateTime<Utc>) -> Self {
+        Self::of(filter, zone, bounds, OccurrenceCache::new(), now)
+    }
+
     fn of(filter: Filter, zone: Tz, bounds: Bounds, remembered: OccurrenceCache, now: DateTime<Utc>) -> Self {
         Self { filter, zone, bounds, remembered, now }
     }
@@ -58,7 +64,7 @@ impl Matcher {
 
     /// What the index can leave out. It never leaves out what passes: what has no time is in no range of the index, and
     /// what takes place without that its component says so, like an alarm, is not asked of it.
-    pub(super) fn prefilter(&self) -> ObjectFilter {
+    pub fn prefilter(&self) -> ObjectFilter {
         let Filter::Calendar(CompFilter { test: CompTest::Defined { range: any, comps, .. }, .. }) = &self.filter
         else {
             return ObjectFilter::default();
@@ -81,7 +87,7 @@ impl Matcher {
 
     /// Whether an object passes. What cannot be parsed passes no filter; what cannot be followed to its end passes every
     /// time range, for it might be in it (dav §6.4).
-    pub(super) fn passes(&self, meta: &ObjectMeta, data: &str) -> bool {
+    pub fn passes(&self, meta: &ObjectMeta, data: &str) -> bool {
         match &self.filter {
             Filter::Calendar(filter) => {
                 if let Some(decided) = self.by_index(filter, meta, data) {
@@ -89,7 +95,7 @@ impl Matcher {
                 }
                 match CalendarObject::parse(data) {
                     Ok(object) => {
-                        let scope = Scope { object: object.root(), zones: object.zones(), matcher: self };
+                        let scope = Scope::of(object.root(), object.zones(), self);
                         filter.name.eq_ignore_ascii_case(object.root().name())
                             && matches!(&filter.test, CompTest::Defined { .. })
                             && scope.component(object.root(), &filter.test)
@@ -101,7 +107,7 @@ impl Matcher {
             Filter::Card { props, quantifier, .. } => match Component::parse(data) {
                 Ok(card) => {
                     let zones = Zones::default();
-                    let scope = Scope { object: &card, zones: &zones, matcher: self };
+                    let scope = Scope::of(&card, &zones, self);
                     props.is_empty() || combine(*quantifier, props.iter().map(|p| scope.property(&card, p)))
                 }
                 Err(_) => false,
@@ -121,7 +127,7 @@ impl Matcher {
             return None;
         }
         if !happens_once_at_a_fixed_time(data, self.zone) {
-            return self.remembered.overlaps(meta, data, range, self.zone, self.now);
+            return self.remembered.overlaps(&Asked { meta, data, zone: self.zone, now: self.now }, range);
         }
         Some(overlaps((meta.first_occurrence?, meta.last_occurrence?), range))
     }
@@ -178,17 +184,27 @@ struct Scope<'a> {
     object: &'a Component,
     zones: &'a Zones,
     matcher: &'a Matcher,
+    /// Alarms and occurrences that are still looked at together: an object with thousands of both must not cost millions.
+    alarms: Cell<usize>,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    fn of(object: &'a Component, zones: &'a Zones, matcher: &'a Matcher) -> Self {
+        Self { object, zones, matcher, alarms: Cell::new(matcher.bounds.max_steps) }
+    }
+
     /// Whether some component of the name in `parent` passes, or none is there where that is asked for.
     fn components(&self, parent: &Component, filter: &CompFilter) -> bool {
         let mut named = parent.components().filter(|c| c.is(&filter.name));
         match &filter.test {
             CompTest::IsNotDefined => named.next().is_none(),
             CompTest::Defined { .. } => {
-                let is_alarm = filter.name.eq_ignore_ascii_case("VALARM");
-                named.any(|c| self.component(c, &filter.test) && self.in_range(parent, c, filter, is_alarm))
+                if filter.name.eq_ignore_ascii_case("VALARM") {
+                    return named
+                        .any(|c| self.component(c, &filter.test) && self.alarm_passes(parent, c, &filter.test));
+                }
+                // Whether anything takes place in a range is a matter of all components of a name together, and asked once.
+                named.any(|c| self.component(c, &filter.test)) && self.any_of_type(filter)
             }
         }
     }
@@ -199,11 +215,13 @@ impl Scope<'_> {
         props.iter().all(|p| self.property(component, p)) && comps.iter().all(|c| self.components(component, c))
     }
 
-    fn in_range(&self, parent: &Component, component: &Component, filter: &CompFilter, is_alarm: bool) -> bool {
+    fn alarm_passes(&self, event: &Component, alarm: &Component, test: &CompTest) -> bool {
+        let CompTest::Defined { range: Some(range), .. } = test else { return true };
+        self.alarm_in_range(event, alarm, &instants(*range))
+    }
+
+    fn any_of_type(&self, filter: &CompFilter) -> bool {
         let CompTest::Defined { range: Some(range), .. } = &filter.test else { return true };
-        if is_alarm {
-            return self.alarm_in_range(parent, component, &instants(*range));
-        }
         self.type_in_range(&filter.name, *range)
     }
 
@@ -243,9 +261,14 @@ impl Scope<'_> {
         let reach = last.abs().checked_add(&offset.abs()).and_then(|reach| reach.checked_add(&TimeDelta::days(1)));
         let Some(reach) = reach else { return true };
         let around = edge(range.start, -reach)..edge(range.end, reach);
+        if self.alarms.get() == 0 {
+            // It might go off.
+            return true;
+        }
         let Ok(found) = recur::occurrences(self.object, around, self.matcher.zone, self.matcher.bounds) else {
             return true;
         };
+        self.alarms.set(self.alarms.get().saturating_sub(1 + found.len()));
         let mut own = found.iter().filter(|o| std::ptr::eq(o.component, event));
         own.any(|o| goes_off(edge(if from_end { o.end } else { o.start }, offset)))
     }

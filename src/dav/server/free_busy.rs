@@ -6,16 +6,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
 
-use super::Server;
 use super::access::Relation;
 use super::availability::unavailable;
 use super::calendar_query::check_range;
 use super::call::Call;
 use super::expander::{instant, instants, zone_of};
 use super::filter::{Matcher, happens_once_at_a_fixed_time};
+use super::occurrences::Asked;
 use super::put::PRODID;
 use super::report::unsupported;
 use super::rights::Need;
+use super::{Inner, Server};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
@@ -28,7 +29,7 @@ use crate::store::{Collection, CollectionKind, Holder, Object, ObjectFilter};
 /// Objects that are read at once.
 const PAGE: usize = 200;
 /// Objects that are looked into before others get their turn.
-const TURN: usize = 16;
+const TURN: usize = 64;
 /// Name of the property of an inbox that says when its owner can be had (RFC 7953 §7.2.4).
 const AVAILABILITY: &str = "{urn:ietf:params:xml:ns:caldav}calendar-availability";
 
@@ -97,11 +98,11 @@ impl Server {
         let mut collections = self.0.store.collections(holder.home).await?;
         let inbox = collections.iter().find(|c| c.kind == CollectionKind::Inbox);
         let zone = collections.iter().find(|c| c.is_default()).map_or(chrono_tz::Tz::UTC, zone_of);
-        let statement = inbox.and_then(availability_of);
+        let statement = inbox.and_then(|inbox| availability_of(inbox, self.0.settings.limits.availability_bytes));
         collections.retain(counts);
         let mut busy = self.busy(&collections, range, &holder.emails).await?;
         if let Some(calendar) = statement {
-            busy.extend(unavailable(&[calendar], range, zone, self.0.bounds()));
+            busy.extend(self.unavailable(&[calendar], range, zone)?);
         }
         Ok(merged(busy))
     }
@@ -135,9 +136,21 @@ impl Server {
                 let gathered = Gathered { kind: component, zone, range, person };
                 self.gather(calendar, &gathered, &mut taken, &mut statements).await?;
             }
-            taken.extend(unavailable(&statements, range, zone, self.0.bounds()));
+            taken.extend(self.unavailable(&statements, range, zone)?);
         }
         Ok(merged(taken))
+    }
+
+    /// When somebody cannot be had, by what they said of it.
+    fn unavailable(
+        &self,
+        statements: &[Component],
+        range: &Range<DateTime<Utc>>,
+        zone: chrono_tz::Tz,
+    ) -> Result<Busy, DavError> {
+        let most = self.0.settings.limits.busy_times;
+        let found = unavailable(statements, range, zone, self.0.bounds(), most);
+        found.ok_or_else(|| too_much(format!("There are more than {most} available times in this range")))
     }
 
     /// Adds the times that components of one type take, and the VAVAILABILITYs themselves.
@@ -159,6 +172,7 @@ impl Server {
             },
         };
         let most = self.0.settings.limits.busy_times;
+        let mut octets = self.0.settings.limits.availability_bytes;
         let mut after: Option<String> = None;
         loop {
             let page = self.0.store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
@@ -166,19 +180,22 @@ impl Server {
                 if index % TURN == TURN - 1 {
                     tokio::task::yield_now().await;
                 }
-                if wanted.kind == "VEVENT" && !matcher.passes(&object.meta, &object.data) {
-                    continue;
-                }
-                if wanted.kind == "VEVENT" && wanted.add_at_a_glance(object, taken) {
-                    continue;
-                }
-                let Ok(parsed) = Component::parse(&object.data) else { continue };
                 match wanted.kind {
-                    "VEVENT" => wanted.add_events(&parsed, self.0.bounds(), taken),
-                    "VFREEBUSY" => wanted.add_busy_times(&parsed, taken),
-                    _ => statements.push(parsed),
+                    "VEVENT" => wanted.add_event(object, &self.0, taken),
+                    kind => {
+                        let Ok(parsed) = Component::parse(&object.data) else { continue };
+                        if kind == "VFREEBUSY" {
+                            wanted.add_busy_times(&parsed, taken);
+                        } else {
+                            // All of them are needed at once: the one that counts most may come last.
+                            octets = octets.checked_sub(object.data.len()).ok_or_else(|| {
+                                too_much("There are more VAVAILABILITYs in this range than are looked at".to_owned())
+                            })?;
+                            statements.push(parsed);
+                        }
+                    }
                 }
-                if taken.len() > most || statements.len() > most {
+                if taken.len() > most {
                     return Err(too_much(format!("There are more than {most} busy times in this range")));
                 }
             }
@@ -220,7 +237,23 @@ impl Gathered<'_> {
         true
     }
 
-    fn add_events(&self, calendar: &Component, bounds: recur::Bounds, taken: &mut Busy) {
+    fn add_event(&self, object: &Object, server: &Inner, taken: &mut Busy) {
+        if self.add_at_a_glance(object, taken) {
+            return;
+        }
+        let asked = Asked { meta: &object.meta, data: &object.data, zone: self.zone, now: server.env.now() };
+        let range = (self.range.start.timestamp(), self.range.end.timestamp());
+        let remembered = server.occurrences.taken(&asked, range, self.person, |kind, time| {
+            taken.extend(self.clipped(instant(time.start)..instant(time.end)).map(|time| (kind, time)));
+        });
+        if remembered.is_none()
+            && let Ok(calendar) = Component::parse(&object.data)
+        {
+            self.add_occurrences(&calendar, server.bounds(), taken);
+        }
+    }
+
+    fn add_occurrences(&self, calendar: &Component, bounds: recur::Bounds, taken: &mut Busy) {
         // Bounds keep one strange rule from hiding everything else.
         let Ok(found) = recur::occurrences(calendar, self.range.clone(), self.zone, bounds) else { return };
         let events = found.iter().filter(|o| o.component.is("VEVENT"));
@@ -248,9 +281,9 @@ fn too_much(message: String) -> DavError {
     DavError::forbidden(message).because(Condition::Empty("d:number-of-matches-within-limits"))
 }
 
-/// The calendar with VAVAILABILITYs that an inbox has as its property.
-fn availability_of(inbox: &Collection) -> Option<Component> {
-    let xml = inbox.props.dead.get(AVAILABILITY)?;
+/// The calendar with VAVAILABILITYs that an inbox has as its property; one that is too long says nothing.
+fn availability_of(inbox: &Collection, most: usize) -> Option<Component> {
+    let xml = inbox.props.dead.get(AVAILABILITY).filter(|xml| xml.len() <= most)?;
     // As it was written, its names may have prefixes that only answers declare.
     let document = format!("<cal:a xmlns:cal=\"urn:ietf:params:xml:ns:caldav\" xmlns:d=\"DAV:\">{xml}</cal:a>");
     let limits = XmlLimits { bytes: document.len(), depth: 4 };
@@ -260,7 +293,7 @@ fn availability_of(inbox: &Collection) -> Option<Component> {
 }
 
 /// How an event takes a person's time; `None` when it does not.
-fn kind_of(event: &Component, person: &[Email]) -> Option<Kind> {
+pub(super) fn kind_of(event: &Component, person: &[Email]) -> Option<Kind> {
     let is = |name: &str, word: &str| event.value(name).is_some_and(|v| v.trim().eq_ignore_ascii_case(word));
     if is("TRANSP", "TRANSPARENT") || is("STATUS", "CANCELLED") {
         return None;

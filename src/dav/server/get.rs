@@ -3,12 +3,13 @@
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, VARY};
 use http::{Response, StatusCode};
 
+use super::accept::Accept;
 use super::call::Call;
 use super::cards::{self, Shown};
 use super::media::Format;
 use super::properties::{http_date, media_type};
 use super::rights::Need;
-use super::{answer, schedule_tag, timezones};
+use super::{agenda, answer, schedule_tag, timezones};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, quoted};
@@ -29,16 +30,25 @@ impl Call {
                 // A calendar is the file with all that is in it; a book only for those who ask for cards.
                 let is_file = match collection.kind {
                     CollectionKind::Calendar => true,
-                    CollectionKind::AddressBook => self.accepts("text/vcard"),
-                    CollectionKind::Inbox | CollectionKind::Outbox => self.accepts("text/calendar"),
+                    CollectionKind::AddressBook => Accept::read(&self.headers).prefers("text/vcard"),
+                    CollectionKind::Inbox | CollectionKind::Outbox => {
+                        Accept::read(&self.headers).prefers("text/calendar")
+                    }
                 };
-                if self.has_parameter("export") || is_file {
-                    self.export(collection).await
+                if collection.kind == CollectionKind::Calendar && self.wants_page() {
+                    self.agenda_of_calendar(collection).await
+                } else if collection.kind == CollectionKind::AddressBook && self.wants_page() {
+                    self.page_of_book(collection.shown().clone()).await
+                } else if self.has_parameter("export") || is_file {
+                    self.export(collection).await.map(agenda::vary_by_accept)
                 } else {
                     Err(DavError::not_implemented(&self.method))
                 }
             }
-            _ => self.browse().await,
+            _ => match self.home_of_page().filter(|_| self.wants_page()) {
+                Some(home) => self.agenda_of_home(home).await,
+                None => self.browse().await.map(agenda::vary_by_accept),
+            },
         }
     }
 

@@ -8,7 +8,7 @@ use super::accept::Accept;
 use super::call::Call;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::xml::DataRequest;
-use crate::ical::{CalendarObject, Component, Limits, ObjectError, ParseErrorKind, jcal, xcal};
+use crate::ical::{CalendarObject, Component, Limits, ObjectError, ParseError, ParseErrorKind, jcal, xcal};
 
 /// Whether the client wants definitions of well-known time zones (RFC 7809 §7.1).
 const CALDAV_TIMEZONES: http::HeaderName = http::HeaderName::from_static("caldav-timezones");
@@ -101,8 +101,7 @@ impl Call {
     /// where it names none.
     pub(super) fn accepted_format(&self) -> Format {
         let accept = Accept::read(&self.headers);
-        let welcome = |format: &Format| accept.quality(format.media_type(), None) > 0;
-        let named = Format::ALL.into_iter().filter(|format| accept.names(format.media_type()) && welcome(format));
+        let named = Format::ALL.into_iter().filter(|format| accept.prefers(format.media_type()));
         // Of several that it likes as well, the first here.
         let best = named.rev().max_by_key(|format| accept.quality(format.media_type(), None));
         best.unwrap_or(Format::ICalendar)
@@ -155,12 +154,16 @@ impl Call {
             };
             DavError::forbidden(reason).because(Condition::Empty(condition))
         };
+        let not_read = |error: ParseError| match error.kind {
+            ParseErrorKind::TooLarge { .. } => DavError::forbidden(format!("The object is too large: {error}"))
+                .because(Condition::Empty("cal:max-resource-size")),
+            _ => invalid(format!("This resource only supports valid iCalendar 2.0 data. Parse error: {error}")),
+        };
+        if format != Format::ICalendar {
+            limits.check_notation(uploaded).map_err(not_read)?;
+        }
         let root = match format {
-            Format::ICalendar => Component::parse_within(uploaded, limits).map_err(|error| match error.kind {
-                ParseErrorKind::TooLarge { .. } => DavError::forbidden(format!("The object is too large: {error}"))
-                    .because(Condition::Empty("cal:max-resource-size")),
-                _ => invalid(format!("This resource only supports valid iCalendar 2.0 data. Parse error: {error}")),
-            })?,
+            Format::ICalendar => Component::parse_within(uploaded, limits).map_err(not_read)?,
             Format::JCal => {
                 let value = serde_json::from_str(uploaded)
                     .map_err(|error| invalid(format!("The body is not valid jCal: {error}")))?;
@@ -169,6 +172,11 @@ impl Call {
             Format::XCal => {
                 xcal::from_xcal(uploaded).map_err(|error| invalid(format!("The body is not valid xCal: {error}")))?
             }
+        };
+        // What came in another notation is held to the same limits as the text that it becomes.
+        let root = match format {
+            Format::ICalendar => root,
+            _ => Component::parse_within(&root.to_wire(), limits).map_err(not_read)?,
         };
         let object = CalendarObject::from_root(root).map_err(|error| match error {
             ObjectError::NotACalendar(_) => invalid(format!("This resource only supports iCalendar data: {error}")),

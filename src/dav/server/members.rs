@@ -158,9 +158,6 @@ impl Server {
         match self.0.store.write(batch).await {
             Ok(_) => return Ok(()),
             Err(WriteError::Precondition(_) | WriteError::NoCollection(_)) => {}
-            Err(error @ WriteError::UidConflict { .. }) => {
-                tracing::warn!(%error, "a card in the address book of a domain has the UID of one of its people");
-            }
             Err(error) => return Err(write_failed(error)),
         }
         pages.is_stopped = true;

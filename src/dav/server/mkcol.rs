@@ -8,6 +8,7 @@ use super::answer;
 use super::call::Call;
 use super::proppatch::{write_propstats, write_results};
 use super::publish_books::Book;
+use super::sharing_xml::wanted_source;
 use super::store_props::{Moment, Refused, apply};
 use crate::dav::announce::calendar_created;
 use crate::dav::error::{Condition, DavError, XML_TYPE};
@@ -49,6 +50,9 @@ impl Call {
         self.server.require_home(&self.who, space, home).await?;
         if self.server.sight(&self.who, space, home, uri).await.is_ok() {
             return Err(DavError::method_not_allowed(EXISTS).because(Condition::Empty("d:resource-must-be-null")));
+        }
+        if let Some(source) = wanted_source(&update) {
+            return self.make_subscription(&update, &source).await;
         }
         let kind = match self.kind_of_new(space, &update) {
             Ok(kind) => kind,

@@ -8,11 +8,12 @@
 //! decided in `rights`, and what they may see of private events in `private`; their properties are one table in `properties`; objects are written by
 //! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. What a write means for
 //! other people is decided in `schedule`, and what becomes of their copies in `deliveries`. The address book of a domain's people
-//! is kept in step with the directory in `members`.
+//! is kept in step with the directory in `members`. Browsers see a page, made in `agenda`.
 
 mod accept;
 mod access;
 mod acl;
+mod agenda;
 mod answer;
 mod audience;
 mod availability;
@@ -35,7 +36,7 @@ mod expand;
 mod expander;
 mod export;
 mod files;
-mod filter;
+pub mod filter;
 mod free_busy;
 mod get;
 mod gzip;
@@ -102,6 +103,8 @@ const NEIGHBOURS: u64 = 50_000;
 pub struct Settings {
     /// Path under which clients see the root, without a trailing `/`; put before every href.
     pub base: String,
+    /// How people reach the server, for addresses that they copy; without a trailing `/` and without the base.
+    pub public_url: String,
     /// What objects and requests may cost.
     pub limits: Limits,
     /// What plain files may cost.
@@ -119,12 +122,15 @@ pub struct Settings {
     pub organizer_validation: bool,
     /// Messages of one write that are delivered to local people together with it; the rest is left to the queue.
     pub immediate_deliveries: usize,
+    /// A card is refused whose UID another card of the same address book has (RFC 6352 §6.3.2.1).
+    pub unique_card_uids: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             base: String::new(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
             limits: Limits::default(),
             files: Files::default(),
             guard_attendee_changes: true,
@@ -133,6 +139,7 @@ impl Default for Settings {
             members_book: true,
             organizer_validation: false,
             immediate_deliveries: 200,
+            unique_card_uids: false,
         }
     }
 }

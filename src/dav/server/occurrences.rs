@@ -4,6 +4,8 @@
 //! An entry is found by the ETag, which is the digest of the object, so a changed object has another entry and nothing is
 //! ever out of date.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,9 +14,11 @@ use moka::sync::Cache;
 
 use super::expander::instant;
 use super::filter::overlaps;
+use super::free_busy::{Kind, kind_of};
 use crate::dav::xml::TimeRange;
 use crate::ical::recur::{self, Bounds};
 use crate::ical::{CalendarObject, Component};
+use crate::ids::Email;
 use crate::store::ObjectMeta;
 
 /// Octets that all entries take together.
@@ -22,70 +26,117 @@ const MOST: u64 = 4 << 20;
 /// Occurrences of one entry; longer series are remembered for a shorter time.
 const MOST_OCCURRENCES: usize = 2048;
 
-/// Remembers the times of recurring events. Clones share what they know.
+/// Remembers the times of events. Clones share what they know.
 #[derive(Clone)]
-pub(super) struct OccurrenceCache(Cache<(String, Tz), Arc<Times>>);
+pub(super) struct OccurrenceCache(Cache<Key, Arc<Times>>);
 
-/// When a recurring event takes place.
+/// An event as it stands in the calendars of some zone, seen by somebody.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    etag: String,
+    zone: Tz,
+    /// Digest of the addresses of the person whose time is taken, for their answer decides how.
+    person: u64,
+}
+
+/// When an event takes place.
 #[derive(Debug, Default)]
 struct Times {
     /// The times between `from` and `until` are all known.
     from: i64,
     until: i64,
-    /// Starts and ends as unix timestamps, by start.
-    times: Vec<(i64, i64)>,
+    /// By start.
+    times: Vec<Time>,
+}
+
+/// One occurrence.
+#[derive(Debug, Clone, Copy)]
+struct Time {
+    /// Unix timestamp.
+    start: i64,
+    /// Unix timestamp.
+    end: i64,
+    /// How it takes the person's time; `None` when it does not.
+    kind: Option<Kind>,
+}
+
+/// The event to be looked at.
+pub(super) struct Asked<'a> {
+    pub(super) meta: &'a ObjectMeta,
+    pub(super) data: &'a str,
+    /// The zone of dates and floating times.
+    pub(super) zone: Tz,
+    pub(super) now: DateTime<Utc>,
 }
 
 impl OccurrenceCache {
     pub(super) fn new() -> Self {
-        let weigher = |(etag, _): &(String, Tz), times: &Arc<Times>| {
-            u32::try_from(etag.len() + 128 + times.times.len() * size_of::<(i64, i64)>()).unwrap_or(u32::MAX)
+        let weigher = |key: &Key, times: &Arc<Times>| {
+            u32::try_from(key.etag.len() + 128 + times.times.len() * size_of::<Time>()).unwrap_or(u32::MAX)
         };
         Self(Cache::builder().max_capacity(MOST).weigher(weigher).build())
     }
 
     /// Whether an occurrence of an event lies in the range; `None` when its times are not known that far.
-    pub(super) fn overlaps(
+    pub(super) fn overlaps(&self, asked: &Asked<'_>, range: TimeRange) -> Option<bool> {
+        let times = self.times(asked, &[]);
+        let within = times.within(range.bounds())?;
+        Some(within.iter().rev().any(|time| overlaps((time.start, time.end), range)))
+    }
+
+    /// Calls `tell` with the times in the range that an event takes of a person with these addresses, in unix seconds;
+    /// `None` when its times are not known that far.
+    pub(super) fn taken(
         &self,
-        meta: &ObjectMeta,
-        data: &str,
-        range: TimeRange,
-        zone: Tz,
-        now: DateTime<Utc>,
-    ) -> Option<bool> {
-        let known =
-            self.0.entry((meta.etag.clone(), zone)).or_insert_with(|| Arc::new(Times::of(meta, data, zone, now)));
-        known.value().overlap(range)
+        asked: &Asked<'_>,
+        range: (i64, i64),
+        person: &[Email],
+        mut tell: impl FnMut(Kind, Range<i64>),
+    ) -> Option<()> {
+        let times = self.times(asked, person);
+        for time in times.within(range)?.iter().filter(|time| time.end > range.0) {
+            if let Some(kind) = time.kind {
+                tell(kind, time.start..time.end);
+            }
+        }
+        Some(())
+    }
+
+    fn times(&self, asked: &Asked<'_>, person: &[Email]) -> Arc<Times> {
+        let mut hasher = DefaultHasher::new();
+        person.hash(&mut hasher);
+        let key = Key { etag: asked.meta.etag.clone(), zone: asked.zone, person: hasher.finish() };
+        self.0.entry(key).or_insert_with(|| Arc::new(Times::of(asked, person))).into_value()
     }
 }
 
 impl Times {
-    fn of(meta: &ObjectMeta, data: &str, zone: Tz, now: DateTime<Utc>) -> Self {
-        let Ok(object) = CalendarObject::parse(data) else { return Self::default() };
-        let years = |n: i64| TimeDelta::days(366 * n);
-        let is_finite = meta.last_occurrence.is_some();
-        let beginning = i64::MIN;
-        let near = (now - years(1)).timestamp()..(now + years(2)).timestamp();
+    fn of(asked: &Asked<'_>, person: &[Email]) -> Self {
+        let Ok(object) = CalendarObject::parse(asked.data) else { return Self::default() };
+        let years = |n: i64| (asked.now + TimeDelta::days(366 * n)).timestamp();
+        let between = |from, until| Self::between(object.root(), from, until, asked.zone, person);
         // The whole series, else from its beginning to some years from now, else the time around now.
-        let whole = is_finite.then(|| Self::between(object.root(), beginning, i64::MAX, zone)).flatten();
-        let whole = whole.or_else(|| Self::between(object.root(), beginning, (now + years(3)).timestamp(), zone));
-        whole.or_else(|| Self::between(object.root(), near.start, near.end, zone)).unwrap_or_default()
+        let whole = asked.meta.last_occurrence.and_then(|_| between(i64::MIN, i64::MAX));
+        let whole = whole.or_else(|| between(i64::MIN, years(3)));
+        whole.or_else(|| between(years(-1), years(2))).unwrap_or_default()
     }
 
-    fn between(calendar: &Component, from: i64, until: i64, zone: Tz) -> Option<Self> {
+    fn between(calendar: &Component, from: i64, until: i64, zone: Tz, person: &[Email]) -> Option<Self> {
         // A birthday may have begun long ago; the number of occurrences is what bounds the work.
         let max_span = TimeDelta::days(366 * 10_000);
         let bounds = Bounds { max_occurrences: MOST_OCCURRENCES, max_span, ..Bounds::default() };
         let found = recur::occurrences(calendar, instant(from)..instant(until), zone, bounds).ok()?;
-        let times = found.iter().map(|o| (o.start.timestamp(), o.end.timestamp())).collect();
-        Some(Self { from, until, times })
+        let times = found.iter().map(|o| Time {
+            start: o.start.timestamp(),
+            end: o.end.timestamp(),
+            kind: kind_of(o.component, person).filter(|_| o.component.is("VEVENT")),
+        });
+        Some(Self { from, until, times: times.collect() })
     }
 
-    fn overlap(&self, range: TimeRange) -> Option<bool> {
-        let (start, end) = range.bounds();
+    /// The times that begin before the end of a range, among them all that lie in it; `None` when they are not all known.
+    fn within(&self, (start, end): (i64, i64)) -> Option<&[Time]> {
         let is_known = start >= self.from && end <= self.until;
-        // Times are ordered by start; whatever starts at or after the end of the range is out.
-        let before_end = self.times.partition_point(|(first, _)| *first < end);
-        is_known.then(|| self.times[..before_end].iter().rev().any(|time| overlaps(*time, range)))
+        is_known.then(|| &self.times[..self.times.partition_point(|time| time.start < end)])
     }
 }

@@ -51,12 +51,17 @@ impl Call {
                 .because(Condition::Empty("cal:max-attendees-per-instance")));
         }
         let mut w = Writer::starting(ROOT);
+        let mut left = self.inner().settings.limits.busy_times;
         for attendee in &request.attendees {
             w.open("cal:response");
             w.within("cal:recipient", |w| w.href(attendee.value()));
             match self.calendar_user(&Address::read(attendee.value()), self.who.domain()).await? {
                 Some(holder) => {
-                    let calendar = self.free_busy_of(&holder, attendee, &request).await?;
+                    let (calendar, times) = self.free_busy_of(&holder, attendee, &request).await?;
+                    left = left.checked_sub(times).ok_or_else(|| {
+                        DavError::forbidden("There are more busy times in this range than one answer tells")
+                            .because(Condition::Empty("d:number-of-matches-within-limits"))
+                    })?;
                     w.element("cal:request-status", "2.0;Success");
                     w.within("cal:calendar-data", |w| w.calendar_text(&calendar.to_wire()));
                 }
@@ -70,19 +75,20 @@ impl Call {
         Ok(response)
     }
 
+    /// The answer for one attendee, and how many times are in it.
     async fn free_busy_of(
         &self,
         holder: &Holder,
         attendee: &Property,
         request: &FreeBusyRequest,
-    ) -> Result<Component, DavError> {
+    ) -> Result<(Component, usize), DavError> {
         let busy = self.server.busy_of(holder, &request.range).await?;
         let mut component = as_component(&busy, &request.range, self.inner().env.now());
         component.push(attendee.clone());
         for property in &request.echoed {
             component.push(property.clone());
         }
-        Ok(as_calendar(component, Some("REPLY")))
+        Ok((as_calendar(component, Some("REPLY")), busy.len()))
     }
 }
 

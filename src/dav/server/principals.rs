@@ -12,7 +12,7 @@ use super::call::Call;
 use super::chunked;
 use super::plan::Plan;
 use super::propfind::{Listing, Step, Target};
-use super::report::unsupported;
+use super::report::{Members, unsupported};
 use super::tenant::{Tenant, holder_href, kind_of, principal_of};
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, PrincipalKind, PrincipalPart};
@@ -166,7 +166,8 @@ impl Call {
         };
         steps.reverse();
         let minimal = plan.is_minimal();
-        chunked::multistatus(Listing::new(self.server, self.who, true, plan, request.data, steps), minimal).await
+        let members = Members::new(self.server, self.who, plan, request.data)?;
+        chunked::multistatus(Listing::new(members, true, steps), minimal).await
     }
 
     /// The actor and the groups the actor is in, as far as they are below the location.

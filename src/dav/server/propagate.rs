@@ -9,6 +9,7 @@ use super::publish::Before;
 use super::tenant::principal_name;
 use crate::dav::error::DavError;
 use crate::ical::Component;
+use crate::ids::HomeId;
 use crate::itip::{self, Address, ItipMessage, Method};
 use crate::store::Holder;
 
@@ -37,6 +38,8 @@ impl Deliveries<'_> {
         let is_quiet = threshold > 0 && attendees_of(after) >= threshold;
         let known = addresses_of(before);
         let by = principal_name(organizer);
+        // Whoever answers has said it in their own copy, whichever of their addresses else is invited.
+        let answering = self.call().calendar_user(replier, organizer.domain).await?.map(|holder| holder.home);
         let mut reached = HashSet::new();
         for message in messages.iter().filter(|m| m.method == Method::Request) {
             let address = Address::read(&message.recipient);
@@ -44,11 +47,12 @@ impl Deliveries<'_> {
                 continue;
             }
             if !known.contains(&address) {
-                if self.invite(organizer, calendar, message, &by).await? {
+                if self.invite((organizer, calendar), answering, message, &by).await? {
                     reached.insert(address);
                 }
             } else if !is_quiet
                 && let Some(attendee) = self.call().calendar_user(&address, organizer.domain).await?
+                && Some(attendee.home) != answering
                 // Who has no copy gets one by the invitation that is on its way, or has deleted it.
                 && let Some(at) = self.copy_of(&attendee, &message.uid).await?
                 && self.bring_in_step(at, message, &attendee.emails, &by)
@@ -63,14 +67,14 @@ impl Deliveries<'_> {
     /// Invites somebody new; true when the invitation is in their calendar.
     async fn invite(
         &mut self,
-        organizer: &Holder,
-        calendar: &str,
+        (organizer, calendar): (&Holder, &str),
+        answering: Option<HomeId>,
         message: &ItipMessage,
         by: &str,
     ) -> Result<bool, DavError> {
         let address = Address::read(&message.recipient);
         let person = self.call().calendar_user(&address, organizer.domain).await?;
-        let delivered = match person.filter(|person| person.home != organizer.home) {
+        let delivered = match person.filter(|person| person.home != organizer.home && Some(person.home) != answering) {
             Some(person) => self.deliver(&person, message).await?.is_ok(),
             None => false,
         };

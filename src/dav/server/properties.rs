@@ -438,7 +438,7 @@ fn privilege_set(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     true
 }
 
-fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
+fn reports(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     if file_of(r).is_some() {
         return true;
     }
@@ -461,6 +461,10 @@ fn reports(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
             CollectionKind::Inbox => &["cal:calendar-multiget", "cal:calendar-query"],
             CollectionKind::Outbox => &[],
         },
+        Resource::Home(Space::Calendars, _) if scene.is_owner => {
+            &["cal:calendar-multiget", "cal:calendar-query", "cal:free-busy-query"]
+        }
+        Resource::Home(Space::AddressBooks, _) if scene.is_owner => &["card:addressbook-multiget"],
         // RFC 4791 §7, RFC 6352 §8: told by objects, too.
         Resource::Object(c, ..) if c.kind == CollectionKind::AddressBook => {
             &["card:addressbook-multiget", "card:addressbook-query"]

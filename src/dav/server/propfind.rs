@@ -4,18 +4,19 @@ use async_trait::async_trait;
 use http::Response;
 
 use super::access::{Relation, location_of};
+use super::answer;
 use super::call::{Call, Depth};
 use super::chunked::{self, Pages, Progress};
 use super::plan::Plan;
 use super::principals::Principal;
-use super::properties::{Resource, Scene};
+use super::properties::Resource;
+use super::report::Members;
 use super::rights::{Need, Sight};
 use super::tenant::Tenant;
-use super::{Server, answer};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, PrincipalKind, PrincipalPart, Space, push_segment};
 use crate::dav::upstream::Body;
-use crate::dav::xml::{DataRequest, PropRequest, Writer};
+use crate::dav::xml::{PropRequest, Writer};
 use crate::ids::{HomeId, UserId};
 use crate::store::Object;
 
@@ -43,7 +44,7 @@ impl Call {
         if without_root {
             steps.pop();
         }
-        let listing = Listing::new(self.server, self.who, is_owner, plan, request.data, steps);
+        let listing = Listing::new(Members::new(self.server, self.who, plan, request.data)?, is_owner, steps);
         let mut response = chunked::multistatus(listing, minimal).await?;
         if without_root {
             answer::applied(&mut response, "depth-noroot");
@@ -209,11 +210,8 @@ fn parts(user: UserId, who: &Tenant) -> Vec<Step> {
 
 /// Answers about many resources, written page by page.
 pub(super) struct Listing {
-    server: Server,
-    who: Tenant,
+    members: Members,
     is_owner: bool,
-    plan: Plan,
-    data: Option<DataRequest>,
     steps: Vec<Step>,
 }
 
@@ -226,12 +224,15 @@ impl Pages for Listing {
                 Step::Users(after) => self.write_users(after, out).await?,
                 Step::Others(kind, after) => self.write_others(kind, after, out).await?,
                 Step::OwnDomain => {
-                    let domain = self.who.domain().0;
-                    let principal = self.server.principal(&self.who, PrincipalKind::Domain, domain).await?;
+                    let Members { server, who, .. } = &self.members;
+                    let principal = server.principal(who, PrincipalKind::Domain, who.domain().0).await?;
                     self.write_completed(Target::Principal(principal), out).await?;
                 }
                 Step::Everything(space, home) => {
-                    let collections = self.server.sights(&self.who, space, home, Need::Read).await?;
+                    let Members { server, who, .. } = &self.members;
+                    let mut collections = server.sights(who, space, home, Need::Read).await?;
+                    // What others gave belongs to them.
+                    collections.retain(|sight| sight.instance().is_none_or(|i| i.delegation().is_none()));
                     for collection in collections.into_iter().rev() {
                         self.steps.push(Step::Objects(collection.clone(), None));
                         self.steps.push(Step::One(Target::Collection(collection)));
@@ -253,42 +254,30 @@ impl Pages for Listing {
 
 impl Listing {
     /// Answers about these, last first.
-    pub(super) fn new(
-        server: Server,
-        who: Tenant,
-        is_owner: bool,
-        plan: Plan,
-        data: Option<DataRequest>,
-        steps: Vec<Step>,
-    ) -> Self {
-        Self { server, who, is_owner, plan, data, steps }
+    pub(super) fn new(members: Members, is_owner: bool, steps: Vec<Step>) -> Self {
+        Self { members, is_owner, steps }
     }
 
     /// Writes one, after reading what its properties need.
     async fn write_completed(&self, mut target: Target, out: &mut Writer) -> Result<(), DavError> {
+        let Members { server, who, plan, .. } = &self.members;
         match &mut target {
-            Target::Principal(principal) => {
-                self.server.complete(&self.who, principal, |name| self.plan.asks_for(name)).await?;
-            }
-            Target::Collection(sight) => self.server.complete_sight(sight, |name| self.plan.asks_for(name)).await?,
+            Target::Principal(principal) => server.complete(who, principal, |name| plan.asks_for(name)).await?,
+            Target::Collection(sight) => server.complete_sight(sight, |name| plan.asks_for(name)).await?,
             _ => {}
         }
         self.write(&target, out);
         Ok(())
     }
 
-    fn scene(&self) -> Scene<'_> {
-        Scene { server: &self.server.0, who: &self.who, is_owner: self.is_owner, data: self.data.as_ref() }
-    }
-
     fn write(&self, target: &Target, out: &mut Writer) {
         let (resource, href) = target.as_resource();
-        self.plan.write(&self.scene(), &resource, &href, out);
+        self.members.write_at(&href, &resource, self.is_owner, out);
     }
 
     async fn write_users(&mut self, after: Option<UserId>, out: &mut Writer) -> Result<(), DavError> {
-        if self.server.0.settings.principal_privacy {
-            match &self.who {
+        if self.members.server.0.settings.principal_privacy {
+            match &self.members.who {
                 Tenant::User(user) => {
                     let user = (**user).clone();
                     self.write_completed(Target::Principal(Principal::user(user)), out).await?;
@@ -298,7 +287,7 @@ impl Listing {
                 Tenant::Technical(_) => {}
             }
         }
-        let users = self.server.0.directory.users(Some(self.who.domain()), after, PAGE).await?;
+        let users = self.members.server.0.directory.users(Some(self.members.who.domain()), after, PAGE).await?;
         if users.len() == PAGE {
             self.steps.push(Step::Users(users.last().map(|u| u.id)));
         }
@@ -314,7 +303,7 @@ impl Listing {
         after: Option<HomeId>,
         out: &mut Writer,
     ) -> Result<(), DavError> {
-        let page = self.server.others(&self.who, kind, after, PAGE).await?;
+        let page = self.members.server.others(&self.members.who, kind, after, PAGE).await?;
         if let Some(next) = page.next {
             self.steps.push(Step::Others(kind, Some(next)));
         }
@@ -325,7 +314,8 @@ impl Listing {
     }
 
     async fn write_collections(&mut self, space: Space, home: HomeId, out: &mut Writer) -> Result<(), DavError> {
-        for collection in self.server.sights(&self.who, space, home, Need::Read).await? {
+        let Members { server, who, .. } = &self.members;
+        for collection in server.sights(who, space, home, Need::Read).await? {
             self.write_completed(Target::Collection(collection), out).await?;
         }
         Ok(())
@@ -337,21 +327,20 @@ impl Listing {
         after: Option<String>,
         out: &mut Writer,
     ) -> Result<(), DavError> {
-        let store = &self.server.0.store;
-        let limit = if self.plan.needs_data() { DATA_PAGE } else { PAGE };
+        let store = &self.members.server.0.store;
+        let limit = if self.members.plan.needs_data() { DATA_PAGE } else { PAGE };
         let metas = store.list(collection.id, after.as_deref(), limit).await?;
         let base = location_of(&collection).href();
         let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
         let mut objects = Vec::new();
-        if self.plan.needs_data() {
-            objects = self.server.0.objects_in(&collection, &names).await?;
+        if self.members.plan.needs_data() {
+            objects = self.members.server.0.objects_in(&collection, &names).await?;
         }
-        let scene = self.scene();
         for (index, meta) in metas.iter().enumerate() {
             let data = objects.get(index).and_then(|o| o.as_ref()).map(|o| o.data.as_str());
             let mut href = base.clone();
             push_segment(&mut href, &meta.name);
-            self.plan.write(&scene, &Resource::Object(&collection, meta, data), &href, out);
+            self.members.write_at(&href, &Resource::Object(&collection, meta, data), self.is_owner, out);
             if out.len() > chunked::FULL && index + 1 < metas.len() {
                 self.steps.push(Step::Objects(collection, Some(meta.name.clone())));
                 return Ok(());

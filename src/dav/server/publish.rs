@@ -188,6 +188,7 @@ pub(super) fn local_delivery(
         calendar_id: calendar_id.map(str::to_owned),
         connected_user: Some(by.to_owned()),
         delivered,
+        forced: message.is_forced,
     };
     Message::new(Topic::ItipLocalDelivery, format!("{}\n{}", message.uid, message.recipient), &delivery)
 }

@@ -136,7 +136,7 @@ impl Call {
         // Also where nobody is to be told.
         if let (false, Some((_, Some(old)))) = (import, existing) {
             schedule::follow_participation(self, old, &mut calendar, &owner);
-            schedule::guard_changes(self, old, &calendar, &owner)?;
+            schedule::guard_changes(self, old, &mut calendar, &owner)?;
             schedule::keep_answers(self, old, &mut calendar, &owner);
         }
         if schedule::wanted(self) {
@@ -153,7 +153,8 @@ impl Call {
         let mut object = object_of(self.name(), data, &calendar, draft.object.component_type(), now);
         object.meta.schedule_tag = schedule_tag::of_write(&object.meta, &calendar, &owner);
         let tag = object.meta.schedule_tag.clone();
-        batch.publish.extend(self.told(collection, &object, &calendar, existing, import).await?);
+        let told = self.told(collection, &object, &calendar, existing, import || self.imported).await?;
+        batch.publish.extend(told);
         batch.publish.extend(self.besides(&scheduled.topics, collection, &object, &calendar).await?);
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();

@@ -5,18 +5,18 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use http::{Response, StatusCode};
 
+use super::Server;
 use super::access::location_of;
 use super::calendar_query::is_within;
 use super::call::{Call, Depth};
 use super::cards::{self, Form};
 use super::chunked::{self, Pages, Progress};
 use super::filter::Matcher;
-use super::plan::{Plan, write_failure, write_status};
+use super::plan::{Plan, write_failure, write_status, write_truncated};
 use super::properties::{Resource, Scene};
 use super::propfind::Target;
 use super::rights::{Need, Sight};
 use super::tenant::Tenant;
-use super::{Server, expander};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, MOUNT, push_segment};
 use crate::dav::upstream::Body;
@@ -33,9 +33,7 @@ impl Call {
         let root = self.xml().await?.ok_or_else(|| DavError::bad_request("A REPORT needs a body"))?;
         match (root.name.ns.as_ref(), root.name.local.as_ref()) {
             (CALDAV, "calendar-query") => self.calendar_query(&root).await,
-            (CARDDAV, "addressbook-query") => {
-                self.query(&root, Filter::read_card(&root)?, "card:addressbook-query").await
-            }
+            (CARDDAV, "addressbook-query") => self.card_query(&root).await,
             (CALDAV, "calendar-multiget") | (CARDDAV, "addressbook-multiget") => self.multiget(&root).await,
             (CALDAV, "free-busy-query") => self.free_busy_query(&root).await,
             (DAV, "sync-collection") => self.sync_collection(&root).await,
@@ -49,7 +47,10 @@ impl Call {
         }
     }
 
-    async fn query(self, root: &Element, filter: Filter, name: &str) -> Result<Response<Body>, DavError> {
+    /// Answers with the cards that pass the filter (RFC 6352 §8.6).
+    async fn card_query(self, root: &Element) -> Result<Response<Body>, DavError> {
+        const NAME: &str = "card:addressbook-query";
+        let filter = Filter::read_card(root)?;
         let request = PropRequest::read_report(root)?;
         let minimal = self.prefers("return=minimal");
         let plan = Plan::for_request(&request, minimal);
@@ -61,22 +62,20 @@ impl Call {
         let (collection, only) = match target {
             Target::Collection(collection) => (collection, None),
             Target::Object(collection, object) => (collection, Some(object)),
-            _ => return Err(unsupported(name)),
+            _ => return Err(unsupported(NAME)),
         };
-        let is_book = collection.kind == CollectionKind::AddressBook;
-        if is_book != matches!(filter, Filter::Card { .. }) || collection.kind == CollectionKind::Outbox {
-            return Err(unsupported(name));
+        if collection.kind != CollectionKind::AddressBook {
+            return Err(unsupported(NAME));
         }
         if only.is_none() && self.depth() == Some(Depth::Zero) {
             return Err(DavError::bad_request("A query of a collection needs Depth 1"));
         }
-        let zone = expander::zone_of(&collection);
-        let matcher = Matcher::new(filter, zone, self.inner());
-        let prefilter = matcher.prefilter();
+        // Nothing in a card is asked for by time.
+        let matcher = Matcher::new(filter, chrono_tz::Tz::UTC, self.inner());
         let members = Members::new(self.server, self.who, plan, request.data)?;
         let is_last = only.is_some();
         let read = Vec::from_iter(only).into_iter();
-        let query = Query { members, collection, matcher, prefilter, read, is_last, limit, after: None };
+        let query = Query { members, collection, matcher, read, is_last, limit, after: None };
         chunked::multistatus(query, minimal).await
     }
 
@@ -101,7 +100,7 @@ impl Call {
         let mut hrefs: Vec<_> = hrefs.filter(is_new).collect();
         hrefs.reverse();
         let members = Members::new(self.server, self.who, plan, request.data)?;
-        chunked::multistatus(Multiget { members, hrefs, collections: HashMap::new() }, minimal).await
+        chunked::multistatus(Multiget { members, hrefs, at_once: PAGE, collections: HashMap::new() }, minimal).await
     }
 }
 
@@ -131,20 +130,25 @@ impl Members {
     /// Writes the member `name` of the collection at `base`.
     pub(super) fn write(&self, base: &str, resource: &Resource<'_>, name: &str, w: &mut Writer) {
         let is_owner = matches!(resource, Resource::Object(sight, ..) if sight.is_own());
-        let scene = Scene { server: &self.server.0, who: &self.who, is_owner, data: self.data.as_ref() };
         let mut href = base.to_owned();
         push_segment(&mut href, name);
+        self.write_at(&href, resource, is_owner, w);
+    }
+
+    /// Writes the resource at `href`, a card in the form that is asked for.
+    pub(super) fn write_at(&self, href: &str, resource: &Resource<'_>, is_owner: bool, w: &mut Writer) {
+        let scene = Scene { server: &self.server.0, who: &self.who, is_owner, data: self.data.as_ref() };
         let (book, meta, data) = match resource {
             Resource::Object(book, meta, Some(data))
                 if book.kind == CollectionKind::AddressBook && self.plan.needs_data() =>
             {
                 (book, meta, data)
             }
-            _ => return self.plan.write(&scene, resource, &href, w),
+            _ => return self.plan.write(&scene, resource, href, w),
         };
         let selection = self.data.as_ref().and_then(|d| d.card_props.as_deref());
         match cards::render(data, self.form, selection) {
-            Ok(text) => self.plan.write(&scene, &Resource::Object(book, meta, Some(&text)), &href, w),
+            Ok(text) => self.plan.write(&scene, &Resource::Object(book, meta, Some(&text)), href, w),
             Err(cards::NotConvertible) => {
                 let href = format!("{}{href}", self.server.0.settings.base);
                 let condition = "card:supported-address-data-conversion";
@@ -164,7 +168,6 @@ struct Query {
     members: Members,
     collection: Sight,
     matcher: Matcher,
-    prefilter: ObjectFilter,
     /// Objects that were read but not yet looked at; at first the one that is asked about, where the query is not about
     /// a collection.
     read: std::vec::IntoIter<Object>,
@@ -180,7 +183,7 @@ impl Pages for Query {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         if self.read.len() == 0 {
             let store = &self.members.server.0.store;
-            let page = store.query(self.collection.id, &self.prefilter, self.after.as_deref(), PAGE).await?;
+            let page = store.query(self.collection.id, &ObjectFilter::default(), self.after.as_deref(), PAGE).await?;
             self.is_last = page.len() < PAGE;
             self.after = page.last().map(|o| o.meta.name.clone());
             self.read = page.into_iter();
@@ -195,9 +198,7 @@ impl Pages for Query {
             if self.limit == Some(0) {
                 // RFC 6352 §8.6.2: a truncated answer says so about the collection itself.
                 let href = format!("{}{base}", self.members.server.0.settings.base);
-                let description = "There are more matches than were asked for";
-                let condition = "d:number-of-matches-within-limits";
-                write_failure(&href, StatusCode::INSUFFICIENT_STORAGE, condition, description, out);
+                write_truncated(&href, out);
                 return Ok(Progress::Done);
             }
             self.limit = self.limit.map(|left| left - 1);
@@ -214,6 +215,8 @@ struct Multiget {
     members: Members,
     /// What is still to be fetched, last first.
     hrefs: Vec<(String, Option<Location>)>,
+    /// Objects that are read at once: about as many as fill a page.
+    at_once: usize,
     /// Collections that were looked at: the collection, or the status for everything in it.
     collections: HashMap<Location, Result<Sight, StatusCode>>,
 }
@@ -221,7 +224,7 @@ struct Multiget {
 #[async_trait]
 impl Pages for Multiget {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
-        let from = self.hrefs.len().saturating_sub(PAGE);
+        let from = self.hrefs.len().saturating_sub(self.at_once);
         let page: Vec<_> = self.hrefs.drain(from..).rev().collect();
         let mut wanted: HashMap<CollectionId, Vec<String>> = HashMap::new();
         for (_, location) in &page {
@@ -235,7 +238,9 @@ impl Pages for Multiget {
             found.extend(objects.into_iter().flatten().map(|o| ((collection, o.meta.name.clone()), o)));
         }
         let mut page = page.into_iter();
+        let mut written = 0;
         while let Some((href, location)) = page.next() {
+            written += 1;
             match self.look_at(location.as_ref()).await? {
                 Some((Ok(sight), name)) => match found.get(&(sight.id, name)).and_then(|o| sight.show(o.clone())) {
                     Some(object) => {
@@ -248,10 +253,15 @@ impl Pages for Multiget {
                 None => write_status(&href, StatusCode::NOT_FOUND, out),
             }
             if out.len() > chunked::FULL && page.len() > 0 {
-                // Read again with the next page: kept, the objects would take as much memory as their text.
+                // Read again with the next page: kept, the objects would take as much memory as their text. The next page
+                // asks for no more than this one could hold, so that little is read twice.
                 self.hrefs.extend(page.rev());
+                self.at_once = written;
                 return Ok(Progress::More);
             }
+        }
+        if out.len() < chunked::FULL / 2 {
+            self.at_once = (self.at_once * 2).min(PAGE);
         }
         Ok(if self.hrefs.is_empty() { Progress::Done } else { Progress::More })
     }

@@ -12,7 +12,7 @@ use super::access::{Relation, no_object, space_of};
 use super::private::{Seen, is_private, seen_by_others};
 use super::tenant::Tenant;
 use super::{Inner, Server};
-use crate::dav::announce::DEFAULT_NAME;
+use crate::dav::announce::shown_name;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::ids::HomeId;
@@ -135,8 +135,8 @@ impl Sight {
         shown.props = instance.props.clone();
         shown.props.components = components;
         if shown.kind == CollectionKind::Calendar {
-            // Where nobody named it, it was a default calendar.
-            shown.props.displayname.get_or_insert_with(|| DEFAULT_NAME.to_owned());
+            // Where nobody named it, it is shown as its owner sees it.
+            shown.props.displayname.get_or_insert_with(|| shown_name(source).to_owned());
         }
         Self { shown, through: Some(Box::new(shared)), standing, sharees: Vec::new(), of_team: false }
     }
@@ -245,7 +245,8 @@ impl Server {
     pub(super) async fn sight(&self, who: &Tenant, space: Space, home: HomeId, uri: &str) -> Result<Sight, DavError> {
         let relation = self.relation(who, space, home).await?;
         if relation == Relation::Member && uri != DOMAIN_MEMBERS {
-            return Err(missing(uri));
+            let place = Location::Collection { space, home, uri: uri.to_owned() };
+            return Err(self.needs(&place, Need::Read.privilege()));
         }
         match self.collection(space, home, uri).await {
             Ok(own) => {
@@ -449,8 +450,4 @@ fn through(who: &Tenant, shared: Shared) -> Sight {
         }
     };
     Sight::through(shared, standing)
-}
-
-fn missing(uri: &str) -> DavError {
-    DavError::not_found(format!("Node with name '{uri}' could not be found"))
 }

@@ -102,11 +102,12 @@ pub(super) fn keep_answers(call: &Call, old: &Component, calendar: &mut Componen
     itip::keep_answers(old, calendar, &owner.emails, knowledge);
 }
 
-/// Step: attendees change only what is theirs (mail-itip-alarms §5.6), organizers do not give the event away.
+/// Step: attendees change only what is theirs (RFC 6638 §3.2.2.1), organizers do not give the event away. What is the
+/// organizer's in a copy is refused or put back.
 pub(super) fn guard_changes(
     call: &Call,
     old: &Component,
-    calendar: &Component,
+    calendar: &mut Component,
     owner: &Holder,
 ) -> Result<(), DavError> {
     if itip::hands_over(old, calendar, &owner.emails) {
@@ -118,6 +119,7 @@ pub(super) fn guard_changes(
     }
     let changed = itip::forbidden_attendee_changes(old, calendar, &owner.emails);
     if changed.is_empty() {
+        itip::keep_organizers(old, calendar, &owner.emails);
         return Ok(());
     }
     let message = format!("Attendees are not allowed to change {} on scheduling objects", changed.join(", "));
@@ -254,7 +256,9 @@ async fn send(
     for (index, message) in messages.iter().enumerate() {
         let address = Address::read(&message.recipient);
         octets += message.calendar.to_text().len() as u64;
-        let recipient = match index < most && octets <= call.inner().settings.limits.copied_bytes {
+        // An override that repeats the answer to the series makes none with the organizer: nobody reads it, and nothing is noted.
+        let is_idle = message.method == itip::Method::Reply && !message.significant_change;
+        let recipient = match !is_idle && index < most && octets <= call.inner().settings.limits.copied_bytes {
             true => call.calendar_user(&address, owner.domain).await?.filter(|recipient| recipient.home != owner.home),
             false => None,
         };
@@ -270,7 +274,9 @@ async fn send(
             Some(Ok(_)) => DELIVERED,
         };
         let line = if message.method == itip::Method::Reply { "ORGANIZER" } else { "ATTENDEE" };
-        statuses.insert((line, message.recipient.clone()), status);
+        if !is_idle {
+            statuses.insert((line, message.recipient.clone()), status);
+        }
         deliveries.queue(message, before, &collection.uri, &by, status != PENDING);
     }
     deliveries.settle().await?;

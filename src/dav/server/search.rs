@@ -3,13 +3,13 @@
 //! domain; where principals are private, nobody finds anybody else.
 
 use async_trait::async_trait;
+use http::Response;
 use http::header::CONTENT_TYPE;
-use http::{Response, StatusCode};
 
 use super::Server;
 use super::call::Call;
 use super::chunked::{self, Pages, Progress, Written};
-use super::plan::{Plan, write_status};
+use super::plan::{Plan, write_truncated};
 use super::principal_props::emails;
 use super::principals::Principal;
 use super::properties::{Resource, Scene};
@@ -256,7 +256,7 @@ impl Pages for Search {
                 continue;
             }
             if self.left == 0 {
-                write_status(&self.asked_at, StatusCode::INSUFFICIENT_STORAGE, out);
+                write_truncated(&self.asked_at, out);
                 return Ok(Progress::Done);
             }
             self.write(principal, out).await?;

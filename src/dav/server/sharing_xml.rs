@@ -6,12 +6,13 @@ use http::{Response, StatusCode};
 
 use super::answer;
 use super::call::Call;
-use super::sharing::Sharee;
-use crate::dav::error::DavError;
-use crate::dav::path::Location;
+use super::sharing::{Sharee, Wish};
+use super::store_props::{Moment, apply};
+use crate::dav::error::{Condition, DavError};
+use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
-use crate::dav::xml::{CALENDARSERVER, DAV, Element};
-use crate::store::{Access, CollectionKind, InviteStatus};
+use crate::dav::xml::{CALENDARSERVER, DAV, Element, PropChange, PropUpdate};
+use crate::store::{Access, CollectionKind, CollectionProps, InviteStatus};
 
 const X_SABRE_STATUS: HeaderName = HeaderName::from_static("x-sabre-status");
 const ALL_WELL: HeaderValue = HeaderValue::from_static("everything-went-well");
@@ -85,7 +86,52 @@ fn unknown(word: &str) -> DavError {
     DavError::bad_request(format!("{word} is no right that can be shared"))
 }
 
+/// The source that a new collection of the type `subscribed` names (calendarserver's subscriptions); `None` for one of
+/// another type.
+pub(super) fn wanted_source(update: &PropUpdate) -> Option<String> {
+    let set = || {
+        update.iter().filter_map(|change| match change {
+            PropChange::Set(element) => Some(element),
+            PropChange::Remove(_) => None,
+        })
+    };
+    let mut types = set().filter(|element| element.name.is(DAV, "resourcetype"));
+    types.find(|element| element.child(CALENDARSERVER, "subscribed").is_some())?;
+    let source = set().find(|element| element.name.is(CALENDARSERVER, "source"));
+    Some(source.and_then(|element| element.child(DAV, "href")).map(Element::text).unwrap_or_default())
+}
+
 impl Call {
+    /// Makes a subscription at the location of the request.
+    pub(super) async fn make_subscription(
+        &self,
+        update: &PropUpdate,
+        source: &str,
+    ) -> Result<Response<Body>, DavError> {
+        let Location::Collection { space, home, ref uri } = self.location else {
+            return Err(DavError::no_node(&self.path));
+        };
+        let kind = match space {
+            Space::Calendars => CollectionKind::Calendar,
+            Space::AddressBooks => CollectionKind::AddressBook,
+        };
+        let source = Location::parse_href(source, &self.inner().settings.base);
+        let Some(source @ Location::Collection { .. }) = source else {
+            return Err(DavError::forbidden("Only calendars and address books of this server can be subscribed to")
+                .because(Condition::Empty("d:valid-resourcetype")));
+        };
+        let mut props = CollectionProps::default();
+        let room = self.inner().settings.limits.xml_bytes;
+        for change in update.iter().filter(|change| !change.name().is(CALENDARSERVER, "source")) {
+            // What cannot be set on a subscription is left out, as the reference does.
+            if apply(&mut props, kind, change, Moment::Creation, room).is_err() {
+                tracing::debug!(property = %change.name(), "a subscription has no such property");
+            }
+        }
+        self.subscribe(Wish { home, uri: uri.clone(), source, props }).await?;
+        Ok(answer::empty(StatusCode::CREATED))
+    }
+
     /// Shares a collection, or answers what was shared.
     pub(super) async fn post_sharing(mut self) -> Result<Response<Body>, DavError> {
         let Location::Collection { space, home, ref uri } = self.location else {

@@ -7,10 +7,8 @@ use http::StatusCode;
 use super::{properties, timezones};
 use crate::dav::error::Condition;
 use crate::dav::xml::{APPLE, CALDAV, CARDDAV, DAV, Element, PropChange, Writer};
+use crate::ical::object::COMPONENT_TYPES;
 use crate::store::{CollectionKind, CollectionProps};
-
-/// Component types that a calendar can hold.
-const COMPONENT_TYPES: [&str; 5] = ["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VAVAILABILITY"];
 
 /// Why a property was not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]

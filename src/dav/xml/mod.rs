@@ -4,6 +4,7 @@
 //! In come bytes; out go typed requests ([`PropRequest`], [`Filter`], …) or a [`ReadError`]. [`Writer`] goes the other way.
 //! Nothing here knows resources or stores.
 
+mod bounds;
 mod data;
 mod filter;
 mod lock;
@@ -15,6 +16,7 @@ mod update;
 mod valid;
 mod write;
 
+pub use bounds::Asked;
 pub use data::{CompSelection, DataRequest, Occurrences, PropSelection};
 pub use filter::{CompFilter, CompTest, Filter, MatchType, ParamFilter, ParamTest, PropFilter, PropTest, Quantifier};
 pub use filter::{TextMatch, TimeRange, read_limit};

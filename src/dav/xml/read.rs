@@ -52,6 +52,14 @@ pub enum ReadError {
     /// The filter of a calendar-query is about something that we cannot filter by (RFC 4791 §7.8 `supported-filter`).
     #[error("the filter is not supported: {0}")]
     UnsupportedFilter(String),
+    /// More conditions than one question may have.
+    #[error("a question has at most {max} conditions")]
+    TooManyConditions {
+        /// The limit.
+        max: usize,
+        /// It is a calendar-query (RFC 4791 §7.8 `supported-filter`).
+        of_calendar: bool,
+    },
     /// A text is to be compared in a way that we do not know (RFC 4791 §7.5, RFC 6352 §8.3).
     #[error("unsupported collation {name:?}")]
     Collation {
@@ -154,6 +162,7 @@ impl Scopes {
     }
 
     fn name(&self, qualified: &str, default: bool) -> Result<Name, ReadError> {
+        check_name(qualified)?;
         match qualified.split_once(':') {
             Some((prefix, local)) => Ok(Name::read(self.resolve(prefix)?, local)),
             None if default => Ok(Name::read(self.resolve("")?, qualified)),
@@ -257,6 +266,7 @@ pub(super) fn element(
             return Err(ReadError::TooManyAttributes);
         }
         let value = decode(attribute.value.as_ref())?;
+        check_characters(&value)?;
         let key = attribute.key.as_ref();
         if value.len() > MAX_NAME && (key.starts_with("xmlns") || key == "xml:lang") {
             return Err(ReadError::Malformed(format!("a namespace or language is longer than {MAX_NAME} octets")));
@@ -274,8 +284,16 @@ pub(super) fn element(
         }
     }
     let name = scopes.name(start.name().as_ref(), true)?;
-    let attributes = plain.into_iter().map(|(key, value)| Ok((scopes.name(&key, false)?, value)));
-    Ok(Element { name, attributes: attributes.collect::<Result<_, ReadError>>()?, content: Vec::new() })
+    let mut attributes: Vec<(Name, String)> = Vec::with_capacity(plain.len());
+    for (key, value) in plain {
+        let name = scopes.name(&key, false)?;
+        // Two prefixes may stand for one namespace (Namespaces in XML §6.3).
+        if attributes.iter().any(|(other, _)| *other == name) {
+            return Err(ReadError::Malformed(format!("the attribute {name} is there twice")));
+        }
+        attributes.push((name, value));
+    }
+    Ok(Element { name, attributes, content: Vec::new() })
 }
 
 /// Decodes the references in an attribute's value.
@@ -317,9 +335,35 @@ fn predefined(entity: &str) -> Result<&'static str, ReadError> {
     }
 }
 
+/// Refuses what is no name (XML 1.0 §2.3): as part of an answer it would end its tag, or begin another one. Letters beyond
+/// ASCII are taken without a look at which.
+fn check_name(qualified: &str) -> Result<(), ReadError> {
+    let is_part =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':') || (!c.is_ascii() && !is_odd(c));
+    let starts = |part: &str| part.starts_with(|c: char| !c.is_ascii_digit() && !matches!(c, '-' | '.' | ':'));
+    if qualified.chars().all(is_part) && qualified.split(':').count() <= 2 && qualified.split(':').all(starts) {
+        return Ok(());
+    }
+    Err(ReadError::Malformed(format!("{:?} is not a name", qualified.chars().take(40).collect::<String>())))
+}
+
+fn is_odd(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// Refuses what XML has no way to write (XML 1.0 §2.2).
+fn check_characters(text: &str) -> Result<(), ReadError> {
+    let is_none = |c: &char| (*c < ' ' && !matches!(c, '\t' | '\n' | '\r')) || matches!(c, '\u{fffe}' | '\u{ffff}');
+    match text.chars().find(is_none) {
+        Some(c) => Err(ReadError::Malformed(format!("U+{:04X} is not a character of XML", c as u32))),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn characters(text: &str, open: &mut [Element]) -> Result<(), ReadError> {
-    if let Some(c) = text.chars().find(|c| *c < ' ' && !matches!(c, '\t' | '\n' | '\r')) {
-        return Err(ReadError::Malformed(format!("control character U+{:04X}", c as u32)));
+    check_characters(text)?;
+    if text.is_empty() {
+        return Ok(());
     }
     let Some(parent) = open.last_mut() else {
         let blank = text.trim().is_empty();
@@ -407,6 +451,12 @@ mod tests {
             "<a b=c/>",
             "<x:a/>",
             "<a>\u{1}</a>",
+            "<a>\u{ffff}</a>",
+            "<a b='\u{1}'/>",
+            "<a\"b></a\"b>",
+            "<1a/>",
+            "<a:b:c xmlns:a='urn:x'/>",
+            "<x xmlns:a='urn:x' xmlns:b='urn:x' a:c='1' b:c='2'/>",
             "<a>&#0;</a>",
         ] {
             assert!(matches!(refused(body), ReadError::Malformed(_)), "{body}");

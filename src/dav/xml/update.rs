@@ -1,7 +1,6 @@
 //! PROPPATCH, MKCALENDAR and extended MKCOL bodies (RFC 4918 §9.2, RFC 4791 §5.3.1, RFC 5689).
 
 use super::name::{CALDAV, DAV, Name};
-use super::propfind::MOST_PROPERTIES;
 use super::read::{Element, ReadError};
 use super::write::XML;
 
@@ -34,7 +33,7 @@ pub type PropUpdate = Vec<PropChange>;
 pub fn read_update(body: Option<&Element>) -> Result<PropUpdate, ReadError> {
     let root = body.filter(|root| root.name.is(DAV, "propertyupdate"));
     let root = root.ok_or_else(|| ReadError::unexpected("expected {DAV:}propertyupdate"))?;
-    let changes = changes(root)?;
+    let changes = changes(root);
     if changes.is_empty() {
         return Err(ReadError::unexpected("the propertyupdate asks for nothing"));
     }
@@ -48,12 +47,12 @@ pub fn read_update(body: Option<&Element>) -> Result<PropUpdate, ReadError> {
 pub fn read_creation(body: Option<&Element>) -> Result<PropUpdate, ReadError> {
     match body {
         None => Ok(Vec::new()),
-        Some(root) if root.name.is(CALDAV, "mkcalendar") || root.name.is(DAV, "mkcol") => changes(root),
+        Some(root) if root.name.is(CALDAV, "mkcalendar") || root.name.is(DAV, "mkcol") => Ok(changes(root)),
         Some(root) => Err(ReadError::unexpected(format!("expected mkcalendar or mkcol, found {}", root.name))),
     }
 }
 
-fn changes(root: &Element) -> Result<PropUpdate, ReadError> {
+fn changes(root: &Element) -> PropUpdate {
     let mut changes = Vec::new();
     for instruction in root.elements() {
         for prop in instruction.children(DAV, "prop") {
@@ -63,12 +62,9 @@ fn changes(root: &Element) -> Result<PropUpdate, ReadError> {
             } else if instruction.name.is(DAV, "remove") {
                 changes.extend(prop.elements().map(|e| PropChange::Remove(e.name.clone())));
             }
-            if changes.len() > MOST_PROPERTIES {
-                return Err(ReadError::unexpected(format!("more than {MOST_PROPERTIES} properties at once")));
-            }
         }
     }
-    Ok(changes)
+    changes
 }
 
 fn language_of(element: &Element) -> Option<&str> {

@@ -17,29 +17,58 @@ pub const PROLOG: &str = concat!(
 /// Appends text with the characters escaped that XML gives a meaning; a CR becomes `&#13;`, for a reader would take it
 /// for a line end. Characters that XML 1.0 has no way to write are left out.
 pub fn escape_into(out: &mut String, text: &str) {
+    escape(out, text, "&#13;");
+}
+
+/// Appends text; a CR before a LF is written as `before_lf`.
+fn escape(out: &mut String, text: &str, before_lf: &str) {
     let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, byte) in bytes.iter().enumerate() {
+    let (mut from, mut at) = (0, 0);
+    loop {
+        at += plain(&bytes[at..]);
+        let Some(byte) = bytes.get(at) else { break };
         let mut len = 1;
         let replacement = match byte {
             b'&' => "&amp;",
             b'<' => "&lt;",
             b'>' => "&gt;",
             b'"' => "&quot;",
+            b'\r' if bytes.get(at + 1) == Some(&b'\n') => before_lf,
             b'\r' => "&#13;",
-            0..=8 | 11 | 12 | 14..=31 => "",
             // U+FFFE and U+FFFF.
             0xef if matches!(bytes[at..], [_, 0xbf, 0xbe | 0xbf, ..]) => {
                 len = 3;
                 ""
             }
-            _ => continue,
+            0xef => {
+                at += 1;
+                continue;
+            }
+            _ => "",
         };
         out.push_str(&text[from..at]);
         out.push_str(replacement);
-        from = at + len;
+        at += len;
+        from = at;
     }
     out.push_str(&text[from..]);
+}
+
+/// Octets at the beginning that are written as they are. Most of an answer is such text, so it is looked at sixteen octets
+/// at a time, in a way that compilers make one instruction of.
+fn plain(bytes: &[u8]) -> usize {
+    const fn is_special(byte: u8) -> bool {
+        (byte < b' ') & (byte != b'\t') & (byte != b'\n')
+            | (byte == b'&')
+            | (byte == b'<')
+            | (byte == b'>')
+            | (byte == b'"')
+            | (byte == 0xef)
+    }
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let whole = chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |any, byte| any | is_special(*byte)));
+    let at = 16 * whole.count();
+    at + bytes[at..].iter().take_while(|byte| !is_special(**byte)).count()
 }
 
 /// Appends elements to a text. Names of elements are written with the prefixes of [`PROLOG`], e.g. `d:href`.
@@ -69,6 +98,11 @@ impl Writer {
         self.out.is_empty()
     }
 
+    /// What was written since there was so much.
+    pub fn since(&self, len: usize) -> &str {
+        self.out.get(len..).unwrap_or_default()
+    }
+
     /// Goes back to an earlier length.
     pub fn truncate(&mut self, len: usize) {
         self.out.truncate(len);
@@ -87,14 +121,7 @@ impl Writer {
     /// Appends iCalendar text, escaped, with its lines ended by LF alone: that is what a reader makes of a CRLF anyway,
     /// and what esn-sabre sends (observed §HTTP 10).
     pub fn calendar_text(&mut self, text: &str) {
-        let mut first = true;
-        for part in text.split("\r\n") {
-            if !first {
-                self.out.push('\n');
-            }
-            escape_into(&mut self.out, part);
-            first = false;
-        }
+        escape(&mut self.out, text, "");
     }
 
     /// `<tag>`.
@@ -280,5 +307,25 @@ mod tests {
         let mut w = Writer::default();
         w.calendar_text("BEGIN:VCALENDAR\r\nX:a&b\rc\r\n");
         assert_eq!(w.take(), "BEGIN:VCALENDAR\nX:a&amp;b&#13;c\n");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn each_character_is_escaped_on_its_own(text in "([ -~]|[\\t\\r\\n\u{1}\u{e9}\u{fffe}\u{ffff}\u{ff01}\u{1f600}]){0,80}") {
+            let one = |c: char| match c {
+                '&' => "&amp;".to_owned(),
+                '<' => "&lt;".to_owned(),
+                '>' => "&gt;".to_owned(),
+                '"' => "&quot;".to_owned(),
+                '\r' => "&#13;".to_owned(),
+                '\t' | '\n' => c.to_string(),
+                '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => String::new(),
+                c => c.to_string(),
+            };
+            let expected: String = text.chars().map(one).collect();
+            let mut out = String::new();
+            escape_into(&mut out, &text);
+            proptest::prop_assert_eq!(out, expected);
+        }
     }
 }

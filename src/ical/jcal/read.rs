@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{default_type, is_structured};
-use crate::ical::parse::is_name;
+use crate::ical::parse::{is_name, is_property_name};
 use crate::ical::tree::{Component, Param, Property};
 use crate::ical::write::escape_text;
 
@@ -64,7 +64,7 @@ fn property(value: &Value, parent: &str) -> Result<Property, JcalError> {
         return Err(malformed());
     };
     let at = format!("{parent}/{name}");
-    if !is_name(name) {
+    if !is_property_name(name) {
         return Err(JcalError::new(&at, "a property name"));
     }
     let (name, kind) = (name.to_ascii_lowercase(), kind.to_ascii_lowercase());

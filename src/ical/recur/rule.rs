@@ -137,6 +137,9 @@ impl FromStr for Rule {
     }
 }
 
+/// Faults that are told apart; only the first is ever told.
+const MANY: usize = 16;
+
 impl Rule {
     /// The rule that repeats every `freq`.
     pub fn every(freq: Frequency) -> Self {
@@ -225,6 +228,7 @@ impl Rule {
                     match by_day(item.trim()) {
                         Some(day) if self.by_day.contains(&day) => {}
                         Some(day) => self.by_day.push(day),
+                        None if faults.len() > MANY => {}
                         None => faults.push(RuleError::Value { part: "BYDAY", value: item.to_owned() }),
                     }
                 }
@@ -267,6 +271,7 @@ fn list<T: Ord + TryFrom<i64>>(
         let n = item.trim().parse::<i64>().ok().filter(|n| allowed(*n));
         match n.and_then(|n| T::try_from(n).ok()) {
             Some(n) => out.push(n),
+            None if faults.len() > MANY => {}
             None => faults.push(RuleError::Value { part, value: item.to_owned() }),
         }
     }

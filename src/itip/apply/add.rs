@@ -1,5 +1,7 @@
 //! ADD reaches an attendee (RFC 5546 §3.2.4): the series gets occurrences it did not have.
 
+use std::collections::HashSet;
+
 use super::super::error::ItipError;
 use super::super::is_schedulable;
 use super::super::moment::{InstanceId, Moment, include, occurrence, read};
@@ -36,7 +38,7 @@ pub(super) fn add(copy: &Component, delivery: &Delivery) -> Result<Applied, Itip
             None => start,
         };
         let moment = Moment::from(&form);
-        include(master, &zones, moment);
+        include(master, &zones, &HashSet::from([moment]));
         let is_date_of_start = master.get("DTSTART").is_some_and(|own| read(own, &zones).is_ok_and(|w| w == form));
         if !is_date_of_start && occurrence(master, &zones, &form).is_none() {
             master.push(form.to_property("RDATE"));

@@ -12,7 +12,7 @@ use super::address::Address;
 use super::error::ItipError;
 use super::is_schedulable;
 use super::message::{ItipMessage, Method};
-use crate::ical::{Component, Zones};
+use crate::ical::{Component, Item, Property, Zones};
 use crate::ids::Email;
 
 /// What became of a message.
@@ -108,7 +108,8 @@ pub fn apply(
     let named = Address::read(&message.recipient).email();
     let recipient = if recipient.is_empty() { named.as_slice() } else { recipient };
     let zones_of_copy = existing.map(Zones::of).unwrap_or_default();
-    let delivery = Delivery { message, zones: Zones::of(&message.calendar), zones_of_copy, recipient, now };
+    let told = told(message, recipient);
+    let delivery = Delivery { message, zones: Zones::of(&message.calendar), zones_of_copy, recipient, told, now };
     match (message.method, existing) {
         (Method::Request, None) => request::create(&delivery),
         (Method::Request, Some(copy)) => request::update(copy, &delivery),
@@ -128,12 +129,41 @@ struct Delivery<'a> {
     zones: Zones,
     zones_of_copy: Zones,
     recipient: &'a [Email],
+    /// Which of several addresses of the recipient the message is for, where it names that one.
+    told: Option<Address>,
     now: DateTime<Utc>,
 }
 
 impl<'a> Delivery<'a> {
     fn events(&self) -> impl Iterator<Item = &'a Component> + use<'a> {
         events(&self.message.calendar)
+    }
+
+    /// The recipient's addresses in a component of their copy.
+    fn mine(&self, held: &Component) -> Vec<Address> {
+        let all = held.properties().filter(|p| p.is("ATTENDEE")).map(|a| Address::read(a.value()));
+        all.filter(|who| who.is_one_of(self.recipient)).collect()
+    }
+
+    /// Whether the recipient is in this component under another address than the one that the message is for.
+    fn stays_in(&self, held: &Component) -> bool {
+        self.told.as_ref().is_some_and(|told| self.mine(held).iter().any(|who| who != told))
+    }
+
+    /// Whether this component is none of the address that the message is for, but of another one of the recipient's.
+    fn is_of_another_address(&self, held: &Component) -> bool {
+        let is_other = |told: &Address| {
+            let mine = self.mine(held);
+            !mine.is_empty() && !mine.contains(told)
+        };
+        self.told.as_ref().is_some_and(is_other)
+    }
+
+    /// Takes the address that the message is for off a component.
+    fn take_off(&self, event: &mut Component) {
+        let Some(told) = &self.told else { return };
+        let is_told = |p: &Property| p.is("ATTENDEE") && Address::read(p.value()) == *told;
+        event.items.retain(|item| !matches!(item, Item::Property(p) if is_told(p)));
     }
 
     /// Why a REQUEST or CANCEL must not touch this copy: only the organizer changes an event. Outlook and Yahoo leave
@@ -150,6 +180,15 @@ impl<'a> Delivery<'a> {
         }
         organizer(&self.message.calendar).filter(|o| *o != owner).map(|_| Reason::OtherOrganizer)
     }
+}
+
+fn told(message: &ItipMessage, recipient: &[Email]) -> Option<Address> {
+    let told = Address::read(&message.recipient);
+    if recipient.len() < 2 || !told.is_one_of(recipient) {
+        return None;
+    }
+    let mut lines = events(&message.calendar).flat_map(|e| e.all("ATTENDEE"));
+    lines.any(|a| Address::read(a.value()) == told).then_some(told)
 }
 
 fn events(calendar: &Component) -> impl Iterator<Item = &Component> {

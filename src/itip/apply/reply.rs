@@ -1,21 +1,23 @@
 //! REPLY reaches the organizer (RFC 5546 §3.2.3).
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::super::address::Address;
-use super::super::attendee::PROGRESS;
 use super::super::edit::REPLY_DTSTAMP;
 use super::super::error::ItipError;
 use super::super::is_schedulable;
-use super::super::moment::{InstanceId, Moment, occurrence, read};
+use super::super::moment::{InstanceId, Moment, Occurrences, read};
 use super::super::object::{partstat_of, sequence_of};
 use super::super::range::is_this_and_future;
+use super::super::said::PROGRESS;
 use super::super::view::is_rescheduled;
 use super::fresh::Stamp;
 use super::{Applied, Delivery, Reason, events};
 use crate::ical::recur::{Bounds, Series};
-use crate::ical::{Component, Event, Property, When, Zones};
+use crate::ical::{Component, Event, Item, Property, When, Zones};
 
 /// Delivered and acted on (RFC 6638 §3.2.9).
 const SUCCESS: &str = "2.0";
@@ -28,21 +30,20 @@ pub(super) fn reply(object: &Component, delivery: &Delivery) -> Result<Applied, 
     if !organized && events(object).flat_map(|e| e.all("ATTENDEE")).any(is_mine) {
         return Ok(Applied::ignored(Reason::NotOrganizer));
     }
-    let zones = Zones::of(object);
     let sender = Address::read(&delivery.message.sender);
-    let mut result = object.clone();
+    let mut held = Held::of(object);
     let (mut done, mut reason) = (false, Reason::NoAnswer);
     for event in delivery.events() {
         let Some(answer) = Answer::read(event, &sender, delivery) else { continue };
-        match record(&mut result, &zones, &answer)? {
+        match held.record(&answer)? {
             None => done = true,
             Some(why) => reason = why,
         }
         if is_this_and_future(event) {
-            record_later(&mut result, &zones, &answer)?;
+            held.record_later(&answer)?;
         }
     }
-    Ok(if done { Applied::replaced(object, result) } else { Applied::ignored(reason) })
+    Ok(if done { Applied::replaced(object, held.object) } else { Applied::ignored(reason) })
 }
 
 /// People that one attendee may delegate to.
@@ -195,101 +196,149 @@ fn find_line<'a>(event: &'a Component, who: &Address) -> Option<&'a Property> {
     event.all("ATTENDEE").find(|a| Address::read(a.value()) == *who)
 }
 
-/// Writes one answer into the object; the reason when it does not apply.
-fn record(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<Option<Reason>, ItipError> {
-    let id = InstanceId::of(answer.event, answer.zones)?;
-    let target = events_mut(object).position(|e| InstanceId::of(e, zones).is_ok_and(|i| i == id));
-    // Some clients take the time an occurrence was moved to for its recurrence id.
-    let moved = || {
-        let moment = id.moment()?;
-        let starts = |e: &Component| Event::new(e, zones).start().is_some_and(|s| Moment::from(&s) == moment);
-        events(object).position(|e| e.get("RECURRENCE-ID").is_some() && starts(e))
-    };
-    if let Some(at) = target.or_else(moved) {
-        let Some(held) = events_mut(object).nth(at) else { return Ok(Some(Reason::UnknownOccurrence)) };
-        if answer.is_stale(held, zones) {
-            return Ok(Some(Reason::Stale));
+/// The organizer's object while answers are written into it: each component is found at once, however many there are.
+struct Held<'a> {
+    object: Component,
+    zones: Zones,
+    /// Where among the items each occurrence is.
+    places: HashMap<InstanceId, usize>,
+    /// Where the overrides are that begin at a time.
+    starts: HashMap<Moment, usize>,
+    master: Option<&'a Component>,
+    occurrences: Option<Occurrences<'a>>,
+}
+
+impl<'a> Held<'a> {
+    fn of(object: &'a Component) -> Self {
+        let zones = Zones::of(object);
+        let (mut places, mut starts) = (HashMap::new(), HashMap::new());
+        for (at, item) in object.items.iter().enumerate() {
+            let Item::Component(event) = item else { continue };
+            let Some(id) = InstanceId::of(event, &zones).ok().filter(|_| is_schedulable(event)) else { continue };
+            places.entry(id).or_insert(at);
+            if let (InstanceId::At(_), Some(start)) = (id, Event::new(event, &zones).start()) {
+                starts.entry(Moment::from(&start)).or_insert(at);
+            }
         }
-        if find_line(held, &answer.attendee).is_some_and(|line| answer.is_in(line)) {
+        let master = events(object).find(|e| e.get("RECURRENCE-ID").is_none());
+        let occurrences = master.and_then(|m| Occurrences::of(m, &zones));
+        Self { object: object.clone(), zones, places, starts, master, occurrences }
+    }
+
+    fn component(&mut self, at: usize) -> Option<&mut Component> {
+        match self.object.items.get_mut(at) {
+            Some(Item::Component(component)) => Some(component),
+            _ => None,
+        }
+    }
+
+    /// An occurrence of the series as it would be by itself, with what somebody answered to the series just before. When
+    /// people answered to the series says nothing about when they answered to this occurrence.
+    fn occurrence(&self, at: &When, who: &Address) -> Option<Component> {
+        let mut new = self.occurrences.as_ref()?.at(&self.zones, at)?;
+        let series = self.places.get(&InstanceId::Master).and_then(|at| self.object.items.get(*at));
+        let answer = match series {
+            Some(Item::Component(series)) => find_line(series, who),
+            _ => None,
+        };
+        let line = new.properties_mut().find(|p| p.is("ATTENDEE") && Address::read(p.value()) == *who);
+        match (line, answer) {
+            (Some(line), Some(answer)) => *line = answer.clone(),
+            (None, Some(answer)) => new.push(answer.clone()),
+            (_, None) => {}
+        }
+        new.all_mut("ATTENDEE").for_each(|line| {
+            line.remove_param(REPLY_DTSTAMP);
+        });
+        Some(new)
+    }
+
+    fn add(&mut self, id: InstanceId, event: Component) {
+        self.places.insert(id, self.object.items.len());
+        self.object.push_component(event);
+    }
+
+    /// Writes one answer into the object; the reason when it does not apply.
+    fn record(&mut self, answer: &Answer) -> Result<Option<Reason>, ItipError> {
+        let id = InstanceId::of(answer.event, answer.zones)?;
+        // Some clients take the time an occurrence was moved to for its recurrence id.
+        let moved = || id.moment().and_then(|moment| self.starts.get(&moment));
+        if let Some(at) = self.places.get(&id).or_else(moved).copied() {
+            let zones = self.zones.clone();
+            let Some(held) = self.component(at) else { return Ok(Some(Reason::UnknownOccurrence)) };
+            if answer.is_stale(held, &zones) {
+                return Ok(Some(Reason::Stale));
+            }
+            let line = find_line(held, &answer.attendee);
+            if line.is_some_and(|line| answer.is_in(line)) {
+                return Ok(None);
+            }
+            let was_invited = line.is_some();
+            answer.record_and_note(held);
+            answer.record_rest(held, was_invited);
             return Ok(None);
         }
-        let was_invited = find_line(held, &answer.attendee).is_some();
-        answer.record_and_note(held);
-        answer.record_rest(held, was_invited);
-        return Ok(None);
-    }
-    let master = events(object).find(|e| e.get("RECURRENCE-ID").is_none());
-    let Some((master, recurrence_id)) = master.zip(answer.event.get("RECURRENCE-ID")) else {
-        return Ok(Some(Reason::UnknownOccurrence));
-    };
-    let Some(mut new) = occurrence(master, zones, &read(recurrence_id, answer.zones)?) else {
-        return Ok(Some(Reason::UnknownOccurrence));
-    };
-    // What people answered to the series, and when, says nothing about when they answered to this occurrence.
-    new.all_mut("ATTENDEE").for_each(|line| {
-        line.remove_param(REPLY_DTSTAMP);
-    });
-    if answer.is_stale(&new, zones) {
-        return Ok(Some(Reason::Stale));
-    }
-    let was_invited = find_line(&new, &answer.attendee).is_some();
-    answer.record_in(&mut new);
-    answer.record_rest(&mut new, was_invited);
-    object.push_component(new);
-    Ok(None)
-}
-
-/// Writes an answer to an occurrence and all that follow into those that follow: the ones that are written out, and the
-/// first of the others, which then stands for the rest (RFC 5545 §3.2.13).
-fn record_later(object: &mut Component, zones: &Zones, answer: &Answer) -> Result<(), ItipError> {
-    let Some(from) = answer.event.get("RECURRENCE-ID") else { return Ok(()) };
-    let from = read(from, answer.zones)?;
-    let moment = Moment::from(&from);
-    let mut written: Vec<Moment> = Vec::new();
-    for event in events_mut(object) {
-        let at = InstanceId::of(event, zones)?.moment();
-        let Some(at) = at.filter(|at| *at >= moment) else { continue };
-        written.push(at);
-        if at > moment && !answer.is_stale(event, zones) {
-            answer.record_and_note(event);
+        let Some(recurrence_id) = answer.event.get("RECURRENCE-ID").filter(|_| self.master.is_some()) else {
+            return Ok(Some(Reason::UnknownOccurrence));
+        };
+        let Some(mut new) = self.occurrence(&read(recurrence_id, answer.zones)?, &answer.attendee) else {
+            return Ok(Some(Reason::UnknownOccurrence));
+        };
+        if answer.is_stale(&new, &self.zones) {
+            return Ok(Some(Reason::Stale));
         }
+        let was_invited = find_line(&new, &answer.attendee).is_some();
+        answer.record_in(&mut new);
+        answer.record_rest(&mut new, was_invited);
+        self.add(id, new);
+        Ok(None)
     }
-    let Some(master) = events(object).find(|e| e.get("RECURRENCE-ID").is_none()).cloned() else { return Ok(()) };
-    // The answered occurrence itself stands for the rest where nothing but answers tells it from the series.
-    let series = Series::of(&[&master], zones, Tz::UTC);
-    let mut next = Some(from);
-    while let Some(at) = next {
-        let held = events_mut(object)
-            .find(|e| InstanceId::of(e, zones).ok().and_then(InstanceId::moment) == Some(Moment::from(&at)));
-        let made = occurrence(&master, zones, &at);
-        let stands = |held: &Component| made.as_ref().is_some_and(|m| !is_rescheduled((m, zones), (held, zones)));
-        match held {
-            Some(held) if stands(held) => {
-                if let Some(id) = held.get_mut("RECURRENCE-ID") {
-                    id.set_param("RANGE", "THISANDFUTURE");
-                }
-                return Ok(());
-            }
-            Some(_) => {}
-            None => {
-                let Some(mut new) = made else { return Ok(()) };
-                new.all_mut("ATTENDEE").for_each(|line| {
-                    line.remove_param(REPLY_DTSTAMP);
-                });
-                if let Some(id) = new.get_mut("RECURRENCE-ID") {
-                    id.set_param("RANGE", "THISANDFUTURE");
-                }
-                answer.record_and_note(&mut new);
-                object.push_component(new);
-                return Ok(());
+
+    /// Writes an answer to an occurrence and all that follow into those that follow: the ones that are written out, and the
+    /// first of the others, which then stands for the rest (RFC 5545 §3.2.13).
+    fn record_later(&mut self, answer: &Answer) -> Result<(), ItipError> {
+        let Some(from) = answer.event.get("RECURRENCE-ID") else { return Ok(()) };
+        let from = read(from, answer.zones)?;
+        let moment = Moment::from(&from);
+        let is_later = |id: &InstanceId| id.moment().is_some_and(|at| at > moment);
+        let later: Vec<usize> = self.places.iter().filter(|(id, _)| is_later(id)).map(|(_, at)| *at).collect();
+        let zones = self.zones.clone();
+        for at in later {
+            if let Some(event) = self.component(at).filter(|event| !answer.is_stale(event, &zones)) {
+                answer.record_and_note(event);
             }
         }
-        let found = series.next_after(at.instant(Tz::UTC), Bounds::default()).ok().flatten();
-        next = found.map(|o| o.recurrence_id);
+        let Some(master) = self.master else { return Ok(()) };
+        // The answered occurrence itself stands for the rest where nothing but answers tells it from the series.
+        let series = Series::of(&[master], &zones, Tz::UTC);
+        let mut next = Some(from);
+        while let Some(at) = next {
+            let made = self.occurrence(&at, &answer.attendee);
+            let id = InstanceId::At(Moment::from(&at));
+            match self.places.get(&id).copied().and_then(|place| self.component(place)) {
+                Some(held) => {
+                    if made.is_some_and(|made| !is_rescheduled((&made, &zones), (held, &zones))) {
+                        stand_for_the_rest(held);
+                        return Ok(());
+                    }
+                }
+                None => {
+                    let Some(mut new) = made else { return Ok(()) };
+                    stand_for_the_rest(&mut new);
+                    answer.record_and_note(&mut new);
+                    self.add(id, new);
+                    return Ok(());
+                }
+            }
+            let found = series.next_after(at.instant(Tz::UTC), Bounds::default()).ok().flatten();
+            next = found.map(|o| o.recurrence_id);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-fn events_mut(calendar: &mut Component) -> impl Iterator<Item = &mut Component> {
-    calendar.components_mut().filter(|c| is_schedulable(c))
+fn stand_for_the_rest(event: &mut Component) {
+    if let Some(id) = event.get_mut("RECURRENCE-ID") {
+        id.set_param("RANGE", "THISANDFUTURE");
+    }
 }

@@ -1,16 +1,16 @@
 //! REQUEST reaches an attendee (RFC 5546 §3.2.2).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::super::address::Address;
 use super::super::alarms;
-use super::super::attendee::PROGRESS;
 use super::super::edit;
 use super::super::error::ItipError;
 use super::super::is_schedulable;
 use super::super::moment::{InstanceId, Moment, exclude, include};
 use super::super::object::{is_cancelled, partstat_of};
 use super::super::range::is_this_and_future;
+use super::super::said::PROGRESS;
 use super::super::view::is_rescheduled;
 use super::fresh::Stamp;
 use super::{Applied, Delivery, Outcome, Reason, events};
@@ -21,12 +21,10 @@ use crate::ical::{Component, Item, Property, When, Zones};
 const OWN: [&str; 2] = ["TRANSP", "CLASS"];
 
 pub(super) fn create(delivery: &Delivery) -> Result<Applied, ItipError> {
-    let mine = |event: &Component| {
-        let line = event.all("ATTENDEE").find(|a| Address::read(a.value()).is_one_of(delivery.recipient));
-        line.map(partstat_of)
-    };
     let master = delivery.events().find(|e| e.get("RECURRENCE-ID").is_none());
-    if master.and_then(mine).as_deref() == Some("DECLINED") {
+    let lines = master.into_iter().flat_map(|master| master.all("ATTENDEE"));
+    let mut mine = lines.filter(|a| Address::read(a.value()).is_one_of(delivery.recipient)).peekable();
+    if mine.peek().is_some() && mine.all(|line| partstat_of(line) == "DECLINED") {
         // Deleted by the recipient, which the organizer heard as a refusal. It must not come back with the next update.
         return Ok(Applied::ignored(Reason::AlreadyDeclined));
     }
@@ -120,10 +118,15 @@ fn whole(held: &Events, news: &Events, message: Stamp, delivery: &Delivery) -> O
     });
     // An override counts its SEQUENCE apart from the series; a higher one alone does not make it the later word.
     let later = |kept: &Component| message.is_older_than_series(Stamp::of(kept), delivery.now);
-    let untold = held.iter().filter(|(id, kept)| news.get(*id).is_none() && later(kept));
+    // What somebody attends under another address is told to that address.
+    let others = |id: InstanceId, kept: &Component| id != InstanceId::Master && delivery.is_of_another_address(kept);
+    let untold = held.iter().filter(|(id, kept)| news.get(*id).is_none() && (later(kept) || others(*id, kept)));
     let mut parts: Vec<Part> = told.chain(untold.map(|(id, kept)| Part::kept(id, kept))).collect();
+    let attended =
+        parts.iter().filter(|p| !p.is_news && others(p.id, &p.event)).filter_map(|p| p.id.moment()).collect();
     if let Some(master) = parts.iter_mut().find(|p| p.id == InstanceId::Master && p.is_news) {
         off.keep_out(&mut master.event, message, delivery);
+        include(&mut master.event, &delivery.zones, &attended);
     }
     Some(parts)
 }
@@ -162,20 +165,21 @@ fn occurrences(held: &Events, news: &Events, delivery: &Delivery) -> Option<Vec<
 /// Occurrences that the copy has taken out of the series, and how late that was said at the earliest.
 struct TakenOut {
     occurrences: Vec<When>,
+    moments: HashSet<Moment>,
     stamp: Option<Stamp>,
 }
 
 impl TakenOut {
     fn of(held: &Events, zones: &Zones) -> Self {
         let master = held.get(InstanceId::Master);
-        let occurrences = master.map_or_else(Vec::new, |m| exdates(m, zones).collect());
-        Self { occurrences, stamp: master.map(Stamp::of) }
+        let occurrences: Vec<When> = master.map_or_else(Vec::new, |m| exdates(m, zones).collect());
+        Self { moments: occurrences.iter().map(Moment::from).collect(), occurrences, stamp: master.map(Stamp::of) }
     }
 
     /// Whether a CANCEL that was sent after this message took the occurrence out. DTSTAMP alone tells: the occurrence
     /// counts its SEQUENCE apart, and what it counted to went with it.
     fn knows_better(&self, id: InstanceId, message: Stamp, delivery: &Delivery) -> bool {
-        let is_out = || id.moment().is_some_and(|at| self.occurrences.iter().any(|when| Moment::from(when) == at));
+        let is_out = || id.moment().is_some_and(|at| self.moments.contains(&at));
         self.is_later_than(message, delivery) && is_out()
     }
 
@@ -197,11 +201,9 @@ impl TakenOut {
 
 /// Occurrences that a message brings back are no longer taken out of the series.
 fn put_back(parts: &mut [Part], zones: &Zones) {
-    let brought: Vec<_> = parts.iter().filter(|p| p.is_news).filter_map(|p| p.id.moment()).collect();
+    let brought: HashSet<_> = parts.iter().filter(|p| p.is_news).filter_map(|p| p.id.moment()).collect();
     for part in parts.iter_mut().filter(|p| p.id == InstanceId::Master && !p.is_news) {
-        for moment in &brought {
-            include(&mut part.event, zones, *moment);
-        }
+        include(&mut part.event, zones, &brought);
     }
 }
 
@@ -243,14 +245,20 @@ fn keep_answer(event: &mut Component, own: &Component, delivery: &Delivery) {
         return;
     }
     let is_mine = |p: &Property| Address::read(p.value()).is_one_of(delivery.recipient);
-    let Some(given) = own.all("ATTENDEE").find(|a| is_mine(a)) else { return };
-    let Some(line) = event.properties_mut().find(|p| p.is("ATTENDEE") && is_mine(p)) else { return };
-    if partstat_of(line) == "NEEDS-ACTION" && partstat_of(given) != "NEEDS-ACTION" {
-        line.set_param("PARTSTAT", &partstat_of(given));
-        for name in ["DELEGATED-TO", "DELEGATED-FROM"] {
-            if let Some(param) = given.params().iter().find(|p| p.is(name)) {
-                line.remove_param(name);
-                line.push_param(param.clone());
+    let given: Vec<&Property> = own.all("ATTENDEE").filter(|a| is_mine(a)).collect();
+    let is_alone = given.len() == 1 && event.all("ATTENDEE").filter(|a| is_mine(a)).count() == 1;
+    for line in event.all_mut("ATTENDEE").filter(|line| is_mine(line)) {
+        let who = Address::read(line.value());
+        // Somebody who is in under several addresses answered for each; one who is written to under an alias, once.
+        let same = given.iter().find(|g| Address::read(g.value()) == who);
+        let Some(given) = same.or(given.first().filter(|_| is_alone)) else { continue };
+        if partstat_of(line) == "NEEDS-ACTION" && partstat_of(given) != "NEEDS-ACTION" {
+            line.set_param("PARTSTAT", &partstat_of(given));
+            for name in ["DELEGATED-TO", "DELEGATED-FROM"] {
+                if let Some(param) = given.params().iter().find(|p| p.is(name)) {
+                    line.remove_param(name);
+                    line.push_param(param.clone());
+                }
             }
         }
     }

@@ -4,8 +4,8 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use fluent_bundle::FluentArgs;
 
-use super::locale::Locale;
 use super::model::{Moment, Span};
+use crate::wording::Locale;
 
 /// A language and a zone.
 pub(super) struct Dates<'a> {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn shown(language: &'static str, zone: Tz, start: Moment, end: Option<Moment>) -> String {
-        let locale = Locale::load(language).unwrap();
+        let locale = Locale::load(super::super::SOURCES, language).unwrap();
         Dates { locale: &locale, zone }.span(&Span { start, end })
     }
 

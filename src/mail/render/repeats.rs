@@ -5,8 +5,8 @@ use chrono_tz::Tz;
 use fluent_bundle::FluentArgs;
 
 use super::dates::Dates;
-use super::locale::Locale;
 use super::model::{Days, EventCard, Moment, Recurrence, Repeats, Unit, Until};
+use crate::wording::Locale;
 
 /// The sentence, for events that are part of a series.
 pub(super) fn sentence(event: &EventCard, dates: &Dates<'_>) -> Option<String> {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     fn said(language: &'static str, reader: Tz, event: &EventCard) -> String {
-        let locale = Locale::load(language).unwrap();
+        let locale = Locale::load(super::super::SOURCES, language).unwrap();
         sentence(event, &Dates { locale: &locale, zone: reader }).unwrap()
     }
 

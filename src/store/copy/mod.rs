@@ -15,6 +15,7 @@ mod homes;
 mod objects;
 mod people;
 mod resources;
+mod sharing;
 mod verify;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::homes::{all, collections, place, same_path};
 use super::objects::{compare as compare_objects, counts_from};
-use super::{Compared, CopyError, End, Tally, Watch, files, patiently, people, resources};
+use super::{Compared, CopyError, End, Tally, Watch, files, patiently, people, resources, sharing};
 use crate::ids::{HomeId, UserId};
 use crate::store::Collection;
 
@@ -144,6 +144,7 @@ async fn collection(
     let first_missing = found.missing.first().map_or("", |meta| meta.name.as_str());
     let first = found.first.as_deref().unwrap_or_default();
     let counts = counts_from(to, theirs, ours.sync_token).await.map_err(CopyError::Target)?;
+    let sharing = sharing::compare(from, to, ours, theirs).await?;
     for (wrong, what) in [
         (ours.id != theirs.id, "is another collection".to_owned()),
         (ours.props != theirs.props, "has other properties".to_owned()),
@@ -153,6 +154,7 @@ async fn collection(
             format!("has {} objects that the source does not have like that, e.g. {first}", found.differing),
         ),
         (!counts, "counts changes from a state before that of the source".to_owned()),
+        (sharing.is_some(), sharing.unwrap_or_default().to_owned()),
     ] {
         if wrong {
             compared.differences.add(format!("{} in the target {what}", place(ours)));

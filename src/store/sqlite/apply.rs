@@ -123,7 +123,7 @@ fn put(
     let meta = &object.meta;
     let stored = stored(tx, &target, &meta.name)?;
     check(index, stored.as_ref(), expect)?;
-    if target.kind != kind_code(CollectionKind::Inbox)
+    if target.kind == kind_code(CollectionKind::Calendar)
         && let Some(name) = other_with_uid(tx, &target, &meta.uid.0, &meta.name)?
     {
         return Err(WriteError::UidConflict { op: index, name });

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{NAME_PARTS, default_type, is_moment, is_structured, item_type};
-use crate::ical::{Component, Item, Param, Property, escape_text, is_name};
+use crate::ical::{Component, Item, Param, Property, escape_text, is_name, is_property_name};
 use crate::vcard::card::{Card, Version};
 use crate::vcard::date::{Format, Moment, Offset};
 
@@ -59,7 +59,7 @@ fn property(value: &Value, version: Version) -> Result<Property, JcardError> {
         return Err(malformed());
     };
     let (name, kind) = (name.to_ascii_lowercase(), kind.to_ascii_lowercase());
-    if !is_name(&name) || name.contains('.') {
+    if !is_property_name(&name) || name.contains('.') {
         return Err(JcardError::new(&name, "a property name"));
     }
     if !is_name(&kind) {

@@ -69,6 +69,9 @@ fn node(name: &str, content: Option<FileContent>) -> FileNode {
     }
 }
 
+/// Octets of the properties of [`node`] as they are stored.
+const PROPERTIES: u64 = 54;
+
 /// Somebody's files.
 struct Files {
     store: SharedFileStore,
@@ -130,9 +133,10 @@ impl Files {
         String::from_utf8(piece.to_vec()).unwrap()
     }
 
+    /// Octets of the contents, for each node has the same properties; and entries.
     async fn usage(&self) -> (u64, u64) {
         let home = self.store.look(self.home, &[]).await.unwrap().home;
-        (home.used, home.entries)
+        (home.used - home.entries * PROPERTIES, home.entries)
     }
 
     async fn names(&self, folder: FileId) -> Vec<String> {
@@ -149,7 +153,7 @@ async fn a_home_is_an_empty_folder_from_the_beginning(harness: &dyn Harness) {
     assert!(files.names(root.id).await.is_empty());
     files.write(vec![FileOp::SetProps { node: root.id, dead: node("", None).dead }]).await;
     assert_eq!(files.get("").await, FileNode { dead: node("", None).dead, ..root });
-    assert_eq!((files.revision().await > 0, files.usage().await), (true, (0, 0)));
+    assert_eq!((files.revision().await > 0, files.usage().await), (true, (PROPERTIES, 0)));
 }
 
 async fn what_is_written_is_read_as_it_was(harness: &dyn Harness) {
@@ -255,7 +259,7 @@ async fn a_tree_is_moved_and_stays_what_it_is(harness: &dyn Harness) {
     let files = Files::of_somebody(harness).await;
     let (a, b) = (files.folder("a").await, files.folder("b").await);
     let inner = files.file("a/f", "text").await;
-    files.write(vec![FileOp::Move { node: a.id, parent: b.id, name: "c".to_owned() }]).await;
+    files.write(vec![FileOp::Move { node: a.id, parent: b.id, name: "c".to_owned(), levels: 1 }]).await;
     assert!(matches!(files.find("a").await, Found::Vacant(_)));
     assert_eq!(files.get("b/c").await, FileNode { name: "c".to_owned(), ..a });
     assert_eq!(files.get("b/c/f").await, inner);
@@ -269,7 +273,8 @@ async fn a_tree_is_copied_with_all_or_without_what_is_in_it(harness: &dyn Harnes
     files.folder("a/b").await;
     let file = files.file("a/b/f", "text").await;
     let created = now() + TimeDelta::hours(1);
-    let copy = |name: &str, deep| FileOp::Copy { node: a.id, parent: root, name: name.to_owned(), deep, created };
+    let copy =
+        |name: &str, deep| FileOp::Copy { node: a.id, parent: root, name: name.to_owned(), deep, levels: 2, created };
     files.write(vec![copy("deep", true)]).await;
     files.write(vec![copy("shallow", false)]).await;
     let copied = files.get("deep/b/f").await;
@@ -293,7 +298,7 @@ async fn what_is_in_the_way_goes_with_what_takes_its_place(harness: &dyn Harness
     let (old, new) = (files.folder("old").await, files.folder("new").await);
     files.file("old/gone", "12345").await;
     files.file("new/kept", "123").await;
-    let moved = FileOp::Move { node: new.id, parent: root, name: "old".to_owned() };
+    let moved = FileOp::Move { node: new.id, parent: root, name: "old".to_owned(), levels: 1 };
     files.write(vec![FileOp::Remove(old.id), moved]).await;
     assert_eq!(files.names(root).await, ["old"]);
     assert_eq!(files.names(new.id).await, ["kept"]);
@@ -308,18 +313,75 @@ async fn there_is_no_more_than_there_is_room_for(harness: &dyn Harness) {
     let root = FileNode::root(files.home).id;
     let file = files.file("f", "12345").await;
     let write = |revision, ops, room| FileWrite { home: files.home, revision, ops, locks: None, room };
-    let copy =
-        |name: &str| FileOp::Copy { node: file.id, parent: root, name: name.to_owned(), deep: true, created: now() };
-    for room in [Room { octets: 9, entries: 9 }, Room { octets: 99, entries: 1 }] {
+    let copy = |name: &str| FileOp::Copy {
+        node: file.id,
+        parent: root,
+        name: name.to_owned(),
+        deep: true,
+        levels: 0,
+        created: now(),
+    };
+    let of_two = 10 + 2 * PROPERTIES;
+    for room in [Room { octets: of_two - 1, entries: 9 }, Room { octets: of_two, entries: 1 }] {
         let refused = files.store.write(write(files.revision().await, vec![copy("g")], room)).await;
         assert!(matches!(refused, Err(FileWriteError::NoRoom)), "{refused:?}");
     }
     assert_eq!((files.names(root).await.len(), files.usage().await), (1, (5, 1)));
-    files.store.write(write(files.revision().await, vec![copy("g")], Room { octets: 10, entries: 2 })).await.unwrap();
+    files
+        .store
+        .write(write(files.revision().await, vec![copy("g")], Room { octets: of_two, entries: 2 }))
+        .await
+        .unwrap();
     // Whoever gives some back may always do so.
     let none = Room { octets: 0, entries: 0 };
     files.store.write(write(files.revision().await, vec![FileOp::Remove(file.id)], none)).await.unwrap();
     assert_eq!(files.usage().await, (5, 1));
+}
+
+async fn properties_take_room_like_contents(harness: &dyn Harness) {
+    let files = Files::of_somebody(harness).await;
+    let root = FileNode::root(files.home).id;
+    let a = files.folder("a").await;
+    let file = files.file("a/f", "12345").await;
+    let used = async || files.store.look(files.home, &[]).await.unwrap().home.used;
+    assert_eq!(used().await, 5 + 2 * PROPERTIES);
+    files.write(vec![FileOp::SetProps { node: file.id, dead: Default::default() }]).await;
+    assert_eq!(used().await, 5 + PROPERTIES);
+    let long: std::collections::BTreeMap<_, _> = [("{}a".to_owned(), "x".repeat(1000))].into();
+    let write = |revision, dead, octets| {
+        let ops = vec![FileOp::SetProps { node: file.id, dead }];
+        files.store.write(FileWrite { home: files.home, revision, ops, locks: None, room: Room { octets, entries: 9 } })
+    };
+    let refused = write(files.revision().await, long.clone(), 1000).await;
+    assert!(matches!(refused, Err(FileWriteError::NoRoom)), "{refused:?}");
+    write(files.revision().await, long, 2000).await.unwrap();
+    let with_long = used().await;
+    assert!(with_long > 1000 + PROPERTIES, "{with_long}");
+    let copy = FileOp::Copy { node: a.id, parent: root, name: "b".to_owned(), deep: true, levels: 9, created: now() };
+    files.write(vec![copy]).await;
+    assert_eq!(used().await, 2 * with_long);
+    files.write(vec![FileOp::Remove(a.id)]).await;
+    assert_eq!(used().await, with_long);
+    assert_eq!(files.get("b/f").await.dead.len(), 1);
+}
+
+async fn what_is_moved_or_copied_stays_within_the_levels_that_there_are(harness: &dyn Harness) {
+    let files = Files::of_somebody(harness).await;
+    let root = FileNode::root(files.home).id;
+    let a = files.folder("a").await;
+    files.folder("a/b").await;
+    files.file("a/b/c", "text").await;
+    let (node, parent, created) = (a.id, root, now());
+    let moved = |levels| FileOp::Move { node, parent, name: "m".to_owned(), levels };
+    let copied = |deep, levels| FileOp::Copy { node, parent, name: "c".to_owned(), deep, levels, created };
+    for op in [moved(1), copied(true, 1)] {
+        let refused = files.try_write(vec![op]).await;
+        assert!(matches!(refused, Err(FileWriteError::TooDeep)), "{refused:?}");
+    }
+    assert_eq!(files.names(root).await, ["a"]);
+    files.write(vec![copied(false, 0)]).await;
+    files.write(vec![moved(2)]).await;
+    assert_eq!(files.names(root).await, ["c", "m"]);
 }
 
 async fn locks_are_kept_and_seen_by_every_connection(harness: &dyn Harness) {
@@ -434,6 +496,8 @@ suite!(
         a_tree_is_copied_with_all_or_without_what_is_in_it,
         what_is_in_the_way_goes_with_what_takes_its_place,
         there_is_no_more_than_there_is_room_for,
+        properties_take_room_like_contents,
+        what_is_moved_or_copied_stays_within_the_levels_that_there_are,
         locks_are_kept_and_seen_by_every_connection,
         an_upload_that_begins_again_forgets_what_came_before,
         homes_are_listed_page_by_page,
@@ -457,6 +521,8 @@ optional_suite!(
         a_tree_is_copied_with_all_or_without_what_is_in_it,
         what_is_in_the_way_goes_with_what_takes_its_place,
         there_is_no_more_than_there_is_room_for,
+        properties_take_room_like_contents,
+        what_is_moved_or_copied_stays_within_the_levels_that_there_are,
         locks_are_kept_and_seen_by_every_connection,
         an_upload_that_begins_again_forgets_what_came_before,
         homes_are_listed_page_by_page,
@@ -480,6 +546,8 @@ optional_suite!(
         a_tree_is_copied_with_all_or_without_what_is_in_it,
         what_is_in_the_way_goes_with_what_takes_its_place,
         there_is_no_more_than_there_is_room_for,
+        properties_take_room_like_contents,
+        what_is_moved_or_copied_stays_within_the_levels_that_there_are,
         locks_are_kept_and_seen_by_every_connection,
         an_upload_that_begins_again_forgets_what_came_before,
         homes_are_listed_page_by_page,

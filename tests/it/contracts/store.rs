@@ -279,6 +279,11 @@ async fn a_uid_belongs_to_one_object_of_a_collection(engine: &dyn StoreHarness) 
     )
     .await
     .unwrap();
+    // Address books leave it to who writes.
+    let book = collection(work.home, CollectionKind::AddressBook, "book");
+    write(&*store, vec![Op::CreateCollection(book.clone())]).await.unwrap();
+    let cards = ["1.vcf", "2.vcf"].map(|name| put(&book, named(name, "same"), Expect::Absent));
+    write(&*store, cards.into()).await.unwrap();
 
     let found = store.find_uid(work.home, &Uid("same".to_owned())).await.unwrap();
     let places: BTreeSet<(String, String)> = found.into_iter().map(|(c, o)| (c.uri, o.meta.name)).collect();

@@ -61,7 +61,8 @@ async fn what_was_refused_is_not_told() {
     let stale = [("if-match", "\"stale\"")];
     client.send("PUT", &path("contacts", "c1.vcf"), &stale, CARD).await.expect(412);
     client.send("DELETE", &path("contacts", "c1.vcf"), &stale, "").await.expect(412);
-    client.put(&path("contacts", "c2.vcf"), CARD).await.expect(403);
+    let other = CARD.replace("UID:c1", "UID:c2");
+    client.put(&path("contacts", "c1.vcf"), &other).await.expect(403);
     client.put(&path("contacts", "c3.vcf"), "garbage").await.expect(415);
     assert_eq!(told(&world).await, []);
 }

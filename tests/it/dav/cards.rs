@@ -1,5 +1,6 @@
 //! Cards in the notation that a client wants, and cards that are refused or mended (RFC 6352 §5.1, §6.3.2.1).
 
+use convoke::dav::server::Settings;
 use serde_json::{Value, json};
 
 use super::{ALICE, Answer, Client, World};
@@ -178,12 +179,10 @@ async fn each_precondition_of_a_put_has_its_own_name() {
         assert!(refused.body.contains(&format!("<card:{condition} ")), "{card}: {}", refused.body);
     }
     client.get(&path("x.vcf")).await.expect(404);
-    let taken = put(&client, "x.vcf", THREE).await.expect(403);
     let conflict = format!(
         "<card:no-uid-conflict xmlns:card=\"urn:ietf:params:xml:ns:carddav\"><d:href>{}</d:href></card:no-uid-conflict>",
         path("three.vcf")
     );
-    assert!(taken.body.contains(&conflict), "{}", taken.body);
     let other = put(&client, "three.vcf", &THREE.replace("UID:three", "UID:other")).await.expect(403);
     assert!(other.body.contains(&conflict), "{}", other.body);
     let huge = THREE.replace("Carol", &"x".repeat(11 << 20));
@@ -192,6 +191,28 @@ async fn each_precondition_of_a_put_has_its_own_name() {
     let deep = format!("{}{}", "BEGIN:VCARD\r\n".repeat(100), "END:VCARD\r\n".repeat(100));
     let refused = put(&client, "x.vcf", &deep).await.expect(403);
     assert!(refused.body.contains("<card:max-resource-size "), "{}", refused.body);
+}
+
+#[tokio::test]
+async fn a_uid_under_another_name_is_taken_or_refused_as_configured() {
+    let twice = async |unique_card_uids: bool| {
+        let world = World::with(Settings { unique_card_uids, ..Settings::default() }).await;
+        let client = with_both(&world).await;
+        let put = put(&client, "x.vcf", THREE).await;
+        let to = path("y.vcf");
+        let copied = client.send("COPY", &path("three.vcf"), &[("destination", &to)], "").await.status;
+        let moved = client.send("MOVE", &path("three.vcf"), &[("destination", &path("z.vcf"))], "").await.status;
+        client.get(&path("z.vcf")).await.expect(200);
+        (put, copied.as_u16(), moved.as_u16())
+    };
+    // As esn-sabre (dav §18.20).
+    let (put, copied, moved) = twice(false).await;
+    assert_eq!((put.status.as_u16(), copied, moved), (201, 201, 201));
+    // As RFC 6352 §6.3.2.1.
+    let (put, copied, moved) = twice(true).await;
+    let conflict = format!("<d:href>{}</d:href></card:no-uid-conflict>", path("three.vcf"));
+    assert!(put.body.contains(&conflict), "{}", put.body);
+    assert_eq!((put.status.as_u16(), copied, moved), (403, 403, 201));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@
 //! %% contains TEXT, %% lacks TEXT    the body
 //! %% save NAME header HEADER         keeps the path that a header holds
 //! %% save NAME HREF PROPERTY         keeps the first address in a property, or its text
+//! %% save NAME sync-token            keeps the token that the whole answer names
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,6 +168,10 @@ impl Answer {
                 let value = self.response.headers().get(header).map(|v| v.to_str().unwrap().to_owned());
                 value.map(|value| known.0.insert(name.to_owned(), value)).is_some()
             }
+            ["save", name, "sync-token"] => {
+                let token = self.multistatus.as_ref().and_then(|root| root.child(DAV, "sync-token"));
+                token.map(|token| known.0.insert(name.to_owned(), token.text())).is_some()
+            }
             ["save", name, href, property] => match self.property(href, "200", property) {
                 Some(found) => {
                     let value = found.child(DAV, "href").unwrap_or(found).text();
@@ -243,10 +248,14 @@ macro_rules! clients {
 
 clients! {
     apple_calendar_sets_up_an_account_and_synchronises: "apple-calendar.http",
+    apple_calendar_invites_moves_and_looks_who_is_free: "apple-calendar-scheduling.http",
     apple_contacts_sets_up_an_account_and_synchronises: "apple-contacts.http",
+    davx5_synchronises_in_parts_and_from_scratch: "davx5-sync.http",
     davx5_sets_up_an_account_and_synchronises: "davx5.http",
     anybody_finds_the_way_from_the_host_name: "discovery.http",
     evolution_sets_up_an_account_and_synchronises: "evolution.http",
+    evolution_synchronises_contacts: "evolution-contacts.http",
+    thunderbird_invites_and_meets_conflicts: "thunderbird-scheduling.http",
     thunderbird_sets_up_calendars_and_synchronises: "thunderbird-calendar.http",
     thunderbird_sets_up_address_books_and_synchronises: "thunderbird-contacts.http",
 }

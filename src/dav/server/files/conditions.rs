@@ -30,7 +30,11 @@ impl Conditions {
             Location::File { home: tagged, path } if tagged == home => Some(path),
             _ => None,
         };
-        let tagged = conditions.tagged(&base).filter_map(of_home).collect();
+        let tagged: Vec<FilePath> = conditions.tagged(&base).filter_map(of_home).collect();
+        // Each of them is looked up.
+        if tagged.len() > settings.limits.conditions {
+            return Err(DavError::bad_request(format!("If names more than {} resources", settings.limits.conditions)));
+        }
         Ok(Self { conditions, base, tagged })
     }
 
@@ -57,24 +61,18 @@ impl FileRequest {
     fn conditions_hold(&self, sight: &Sight) -> Result<(), ConditionError> {
         let here = Location::File { home: self.home, path: self.path.clone() };
         let state = |location: &Location| match location {
-            Location::File { home, path } if *home == self.home => Known {
-                etag: sight.at(path).and_then(|found| found.node()).and_then(|node| node.etag()),
-                tokens: sight.view.home.locks.iter().filter(|l| l.covers(path)).map(|l| l.token.as_str()).collect(),
-            },
+            Location::File { home, path } if *home == self.home => {
+                let node = sight.at(path).and_then(|found| found.node());
+                Known {
+                    exists: node.is_some(),
+                    etag: node.and_then(|node| node.etag()),
+                    tokens: sight.view.home.locks.iter().filter(|l| l.covers(path)).map(|l| l.token.as_str()).collect(),
+                }
+            }
             _ => Known::default(),
         };
-        // `*` is about what is there, also where it has no ETag.
         let headers = &self.call.headers;
-        let is_there = sight.here().node().is_some();
-        let is_any = |name: &HeaderName| headers.get(name).is_some_and(|v| v.as_bytes().trim_ascii() == b"*");
-        if is_any(&IF_NONE_MATCH) && is_there {
-            return Err(ConditionError::IfNoneMatch);
-        }
-        let checked = self.conditions.conditions.check_by(&here, &self.conditions.base, &state);
-        match checked {
-            Err(ConditionError::IfMatch) if is_any(&IF_MATCH) && is_there => {}
-            checked => checked?,
-        }
+        self.conditions.conditions.check_by(&here, &self.conditions.base, &state)?;
         let modified = sight.here().node().map(|node| node.modified);
         if !headers.contains_key(IF_MATCH)
             && let (Some(since), Some(modified)) = (date(headers, &IF_UNMODIFIED_SINCE), modified)

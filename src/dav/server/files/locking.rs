@@ -106,7 +106,9 @@ impl FileRequest {
         if let Some(other) = locks.iter().filter(below).find(|other| !(lock.shared && other.shared)) {
             return Ok(Decision::Answer(self.locked_within(other)));
         }
-        if locks.len() >= self.call.inner().settings.files.locks {
+        let limits = &self.call.inner().settings.files;
+        let kept = locks.iter().chain([&lock]).map(FileLock::octets).sum::<usize>();
+        if locks.len() >= limits.locks || kept > limits.lock_bytes {
             return Err(DavError::insufficient_storage("This home has as many locks as it may have"));
         }
         let mut locks = locks.clone();

@@ -157,6 +157,7 @@ impl FileRequest {
                 Ok(()) => return Ok(answer),
                 Err(FileWriteError::Changed) => {}
                 Err(FileWriteError::NoRoom) => return Err(no_room()),
+                Err(FileWriteError::TooDeep) => return Err(self.too_deep()),
                 Err(FileWriteError::Store(error)) => return Err(error.into()),
             }
         }
@@ -181,10 +182,11 @@ impl FileRequest {
     /// Refuses what is nested too deeply.
     fn check_depth(&self, path: &FilePath) -> Result<(), DavError> {
         let most = self.call.inner().settings.files.depth;
-        if path.segments().len() > most {
-            return Err(DavError::forbidden(format!("Folders are nested at most {most} deep")));
-        }
-        Ok(())
+        if path.segments().len() > most { Err(self.too_deep()) } else { Ok(()) }
+    }
+
+    fn too_deep(&self) -> DavError {
+        DavError::forbidden(format!("Folders are nested at most {} deep", self.call.inner().settings.files.depth))
     }
 }
 

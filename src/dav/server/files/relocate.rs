@@ -70,11 +70,12 @@ impl FileRequest {
         }
         let mut ops = Vec::from_iter(replaced.map(|node| FileOp::Remove(node.id)));
         let name = to.name().to_owned();
+        let levels = self.call.inner().settings.files.depth.saturating_sub(to.segments().len());
         ops.push(if *is_move {
-            FileOp::Move { node: node.id, parent: parent.id, name }
+            FileOp::Move { node: node.id, parent: parent.id, name, levels }
         } else {
             let created = self.call.inner().env.now();
-            FileOp::Copy { node: node.id, parent: parent.id, name, deep: *deep, created }
+            FileOp::Copy { node: node.id, parent: parent.id, name, deep: *deep, levels, created }
         });
         let status = if replaced.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
         let locks = self.without_locks_at(sight, |lock| self.loses(lock, relocation));

@@ -12,7 +12,7 @@ use crate::dav::server::properties;
 use crate::dav::server::proppatch::write_results;
 use crate::dav::server::store_props::{Refused, change_dead};
 use crate::dav::upstream::Body;
-use crate::dav::xml::{DAV, PropChange, PropUpdate, Writer, XmlLimits, parse, read_creation, read_update};
+use crate::dav::xml::{DAV, PropChange, PropUpdate, Writer, read_creation, read_update};
 use crate::store::files::{FileOp, Found};
 
 impl FileRequest {
@@ -51,9 +51,8 @@ impl FileRequest {
     /// What the body of a MKCOL asks for. Anything but a `mkcol` of a plain folder is nothing that we know (RFC 4918 §9.3).
     async fn creation(&mut self) -> Result<PropUpdate, DavError> {
         let unknown = || DavError::unsupported_media_type("The body of this MKCOL is of a type that is not known here");
-        let limits = &self.call.inner().settings.limits;
-        let limits = XmlLimits { bytes: limits.xml_bytes, depth: limits.xml_depth };
-        let body = self.call.body(limits.bytes, DavError::too_large("The body is too large")).await?;
+        let most = self.call.inner().settings.limits.xml_bytes;
+        let body = self.call.body(most, DavError::too_large("The body is too large")).await?;
         if body.is_empty() {
             return Ok(PropUpdate::new());
         }
@@ -61,7 +60,7 @@ impl FileRequest {
         if !content_type.is_some_and(|t| t.split(';').next().is_some_and(|t| t.trim().ends_with("xml"))) {
             return Err(unknown());
         }
-        let root = parse(&body, limits)?;
+        let root = self.call.read_xml(&body)?;
         if !root.as_ref().is_none_or(|root| root.name.is(DAV, "mkcol")) {
             return Err(unknown());
         }

@@ -1,4 +1,4 @@
-# Texts of the mails in English. Every locale has these keys and uses the same variables (src/mail/render/locale.rs).
+# Texts of the mails in English. Every locale has these keys and uses the same variables (src/mail/render/mod.rs).
 
 # Names of days and months: a locale of the C library.
 names-of = en_GB

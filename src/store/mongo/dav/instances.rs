@@ -99,6 +99,8 @@ pub(super) struct Pointing {
     uri: String,
     pub(super) props: CollectionProps,
     tie: Tie,
+    /// Tells the order of creation.
+    made: ObjectId,
 }
 
 impl Pointing {
@@ -152,6 +154,9 @@ impl Pointing {
                 },
             },
             tie,
+            made: ours
+                .and_then(|ours| value::object_id(ours.get("made")))
+                .or_else(|| value::object_id(row.get("_id")))?,
         })
     }
 
@@ -161,8 +166,8 @@ impl Pointing {
     }
 }
 
-/// The row of a new instance of a collection.
-pub(super) fn new_row(new: &Instance, principal: &str, source: &Collection, now: i64) -> Document {
+/// The row of a new instance of a collection; `made` tells the order of creation.
+pub(super) fn new_row(new: &Instance, principal: &str, source: &Collection, made: ObjectId, now: i64) -> Document {
     let mut row = doc! { "_id": oid(new.id), "principaluri": principal, "uri": &new.uri };
     let table = Table::of(new);
     match table {
@@ -180,7 +185,7 @@ pub(super) fn new_row(new: &Instance, principal: &str, source: &Collection, now:
         }
     }
     row.extend(fields(new));
-    let mut ours = doc! { "made": oid(new.id) };
+    let mut ours = doc! { "made": made };
     ours.extend(our_fields(new).into_iter().map(|(field, value)| (field.to_owned(), value)));
     row.insert(OURS, ours);
     row
@@ -243,7 +248,8 @@ fn our_fields(new: &Instance) -> Vec<(&'static str, Bson)> {
 impl MongoDav {
     /// What a home has of other people's collections; at one path, where that is given.
     pub(super) async fn shared_within(&self, home: HomeId, uri: Option<&str>) -> Result<Vec<Shared>, Failure> {
-        let rows = self.pointing(|table| table.within(home, uri)).await?;
+        let mut rows = self.pointing(|table| table.within(home, uri)).await?;
+        rows.sort_by_key(|row| (row.props.order.unwrap_or(i64::MAX), row.made.bytes()));
         let sources = self.sources_of(&rows).await?;
         let mut shared: Vec<Shared> = Vec::with_capacity(rows.len());
         for row in rows {
@@ -262,7 +268,6 @@ impl MongoDav {
         for found in sources {
             self.places.insert(found.collection.id, found.place);
         }
-        shared.sort_by_key(|s| (s.instance.props.order.unwrap_or(i64::MAX), *s.instance.id.bytes()));
         Ok(shared)
     }
 
@@ -280,10 +285,10 @@ impl MongoDav {
             })
             .await?;
         // A path and an id may both be there for another kind.
-        let rows = rows.into_iter().filter(|row| Shelf::of(row.kind) == Shelf::of(source.kind));
-        let mut found: Vec<Instance> = rows.map(|row| row.showing(source.id)).collect();
-        found.sort_by_key(|i| (i.delegation().is_none(), *i.id.bytes()));
-        Ok(found)
+        let mut rows: Vec<Pointing> =
+            rows.into_iter().filter(|row| Shelf::of(row.kind) == Shelf::of(source.kind)).collect();
+        rows.sort_by_key(|row| (matches!(row.tie, Tie::Subscription { .. }), row.made.bytes()));
+        Ok(rows.into_iter().map(|row| row.showing(source.id)).collect())
     }
 
     async fn pointing(&self, filter: impl Fn(Table) -> Document) -> Result<Vec<Pointing>, Failure> {

@@ -143,7 +143,7 @@ struct Picture<'b> {
     source: &'b Source<'b>,
     sketches: HashMap<CollectionId, Sketch<'b>>,
     items: BTreeMap<(CollectionId, &'b str), Item<'b>>,
-    /// In the order of ids, which is that of creation.
+    /// What others have of collections, by id.
     guests: BTreeMap<crate::ids::ObjectId, Guest<'b>>,
     /// Names by UID.
     uids: HashMap<(CollectionId, String), BTreeSet<&'b str>>,
@@ -263,13 +263,13 @@ impl<'b> Picture<'b> {
         object: &'b Object,
         expect: &Expect,
     ) -> Result<(CollectionId, bool), WriteError> {
-        let is_inbox = self.alive(index, id)?.shelf() == Shelf::Boxes;
+        let is_calendar = self.alive(index, id)?.shelf() == Shelf::Calendars;
         let (name, uid) = (object.meta.name.as_str(), object.meta.uid.0.as_str());
         let before = self.items.get(&(id, name)).and_then(|item| item.now.clone());
         check(index, before.as_ref().map(|(etag, _)| etag.as_str()), expect)?;
         let has_it = self.uids.entry((id, uid.to_owned())).or_default();
         if let Some(other) = has_it.iter().find(|other| **other != name)
-            && !is_inbox
+            && is_calendar
         {
             return Err(WriteError::UidConflict { op: index, name: (*other).to_owned() });
         }

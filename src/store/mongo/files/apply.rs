@@ -13,9 +13,14 @@ use tokio::time::Instant;
 use super::rows::{content_row, date, dead_text, lock_row, node_row, read_home, read_node};
 use super::{CONTENTS, HOMES, NODES, POLL, TURN_S, number, refused, rows};
 use crate::ids::{FileId, HomeId};
-use crate::mongo::{Failure, Interrupt, Mongo, Timed, Work, id, oid};
+use crate::mongo::{Failure, Interrupt, Mongo, Timed, Work, oid};
 use crate::store::StoreError;
-use crate::store::files::{FileHome, FileNode, FileOp, FileWrite, FileWriteError, KEPT_FOR_READERS_S};
+use crate::store::files::{
+    FileContent, FileHome, FileNode, FileOp, FileWrite, FileWriteError, KEPT_FOR_READERS_S, property_octets,
+};
+
+/// Rows that are copied at once.
+const COPIED_AT_ONCE: usize = 100;
 
 /// Makes the rows of a home where there are none. They say nothing that was not so before.
 pub(super) async fn ensure_home(mongo: &Mongo, home: HomeId) -> Result<(), FileWriteError> {
@@ -123,12 +128,36 @@ async fn begin_turn(mongo: &Mongo, write: &FileWrite, by: Oid) -> Result<(), Fil
 enum Step {
     /// So many files more refer to a content.
     Link(Oid, i64),
+    /// The first file refers to a content, which has so many octets.
+    LinkNew(Oid, i64),
     /// So many less do.
     Unlink(Oid, i64),
     Insert(Vec<Document>),
+    /// These rows come a second time, at this moment.
+    Copy(Vec<Copied>, chrono::DateTime<chrono::Utc>),
     Update(Oid, Document),
     /// Goes, and so do those below it, which nobody finds from then on.
     Remove(Vec<Oid>),
+}
+
+/// A row that comes a second time.
+struct Copied {
+    from: Oid,
+    to: Oid,
+    parent: Oid,
+    name: String,
+}
+
+/// A node of a tree, without what is only copied.
+struct Leaf {
+    id: Oid,
+    parent: Option<Oid>,
+    name: String,
+    /// `None` for a folder.
+    content: Option<Oid>,
+    /// Of the content and the properties.
+    octets: i64,
+    depth: usize,
 }
 
 #[derive(Default)]
@@ -160,7 +189,8 @@ impl Plan {
                     self.link_new(via, content).await?;
                 }
                 self.steps.push(Step::Insert(vec![node_row(node, Some(*parent), &node.name).map_err(refused)?]));
-                self.octets += number(node.size()).max(0);
+                let dead = dead_text(&node.dead).map_err(refused)?;
+                self.octets += number(node.size() + property_octets(&dead)).max(0);
                 self.entries += 1;
             }
             FileOp::Replace { node, content, modified } => {
@@ -172,42 +202,44 @@ impl Plan {
                 self.octets += number(content.size) - number(old.size);
             }
             FileOp::Remove(node) => self.remove(via, *node).await?,
-            FileOp::Move { node, parent, name } => {
+            FileOp::Move { node, parent, name, levels } => {
+                check_height(&via.tree(*node, true).await?, *levels)?;
                 let set = doc! { "$set": { "parent": oid(parent.0), "name": name } };
                 self.steps.push(Step::Update(oid(node.0), set));
             }
-            FileOp::Copy { node, parent, name, deep, created } => {
-                self.copy(via, *node, (*parent, name), *deep, *created).await?;
+            FileOp::Copy { node, parent, name, deep, levels, created } => {
+                let tree = via.tree(*node, *deep).await?;
+                check_height(&tree, *levels)?;
+                self.copy(via, tree, (oid(parent.0), name), *created);
             }
             FileOp::SetProps { node, dead } => {
-                let set = doc! { "$set": { "dead": dead_text(dead).map_err(refused)? } };
+                let before = dead_text(&via.node(*node).await?.dead).map_err(refused)?;
+                let dead = dead_text(dead).map_err(refused)?;
+                self.octets += number(property_octets(&dead)) - number(property_octets(&before));
+                let set = doc! { "$set": { "dead": dead } };
                 self.steps.push(Step::Update(oid(node.0), set));
             }
         }
         Ok(())
     }
 
-    async fn link_new(
-        &mut self,
-        via: &mut Via<'_>,
-        content: &crate::store::files::FileContent,
-    ) -> Result<(), Interrupt<FileWriteError>> {
+    async fn link_new(&mut self, via: &mut Via<'_>, content: &FileContent) -> Result<(), Interrupt<FileWriteError>> {
         if content.size > 0 {
             let whole = doc! { "_id": oid(content.id.0), "octets": number(content.size) };
             if via.find(CONTENTS, whole).await?.is_empty() {
-                return Err(refused(StoreError::Missing("the content of the file".to_owned())));
+                return Err(no_content());
             }
         }
-        self.steps.push(Step::Link(oid(content.id.0), 1));
+        self.steps.push(Step::LinkNew(oid(content.id.0), number(content.size)));
         Ok(())
     }
 
     async fn remove(&mut self, via: &mut Via<'_>, top: FileId) -> Result<(), Interrupt<FileWriteError>> {
         let tree = via.tree(top, true).await?;
         self.entries -= number(tree.len() as u64);
-        self.octets -= tree.iter().map(|(_, node)| number(node.size())).sum::<i64>();
+        self.octets -= tree.iter().map(|leaf| leaf.octets).sum::<i64>();
         self.steps.push(Step::Remove(vec![oid(top.0)]));
-        let below: Vec<Oid> = tree.iter().skip(1).map(|(_, node)| oid(node.id.0)).collect();
+        let below: Vec<Oid> = tree.iter().skip(1).map(|leaf| leaf.id).collect();
         if !below.is_empty() {
             self.steps.push(Step::Remove(below));
         }
@@ -215,37 +247,27 @@ impl Plan {
         Ok(())
     }
 
-    async fn copy(
-        &mut self,
-        via: &mut Via<'_>,
-        top: FileId,
-        to: (FileId, &str),
-        deep: bool,
-        created: chrono::DateTime<chrono::Utc>,
-    ) -> Result<(), Interrupt<FileWriteError>> {
-        let tree = via.tree(top, deep).await?;
+    fn copy(&mut self, via: &Via<'_>, tree: Vec<Leaf>, to: (Oid, &str), created: chrono::DateTime<chrono::Utc>) {
         self.entries += number(tree.len() as u64);
-        self.octets += tree.iter().map(|(_, node)| number(node.size())).sum::<i64>();
+        self.octets += tree.iter().map(|leaf| leaf.octets).sum::<i64>();
         self.steps.extend(contents_of(&tree).into_iter().map(|(content, times)| Step::Link(content, times)));
-        let mut copies: HashMap<FileId, FileId> = HashMap::new();
-        let mut made = Vec::with_capacity(tree.len());
-        for (parent, mut node) in tree {
-            let copy = FileId(id(via.mongo.new_id()));
-            copies.insert(std::mem::replace(&mut node.id, copy), copy);
-            (node.created, node.modified) = (created, created);
-            let (parent, name) = match parent.and_then(|p| copies.get(&p)) {
-                Some(parent) => (*parent, node.name.as_str()),
-                None => to,
+        let mut known: HashMap<Oid, Oid> = HashMap::new();
+        let mut copies = Vec::with_capacity(tree.len());
+        for leaf in tree {
+            let copy = via.mongo.new_id();
+            let (parent, name) = match leaf.parent.and_then(|p| known.get(&p)) {
+                Some(parent) => (*parent, leaf.name),
+                None => (to.0, to.1.to_owned()),
             };
-            made.push(node_row(&node, Some(parent), name).map_err(refused)?);
+            known.insert(leaf.id, copy);
+            copies.push(Copied { from: leaf.id, to: copy, parent, name });
         }
         // The top comes last: with it the copy is there.
-        let top = made.drain(..1).collect();
-        if !made.is_empty() {
-            self.steps.push(Step::Insert(made));
+        let below = copies.split_off(1.min(copies.len()));
+        if !below.is_empty() {
+            self.steps.push(Step::Copy(below, created));
         }
-        self.steps.push(Step::Insert(top));
-        Ok(())
+        self.steps.push(Step::Copy(copies, created));
     }
 
     /// What the row of the home says afterwards.
@@ -260,16 +282,33 @@ impl Plan {
         after
     }
 
-    async fn run(self, via: &mut Via<'_>) -> Result<(), Timed> {
+    async fn run(self, via: &mut Via<'_>) -> Result<(), Interrupt<FileWriteError>> {
         let now = via.mongo.env().now().timestamp();
         for step in self.steps {
             match step {
                 Step::Link(content, times) => {
                     let link = doc! { "$inc": { "links": times }, "$set": { "until": null } };
                     if via.update(CONTENTS, doc! { "_id": content }, link).await? == 0 {
-                        // Empty: nobody ever wrote a row for it.
-                        let row = doc! { "_id": content, "octets": 0_i64, "links": times, "until": null };
-                        via.insert(CONTENTS, vec![row]).await?;
+                        return Err(no_content());
+                    }
+                }
+                Step::LinkNew(content, octets) => {
+                    // Its octets again: whoever clears it away begins by taking them.
+                    let whole = doc! { "_id": content, "octets": octets };
+                    let link = doc! { "$inc": { "links": 1_i64 }, "$set": { "until": null } };
+                    match via.update(CONTENTS, whole, link).await? {
+                        0 if octets > 0 => return Err(no_content()),
+                        0 => {
+                            // Nobody ever wrote a row for it.
+                            let row = doc! { "_id": content, "octets": 0_i64, "links": 1_i64, "until": null };
+                            via.insert(CONTENTS, vec![row]).await?;
+                        }
+                        _ => {}
+                    }
+                }
+                Step::Copy(copies, created) => {
+                    for part in copies.chunks(COPIED_AT_ONCE) {
+                        via.copy(part, created).await?;
                     }
                 }
                 Step::Unlink(content, times) => {
@@ -288,11 +327,22 @@ impl Plan {
     }
 }
 
+/// The content that a file shall have is not there, or not whole.
+fn no_content() -> Interrupt<FileWriteError> {
+    refused(StoreError::Missing("the content of the file".to_owned()))
+}
+
+/// Refuses a tree with more levels below its top.
+fn check_height(tree: &[Leaf], levels: usize) -> Result<(), Interrupt<FileWriteError>> {
+    let height = tree.last().map_or(0, |deepest| deepest.depth);
+    if height > levels { Err(refused(FileWriteError::TooDeep)) } else { Ok(()) }
+}
+
 /// How often each content is in a tree.
-fn contents_of(tree: &[(Option<FileId>, FileNode)]) -> BTreeMap<Oid, i64> {
+fn contents_of(tree: &[Leaf]) -> BTreeMap<Oid, i64> {
     let mut contents = BTreeMap::new();
-    for content in tree.iter().filter_map(|(_, node)| node.content.as_ref()) {
-        *contents.entry(oid(content.id.0)).or_insert(0) += 1;
+    for content in tree.iter().filter_map(|leaf| leaf.content) {
+        *contents.entry(content).or_insert(0) += 1;
     }
     contents
 }
@@ -315,31 +365,82 @@ impl Via<'_> {
         read_node(row).map_err(refused)
     }
 
-    /// A node, and what is below it, folders before what they hold; each but the first with the folder it is in.
-    async fn tree(
-        &mut self,
-        top: FileId,
-        deep: bool,
-    ) -> Result<Vec<(Option<FileId>, FileNode)>, Interrupt<FileWriteError>> {
-        let top = self.node(top).await?;
-        let mut folders: Vec<Bson> = if deep && top.is_folder() { vec![oid(top.id.0).into()] } else { Vec::new() };
-        let mut tree = vec![(None, top)];
-        while !folders.is_empty() {
-            let members = self.find(NODES, doc! { "parent": { "$in": std::mem::take(&mut folders) } }).await?;
-            for row in &members {
-                let node = read_node(row).map_err(refused)?;
-                if node.is_folder() {
-                    folders.push(oid(node.id.0).into());
-                }
-                tree.push((row.get_object_id("parent").ok().map(|parent| FileId(id(parent))), node));
+    /// A node, and what is below it, folders before what they hold.
+    async fn tree(&mut self, top: FileId, deep: bool) -> Result<Vec<Leaf>, Interrupt<FileWriteError>> {
+        let mut tree = self.leaves(doc! { "_id": oid(top.0) }, 0).await?;
+        let is_folder = tree.first().ok_or_else(|| refused(FileWriteError::Changed))?.content.is_none();
+        let mut folders: Vec<Bson> = if deep && is_folder { vec![oid(top.0).into()] } else { Vec::new() };
+        for depth in 1.. {
+            if folders.is_empty() {
+                break;
             }
+            let members = self.leaves(doc! { "parent": { "$in": folders } }, depth).await?;
+            folders = members.iter().filter(|leaf| leaf.content.is_none()).map(|leaf| leaf.id.into()).collect();
+            tree.extend(members);
         }
         Ok(tree)
     }
 
+    /// The nodes that a filter finds; of their properties only how long they are, for they may be more than memory should
+    /// hold.
+    async fn leaves(&mut self, filter: Document, depth: usize) -> Result<Vec<Leaf>, Interrupt<FileWriteError>> {
+        let shown = doc! { "parent": 1, "name": 1, "content": 1, "properties": { "$strLenBytes": "$dead" } };
+        let rows = self.find_parts(NODES, filter, Some(shown)).await?;
+        let read = |row: &Document| {
+            let content = row.get_document("content").ok();
+            let properties = row.get("properties").and_then(|n| n.as_i64().or(n.as_i32().map(i64::from)))?;
+            // `{}` counts nothing.
+            let properties = if properties == 2 { 0 } else { properties };
+            Some(Leaf {
+                id: row.get_object_id("_id").ok()?,
+                parent: row.get_object_id("parent").ok(),
+                name: row.get_str("name").ok()?.to_owned(),
+                content: content.map(|content| content.get_object_id("id")).transpose().ok()?,
+                octets: properties + content.map_or(Ok(0), |content| content.get_i64("size")).ok()?,
+                depth,
+            })
+        };
+        let broken = || refused(StoreError::Broken("the row of a file cannot be read".to_owned()));
+        rows.iter().map(|row| read(row).ok_or_else(broken)).collect()
+    }
+
+    /// Writes copies of rows.
+    async fn copy(
+        &mut self,
+        copies: &[Copied],
+        created: chrono::DateTime<chrono::Utc>,
+    ) -> Result<(), Interrupt<FileWriteError>> {
+        let ids: Vec<Bson> = copies.iter().map(|copied| copied.from.into()).collect();
+        let rows = self.find(NODES, doc! { "_id": { "$in": ids } }).await?;
+        let mut rows: HashMap<Oid, Document> =
+            rows.into_iter().filter_map(|row| Some((row.get_object_id("_id").ok()?, row))).collect();
+        let made = copies.iter().map(|copied| {
+            let mut row = rows.remove(&copied.from)?;
+            row.extend(doc! {
+                "_id": copied.to, "parent": copied.parent, "name": &copied.name,
+                "created": date(created), "modified": date(created),
+            });
+            Some(row)
+        });
+        let made: Option<Vec<Document>> = made.collect();
+        Ok(self.insert(NODES, made.ok_or_else(|| refused(FileWriteError::Changed))?).await?)
+    }
+
     async fn find(&mut self, collection: &str, filter: Document) -> Result<Vec<Document>, Timed> {
+        self.find_parts(collection, filter, None).await
+    }
+
+    async fn find_parts(
+        &mut self,
+        collection: &str,
+        filter: Document,
+        shown: Option<Document>,
+    ) -> Result<Vec<Document>, Timed> {
         let collection = rows(self.mongo, collection);
-        let find = collection.find(filter);
+        let mut find = collection.find(filter);
+        if let Some(shown) = shown {
+            find = find.projection(shown);
+        }
         match &mut self.session {
             None => self.mongo.timed(async { find.await?.try_collect().await }).await,
             Some(session) => {

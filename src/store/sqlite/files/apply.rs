@@ -11,13 +11,27 @@ use crate::clock::Env;
 use crate::ids::{ContentId, FileId};
 use crate::sqlite::Tx;
 use crate::store::StoreError;
-use crate::store::files::{FileContent, FileNode, FileOp, FileWrite, FileWriteError};
+use crate::store::files::{FileContent, FileNode, FileOp, FileWrite, FileWriteError, property_octets};
+
+/// Octets that the properties of a row count.
+const PROPERTY_OCTETS: &str = "CASE dead WHEN '{}' THEN 0 ELSE length(CAST(dead AS BLOB)) END";
 
 /// What the changes take of a home, or give back.
 #[derive(Default)]
 struct Taken {
     octets: i64,
     entries: i64,
+}
+
+/// A node of a tree, without what is only copied.
+struct Leaf {
+    id: FileId,
+    parent: Option<FileId>,
+    name: String,
+    content: Option<ContentId>,
+    /// Of the content and the properties.
+    octets: i64,
+    depth: usize,
 }
 
 /// Does everything; the caller takes it back when this fails.
@@ -68,7 +82,7 @@ impl Changes<'_, '_> {
                     self.link(content)?;
                 }
                 insert(self.tx, Some(*parent), node)?;
-                taken.octets += node.size() as i64;
+                taken.octets += (node.size() + property_octets(&json(&node.dead)?)) as i64;
                 taken.entries += 1;
             }
             FileOp::Replace { node, content, modified } => {
@@ -96,30 +110,41 @@ impl Changes<'_, '_> {
                 taken.octets += content.size as i64 - old.1;
             }
             FileOp::Remove(node) => self.remove(*node, taken)?,
-            FileOp::Move { node, parent, name } => {
+            FileOp::Move { node, parent, name, levels } => {
+                self.check_height(*node, *levels)?;
                 self.tx
                     .prepare_cached("UPDATE file_nodes SET parent = ?2, name = ?3 WHERE id = ?1")?
                     .execute(params![node.blob(), parent.blob(), name])?;
             }
-            FileOp::Copy { node, parent, name, deep, created } => {
+            FileOp::Copy { node, parent, name, deep, levels, created } => {
+                if *deep {
+                    self.check_height(*node, *levels)?;
+                }
                 self.copy(*node, (*parent, name), *deep, *created, taken)?;
             }
             FileOp::SetProps { node, dead } => {
+                let dead = json(dead)?;
+                let before: Option<i64> = self
+                    .tx
+                    .prepare_cached(&format!("SELECT {PROPERTY_OCTETS} FROM file_nodes WHERE id = ?1"))?
+                    .query_row([node.blob()], |row| row.get(0))
+                    .optional()?;
+                taken.octets += property_octets(&dead) as i64 - before.unwrap_or_default();
                 self.tx
                     .prepare_cached("UPDATE file_nodes SET dead = ?2 WHERE id = ?1")?
-                    .execute(params![node.blob(), json(dead)?])?;
+                    .execute(params![node.blob(), dead])?;
             }
         }
         Ok(())
     }
 
     fn remove(&self, node: FileId, taken: &mut Taken) -> Result<(), FileWriteError> {
-        for (_, node) in self.tree(node, true)? {
-            self.tx.prepare_cached("DELETE FROM file_nodes WHERE id = ?1")?.execute([node.id.blob()])?;
-            if let Some(content) = &node.content {
-                self.unlink(content.id)?;
+        for leaf in self.tree(node, true)? {
+            self.tx.prepare_cached("DELETE FROM file_nodes WHERE id = ?1")?.execute([leaf.id.blob()])?;
+            if let Some(content) = leaf.content {
+                self.unlink(content)?;
             }
-            taken.octets -= node.size() as i64;
+            taken.octets -= leaf.octets;
             taken.entries -= 1;
         }
         Ok(())
@@ -134,42 +159,70 @@ impl Changes<'_, '_> {
         taken: &mut Taken,
     ) -> Result<(), FileWriteError> {
         let mut copies: HashMap<FileId, FileId> = HashMap::new();
-        for (parent, mut copy) in self.tree(node, deep)? {
-            let from = std::mem::replace(&mut copy.id, FileId(self.env.object_id()));
-            let is_top = from == node;
-            if is_top {
-                to.1.clone_into(&mut copy.name);
+        for leaf in self.tree(node, deep)? {
+            let copy = FileId(self.env.object_id());
+            copies.insert(leaf.id, copy);
+            let (parent, name) = match leaf.parent.filter(|_| leaf.id != node).and_then(|p| copies.get(&p)) {
+                Some(parent) => (*parent, leaf.name.as_str()),
+                None => to,
+            };
+            if let Some(content) = leaf.content {
+                self.link_again(content)?;
             }
-            (copy.created, copy.modified) = (created, created);
-            let parent = if is_top { Some(to.0) } else { parent.and_then(|p| copies.get(&p).copied()) };
-            copies.insert(from, copy.id);
-            if let Some(content) = &copy.content {
-                self.link(content)?;
-            }
-            insert(self.tx, parent, &copy)?;
-            taken.octets += copy.size() as i64;
+            // Properties go from row to row: all of them together may be more than memory should hold.
+            self.tx
+                .prepare_cached(
+                    "INSERT INTO file_nodes (id, parent, name, content, size, etag, media_type, created, modified, dead)
+                     SELECT ?2, ?3, ?4, content, size, etag, media_type, ?5, ?5, dead FROM file_nodes WHERE id = ?1",
+                )?
+                .execute(params![leaf.id.blob(), copy.blob(), parent.blob(), name, created.timestamp()])?;
+            taken.octets += leaf.octets;
             taken.entries += 1;
         }
         Ok(())
     }
 
-    /// A node, and what is below it, folders before what they hold; each with the folder it is in.
-    fn tree(&self, top: FileId, deep: bool) -> Result<Vec<(Option<FileId>, FileNode)>, FileWriteError> {
+    /// A node, and what is below it, folders before what they hold.
+    fn tree(&self, top: FileId, deep: bool) -> Result<Vec<Leaf>, FileWriteError> {
         let found = self
             .tx
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "WITH RECURSIVE below (id, depth) AS (
                      SELECT ?1, 0 UNION ALL
                      SELECT n.id, depth + 1 FROM below b CROSS JOIN file_nodes n ON n.parent = b.id WHERE ?2)
-                 SELECT n.id, name, content, size, etag, media_type, created, modified, dead, parent
-                 FROM below b CROSS JOIN file_nodes n ON n.id = b.id ORDER BY depth",
-            )?
+                 SELECT n.id, parent, name, content, size + {PROPERTY_OCTETS}, depth
+                 FROM below b CROSS JOIN file_nodes n ON n.id = b.id ORDER BY depth"
+            ))?
             .query_map(params![top.blob(), deep], |row| {
-                let parent = row.get::<_, Option<[u8; 12]>>(9)?.map(|_| super::id(row, 9)).transpose()?;
-                Ok((parent, super::node(row)?))
+                Ok(Leaf {
+                    id: super::id(row, 0)?,
+                    parent: row.get::<_, Option<[u8; 12]>>(1)?.map(|_| super::id(row, 1)).transpose()?,
+                    name: row.get(2)?,
+                    content: row.get::<_, Option<[u8; 12]>>(3)?.map(|_| super::id(row, 3)).transpose()?,
+                    octets: row.get(4)?,
+                    depth: row.get::<_, i64>(5)? as usize,
+                })
             })?
             .collect::<Result<Vec<_>, _>>()?;
         if found.is_empty() { Err(FileWriteError::Changed) } else { Ok(found) }
+    }
+
+    /// Refuses what has more levels below it.
+    fn check_height(&self, node: FileId, levels: usize) -> Result<(), FileWriteError> {
+        let height = self.tree(node, true)?.last().map_or(0, |deepest| deepest.depth);
+        if height > levels { Err(FileWriteError::TooDeep) } else { Ok(()) }
+    }
+
+    /// One file more refers to a content that some file refers to.
+    fn link_again(&self, content: ContentId) -> Result<(), FileWriteError> {
+        let linked = self
+            .tx
+            .prepare_cached("UPDATE file_contents SET links = links + 1, until = NULL WHERE id = ?1")?
+            .execute([content.blob()])?;
+        match linked {
+            0 => Err(StoreError::Missing("the content of the file".to_owned()).into()),
+            _ => Ok(()),
+        }
     }
 
     /// One file more refers to a content.

@@ -1,5 +1,6 @@
 //! What a batch does to what others have of collections.
 
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::{Operation, Picture, Plan, Sketch, Source, Step};
@@ -18,6 +19,8 @@ pub(super) struct Guest<'b> {
     now: Option<&'b Instance>,
     /// The collection it shows.
     of: CollectionId,
+    /// Tells the order of creation, where the batch makes it.
+    made: ObjectId,
 }
 
 impl<'b> Picture<'b> {
@@ -47,7 +50,8 @@ impl<'b> Picture<'b> {
             self.count(new.of, "", Operation::Modified);
         }
         let row = self.row_of(new);
-        self.guests.insert(new.id, Guest { row, now: Some(new), of: new.of });
+        let made = (self.source.new_id)();
+        self.guests.insert(new.id, Guest { row, now: Some(new), of: new.of, made });
         Ok((new.of, existed))
     }
 
@@ -62,7 +66,8 @@ impl<'b> Picture<'b> {
             self.paths.remove(&(gone.home, gone.kind == CollectionKind::AddressBook, gone.uri.clone()));
         }
         let row = self.row_of(gone);
-        self.guests.insert(gone.id, Guest { row, now: None, of: gone.of });
+        let made = (self.source.new_id)();
+        self.guests.insert(gone.id, Guest { row, now: None, of: gone.of, made });
         Ok((gone.of, existed))
     }
 
@@ -121,7 +126,7 @@ impl Plan {
                 }
                 let principal = loaded.principals.get(&now.home).map_or("", String::as_str);
                 let seconds = source.now.timestamp_millis().div_euclid(1000);
-                self.rows.push((Table::of(now).name(), new_row(now, principal, &shown, seconds)));
+                self.rows.push((Table::of(now).name(), new_row(now, principal, &shown, guest.made, seconds)));
             }
         }
     }
