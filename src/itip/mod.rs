@@ -40,7 +40,7 @@ pub use alarms::name_alarms;
 pub use apply::{Applied, Outcome, Reason, apply};
 pub use attendee::sync_participation;
 pub use booking::TEAM_CALENDAR;
-pub use diff::{Diff, Role, diff, hands_over, role};
+pub use diff::{Diff, Role, diff, diff_after_answers, hands_over, role};
 pub use error::ItipError;
 pub use guard::{forbidden_attendee_changes, keep_organizers};
 pub use keep::{Knowledge, is_inconsequential, is_mere_answer, keep_answers};

@@ -408,8 +408,11 @@ pub(super) fn home_of(resource: &Resource<'_>) -> Option<HomeId> {
 fn owner_href(scene: &Scene<'_>, resource: &Resource<'_>) -> Option<String> {
     match resource {
         Resource::Principal(Principal::Holder(holder)) => Some(holder_href(holder)),
-        _ if home_of(resource).is_some() && home_of(resource) == scene.who.home() => Some(scene.who.principal_href()),
-        _ => owner_of(scene.who, resource).map(|user| scene.server.tenants.href_of(user.into())),
+        _ => {
+            let home = HomeId::from(owner_of(scene.who, resource)?);
+            let is_own = scene.who.home() == Some(home);
+            Some(if is_own { scene.who.principal_href() } else { scene.server.tenants.href_of(home) })
+        }
     }
 }
 

@@ -208,15 +208,16 @@ pub(super) async fn of_write(
 ) -> Result<Scheduled, DavError> {
     let old = before.map(|(_, tree)| tree);
     let now = call.inner().env.now();
-    let difference = |new: &Component| itip::diff(old, Some(new), &owner.emails, now).map_err(unschedulable);
     let mut deliveries = Deliveries::new(call);
-    let mut diff = difference(calendar)?;
+    let mut diff = itip::diff(old, Some(calendar), &owner.emails, now).map_err(unschedulable)?;
     let mut answered = HashSet::new();
     if diff.role == Role::Organizer {
         // Rooms answer at once, so that everybody is told where it takes place and where not.
         answered = bookings::ask_resources(&mut deliveries, owner, &diff.messages, calendar, most).await?;
         if !answered.is_empty() {
-            diff = difference(calendar)?;
+            let settled: Vec<_> = answered.iter().filter_map(|who| Address::read(who).email()).collect();
+            diff =
+                itip::diff_after_answers(old, Some(calendar), &owner.emails, &settled, now).map_err(unschedulable)?;
         }
     }
     let Diff { messages, stored, role } = diff;
