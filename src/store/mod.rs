@@ -9,6 +9,7 @@ pub mod home;
 mod model;
 pub mod mongo;
 pub(crate) mod paging;
+mod resources;
 mod sharing;
 pub mod sqlite;
 mod upkeep;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use model::*;
+pub use resources::{Holder, HolderKind, Resource, ResourceStore, TeamCalendar};
 pub use sharing::*;
 pub use upkeep::*;
 use uuid::Uuid;
@@ -132,9 +134,9 @@ pub trait DavStore: Upkeep {
     async fn write(&self, batch: Batch) -> Result<Written, WriteError>;
 }
 
-/// People, domains and their settings.
+/// People, domains and their settings; with [`ResourceStore`], what else has a home.
 #[async_trait]
-pub trait DirectoryStore: Send + Sync + 'static {
+pub trait DirectoryStore: ResourceStore {
     /// The user with this id.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
 

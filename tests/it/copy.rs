@@ -109,6 +109,13 @@ pub async fn furnish(end: &End) -> House {
         let made = home_collections(user.id.into(), &Env::system());
         write(&*end.dav, made.into_iter().map(Op::CreateCollection).collect()).await.unwrap();
     }
+    for deleted in [false, true] {
+        let mut room = samples::resource(domain.id, "Blue room");
+        room.administrators = vec![bob.id];
+        room.deleted = deleted;
+        end.directory.add_resource(&room).await.unwrap();
+    }
+    end.directory.add_team_calendar(&samples::team(domain.id, "support")).await.unwrap();
     let mut settings = Settings::default();
     settings.set("core", "datetime", json!({"timeZone": "Europe/Paris", "use24hourFormat": true}));
     settings.set("x", "numbers", json!([1, -9_007_199_254_740_993_i64, 2.5, null]));
@@ -293,8 +300,18 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
     let house = furnish(&from).await;
     let done = copied(&from, &to, FRESH).await;
     assert_eq!(done.left.first, Vec::<String>::new());
-    let all =
-        Tally { domains: 1, users: 2, settings: 1, passwords: 1, collections: 11, objects: 153, files: 4, trash: 2 };
+    let all = Tally {
+        domains: 1,
+        users: 2,
+        settings: 1,
+        passwords: 1,
+        resources: 2,
+        teams: 1,
+        collections: 11,
+        objects: 153,
+        files: 4,
+        trash: 2,
+    };
     assert_eq!(done.written, all);
     the_same(&from, &to).await;
 

@@ -55,7 +55,7 @@ async fn a_house_moves_to_mongodb_and_back() {
 
     let there = ["copy", "--from", "sqlite", "--to", "mongodb"];
     let with = |more: &[&'static str]| [&there[..], more].concat();
-    let all = "1 domains, 2 users (1 with settings, 1 with a password), 11 collections, 153 objects, 4 files";
+    let all = "1 domains, 2 users (1 with settings, 1 with a password), 2 resources, 1 team calendars, 11 collections, 153 objects, 4 files";
     let (status, said) = told(&migrate(here.path(), &test, &with(&["--dry-run"])));
     assert_eq!(status, 0, "{said}");
     assert!(said.contains(&format!("would copy {all}")), "{said}");

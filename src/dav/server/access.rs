@@ -7,9 +7,9 @@ use super::{Inner, Server};
 use crate::dav::announce::calendar_created;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
-use crate::ids::{HomeId, UserId};
+use crate::ids::HomeId;
 use crate::store::home::{DOMAIN_MEMBERS, INBOX, OUTBOX, home_collections, is_furnished};
-use crate::store::{Batch, Collection, CollectionKind, Op, WriteError};
+use crate::store::{Batch, Collection, CollectionKind, Op, PublicRight, WriteError};
 
 /// What an actor is to a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,8 @@ impl Server {
         if space == Space::AddressBooks && who.domain_home() == home && self.0.settings.members_book {
             return Ok(Relation::Member);
         }
-        let user = self.0.directory.user(UserId(home.0)).await?;
-        let owner = user.ok_or_else(|| DavError::not_found(format!("Principal with name {home} not found")))?;
+        let holder = self.0.tenants.holder(home).await?;
+        let owner = holder.ok_or_else(|| DavError::not_found(format!("Principal with name {home} not found")))?;
         if owner.domain != who.domain() {
             let what = if space == Space::Calendars { "calendar" } else { "address book" };
             return Err(DavError::forbidden(format!("Cross-domain {what} access is not allowed")));
@@ -103,7 +103,14 @@ impl Server {
 
     /// Makes what is missing of what every home has. Doing it twice, or at the same time, does no harm.
     async fn furnish(&self, home: HomeId) -> Result<(), DavError> {
-        for wanted in home_collections(home, &self.0.env) {
+        let holder = self.0.tenants.holder(home).await?.filter(|holder| holder.user().is_none());
+        for mut wanted in home_collections(home, &self.0.env) {
+            if let (Some(holder), true) = (&holder, wanted.is_default()) {
+                // People know theirs by being theirs; these need a name (dav §2).
+                wanted.props.displayname = Some(holder.display_name());
+                // Everybody sees when a room is taken, and by what.
+                wanted.public_right = holder.resource().map(|_| PublicRight::Read);
+            }
             let is_calendar = wanted.kind == CollectionKind::Calendar;
             let publish = is_calendar.then(|| calendar_created(&wanted, None)).into_iter().collect();
             let made = self.0.store.write(Batch { ops: vec![Op::CreateCollection(wanted)], publish }).await;

@@ -29,16 +29,19 @@ pub(super) struct Listener {
     pub(super) path: CalendarPath,
     /// What the owner gave them; subscribers were given nothing.
     pub(super) access: Option<Access>,
+    /// They are of the team whose calendar it is.
+    is_member: bool,
 }
 
 impl Listener {
-    fn of(instance: &Instance) -> Option<Self> {
+    fn of(instance: &Instance, of_team: bool) -> Option<Self> {
         let told = |given: &crate::store::Delegation| !given.hidden && given.status != InviteStatus::Invalid;
         if !instance.delegation().is_none_or(told) {
             return None;
         }
         let path = CalendarPath { home: instance.home, calendar: instance.uri.clone() };
-        Some(Self { path, access: instance.delegation().map(|given| given.access) })
+        let access = instance.delegation().map(|given| given.access);
+        Some(Self { path, access, is_member: of_team && access.is_some() })
     }
 
     /// What they may see of an object; `None` for all of it.
@@ -46,6 +49,7 @@ impl Listener {
         match self.access {
             // They may know when its owner is busy, and nothing else.
             Some(Access::FreeBusy) => Some(private::as_busy(calendar)),
+            _ if self.is_member => None,
             _ => private::reduced(calendar),
         }
     }
@@ -68,8 +72,8 @@ impl Audience {
         Self { written, source: path_of(source), others: Vec::new() }
     }
 
-    fn of(written: &Collection, source: &Collection, instances: &[Instance]) -> Self {
-        let mut others: Vec<Listener> = instances.iter().filter_map(Listener::of).collect();
+    fn of(written: &Collection, source: &Collection, instances: &[Instance], of_team: bool) -> Self {
+        let mut others: Vec<Listener> = instances.iter().filter_map(|i| Listener::of(i, of_team)).collect();
         others.sort_by_key(|listener| listener.access.is_some());
         Self { written: path_of(written), source: path_of(source), others }
     }
@@ -79,12 +83,14 @@ impl Server {
     /// Whoever is told of what is written at this place.
     pub(super) async fn audience(&self, sight: &Sight) -> Result<Audience, DavError> {
         let instances = self.instances(sight.source()).await?;
-        Ok(Audience::of(sight.shown(), sight.source(), &instances))
+        let of_team = self.0.tenants.is_team(sight.source().home);
+        Ok(Audience::of(sight.shown(), sight.source(), &instances, of_team))
     }
 
     /// Whoever is told of what is written where its owner has it.
     pub(super) async fn audience_at_home(&self, source: &Collection) -> Result<Audience, DavError> {
-        Ok(Audience::of(source, source, &self.instances(source).await?))
+        let of_team = self.0.tenants.is_team(source.home);
+        Ok(Audience::of(source, source, &self.instances(source).await?, of_team))
     }
 
     /// What others have of a collection; nobody has anything of scheduling collections.

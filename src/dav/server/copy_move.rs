@@ -103,7 +103,7 @@ impl Call {
     ) -> Result<Option<String>, DavError> {
         let parsed = Component::parse(&object.data).ok().filter(|_| to.collection.kind == CollectionKind::Calendar);
         let Some(calendar) = parsed else { return Ok(None) };
-        let owner = self.owner_of(to.collection.source()).await?;
+        let owner = self.scheduler_at(&to.collection, &[&calendar]).await?;
         let source = Some((from.source(), object.meta.name.as_str())).filter(|_| is_move);
         schedule::require_unique(self, (to.collection.source(), &to.name), source, &calendar, &owner).await?;
         let is_kept = from.source().home == to.collection.source().home;
@@ -168,7 +168,7 @@ impl Call {
             let here = self.server.audience(from).await?;
             batch.publish.extend(self.told_of(from, &here, &object, Told::Deleted));
         }
-        let mut arrived = object;
+        let mut arrived = self.arriving_in_team(to.collection.source(), object).await?;
         arrived.meta.name.clone_from(&to.name);
         arrived.meta.schedule_tag = tag;
         if !is_move && !from.sees_private() {

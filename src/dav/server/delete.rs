@@ -78,6 +78,13 @@ impl Call {
                     let owner = self.scheduler_at(&collection, &[&calendar]).await?;
                     let scheduled = schedule::of_deletion(&self, &collection, &owner, &calendar, immediate).await?;
                     batch.ops.extend(scheduled.ops);
+                    batch.publish.extend(publish::besides(
+                        &scheduled.topics,
+                        &audience,
+                        collection.source(),
+                        (&object, &calendar),
+                        &by,
+                    ));
                     batch.publish.extend(scheduled.publish);
                 }
             }

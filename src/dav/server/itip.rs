@@ -9,15 +9,14 @@ use super::call::Call;
 use super::deliveries::Deliveries;
 use super::put::ATTEMPTS;
 use super::rights::Need;
-use super::tenant::Tenant;
 use super::{answer, publish};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::ids::{Email, HomeId, Uid};
-use crate::itip::{Address, ItipMessage, Method};
-use crate::store::{Access, Batch, Collection, CollectionKind, Object, User, WriteError};
+use crate::itip::{Address, ItipMessage, Method, Outcome};
+use crate::store::{Access, Batch, Collection, CollectionKind, Holder, Object, WriteError};
 
 /// The JSON body (dav §11.1). `recurrence-id`, `dtstamp` and what else clients add is not looked at.
 #[derive(Debug, Deserialize)]
@@ -89,12 +88,10 @@ impl Call {
         if delivery.message.method == Method::Counter {
             return self.file_counter_proposal(&delivery).await;
         }
-        match &self.who {
-            Tenant::User(user) if user.emails.contains(&delivery.recipient) => {
-                let user = user.clone();
-                self.apply(&user, &delivery.message).await
-            }
-            _ => Ok(answer::empty(StatusCode::FORBIDDEN)),
+        let itself = self.who.home().and_then(|home| self.who.as_holder_of(home));
+        match itself.filter(|holder| holder.emails.contains(&delivery.recipient)) {
+            Some(recipient) => self.apply(&recipient, &delivery.message).await,
+            None => Ok(answer::empty(StatusCode::FORBIDDEN)),
         }
     }
 
@@ -107,7 +104,7 @@ impl Call {
     }
 
     /// Merges the message into the recipient's copy, and stores it with everything that follows in one write.
-    async fn apply(&self, recipient: &User, message: &ItipMessage) -> Result<Response<Body>, DavError> {
+    async fn apply(&self, recipient: &Holder, message: &ItipMessage) -> Result<Response<Body>, DavError> {
         let done = Ok(answer::empty(StatusCode::NO_CONTENT));
         for _ in 0..ATTEMPTS {
             let Some(batch) = self.batch_for(recipient, message).await? else { return done };
@@ -127,13 +124,17 @@ impl Call {
     }
 
     /// What is to be written for a message; `None` when there is nothing to do.
-    async fn batch_for(&self, recipient: &User, message: &ItipMessage) -> Result<Option<Batch>, DavError> {
+    async fn batch_for(&self, recipient: &Holder, message: &ItipMessage) -> Result<Option<Batch>, DavError> {
         let mut deliveries = Deliveries::new(self);
-        deliveries
+        let outcome = deliveries
             .deliver(recipient, message)
             .await?
             .map_err(|error| DavError::bad_request(format!("The message cannot be applied: {error}")))?;
-        let (ops, publish) = deliveries.finish().await?;
+        deliveries.settle().await?;
+        let (ops, mut publish) = deliveries.finish().await?;
+        if outcome == Outcome::Updated {
+            publish.extend(self.told_of_booking(message).await?);
+        }
         Ok((!ops.is_empty() || !publish.is_empty()).then_some(Batch { ops, publish }))
     }
 
@@ -154,12 +155,12 @@ impl Call {
         let Some(sender) = self.acts_as(&Address::read(&message.sender)).await? else {
             return Ok(answer::empty(StatusCode::FORBIDDEN));
         };
-        let organizer = self.inner().directory.user_by_email(&delivery.recipient).await?;
+        let organizer = self.inner().tenants.invited_as(&delivery.recipient).await?;
         let mut batch = Batch::default();
         let mut current = None;
         // Only those who were invited propose: an inbox is not for everybody's use.
-        if let Some(organizer) = organizer.filter(|user| user.domain == self.who.domain())
-            && let Some(copy) = self.copy_of(organizer.id.into(), &message.uid).await?
+        if let Some(organizer) = organizer.filter(|organizer| organizer.domain == self.who.domain())
+            && let Some(copy) = self.copy_of(organizer.home, &message.uid).await?
             && invites(&copy.calendar, &organizer.emails, &sender)
         {
             let name = format!("sabredav-{}.ics", self.inner().env.uuid());
@@ -195,7 +196,7 @@ impl Call {
         let may_write = shared.iter().any(|shared| {
             let access = shared.instance.delegation().map(|given| given.access);
             let is_calendar = shared.source.kind == CollectionKind::Calendar;
-            is_calendar && shared.source.home == person.id.into() && access.is_some_and(Access::writes)
+            is_calendar && shared.source.home == person.home && access.is_some_and(Access::writes)
         });
         Ok(may_write.then(|| person.emails.clone()))
     }

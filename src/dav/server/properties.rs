@@ -9,7 +9,7 @@ use super::calendar_query::edges_of_time;
 use super::files::{FileSight, properties as file};
 use super::principals::Principal;
 use super::rights::Sight;
-use super::tenant::{Tenant, principal_of};
+use super::tenant::{Tenant, holder_href};
 use super::{Inner, acl, collection_props, expander, principal_props, privileges, sharing_props};
 use crate::config::Limits;
 use crate::dav::announce::{SYNC_PREFIX, shown_name};
@@ -378,7 +378,7 @@ fn display_name(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 fn owner(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match domain_home_of(scene, r) {
         Some(_) => domain_href(scene, w),
-        None => owner_of(scene.who, r).is_some_and(|user| scene.href(w, &principal_of(user))),
+        None => owner_href(scene, r).is_some_and(|href| scene.href(w, &href)),
     }
 }
 
@@ -409,12 +409,24 @@ pub(super) fn home_of(resource: &Resource<'_>) -> Option<HomeId> {
     }
 }
 
+/// Href of the principal whose it is.
+fn owner_href(scene: &Scene<'_>, resource: &Resource<'_>) -> Option<String> {
+    match resource {
+        Resource::Principal(Principal::Holder(holder)) => Some(holder_href(holder)),
+        _ => {
+            let home = HomeId::from(owner_of(scene.who, resource)?);
+            let is_own = scene.who.home() == Some(home);
+            Some(if is_own { scene.who.principal_href() } else { scene.server.tenants.href_of(home) })
+        }
+    }
+}
+
 /// Whose it is; nobody's where it is the whole domain's.
 pub(super) fn owner_of(who: &Tenant, resource: &Resource<'_>) -> Option<UserId> {
     match resource {
         Resource::Principal(Principal::User(person)) => Some(person.user.id),
         Resource::Principal(Principal::Proxies(user, _)) | Resource::Notifications(user) => Some(*user),
-        Resource::Principal(Principal::Domain(_)) | Resource::Branch => None,
+        Resource::Principal(Principal::Domain(_) | Principal::Holder(_)) | Resource::Branch => None,
         // What was given belongs to who gave it, a subscription to who made it.
         Resource::Collection(sight) | Resource::Object(sight, ..)
             if sight.instance().is_some_and(|instance| instance.delegation().is_some()) =>

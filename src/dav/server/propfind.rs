@@ -157,6 +157,8 @@ pub(super) enum Step {
     One(Target),
     /// The users of the domain, after this one.
     Users(Option<UserId>),
+    /// The resources of the domain, or its team calendars, after this one.
+    Others(PrincipalKind, Option<HomeId>),
     /// The actor's domain.
     OwnDomain,
     /// The collections of a home, and what is in them.
@@ -180,6 +182,9 @@ pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[
                 steps.extend(sets.map(|kind| Step::One(Target::PrincipalSet(kind))));
             }
             Target::PrincipalSet(PrincipalKind::User) => steps.push(Step::Users(None)),
+            Target::PrincipalSet(kind @ (PrincipalKind::Resource | PrincipalKind::TeamCalendar)) => {
+                steps.push(Step::Others(*kind, None));
+            }
             Target::PrincipalSet(PrincipalKind::Domain) => steps.push(Step::OwnDomain),
             Target::Principal(Principal::User(person)) => steps.extend(parts(person.user.id, who)),
             // Nobody is told who else has a home here.
@@ -189,7 +194,7 @@ pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[
             }
             Target::Home(space, home) => steps.push(Step::Collections(*space, *home)),
             Target::Collection(collection) => steps.push(Step::Objects(collection.clone(), None)),
-            Target::PrincipalSet(_) | Target::Principal(_) | Target::Notifications(_) | Target::Object(..) => {}
+            Target::Principal(_) | Target::Notifications(_) | Target::Object(..) => {}
         }
     }
     steps.push(Step::One(target));
@@ -220,6 +225,7 @@ impl Pages for Listing {
             match step {
                 Step::One(target) => self.write_completed(target, out).await?,
                 Step::Users(after) => self.write_users(after, out).await?,
+                Step::Others(kind, after) => self.write_others(kind, after, out).await?,
                 Step::OwnDomain => {
                     let Members { server, who, .. } = &self.members;
                     let principal = server.principal(who, PrincipalKind::Domain, who.domain().0).await?;
@@ -238,7 +244,10 @@ impl Pages for Listing {
                 Step::Collections(space, home) => self.write_collections(space, home, out).await?,
                 Step::Objects(collection, after) => self.write_objects(collection, after, out).await?,
             }
-            if matches!(self.steps.last(), Some(Step::Objects(_, Some(_)) | Step::Users(Some(_)))) {
+            if matches!(
+                self.steps.last(),
+                Some(Step::Objects(_, Some(_)) | Step::Users(Some(_)) | Step::Others(_, Some(_)))
+            ) {
                 return Ok(Progress::More);
             }
         }
@@ -280,11 +289,15 @@ impl Listing {
 
     async fn write_users(&mut self, after: Option<UserId>, out: &mut Writer) -> Result<(), DavError> {
         if self.members.server.0.settings.principal_privacy {
-            if let Tenant::User(user) = &self.members.who {
-                let user = (**user).clone();
-                self.write_completed(Target::Principal(Principal::user(user)), out).await?;
+            match &self.members.who {
+                Tenant::User(user) => {
+                    let user = (**user).clone();
+                    self.write_completed(Target::Principal(Principal::user(user)), out).await?;
+                    return Ok(());
+                }
+                Tenant::Holder(_) => return Ok(()),
+                Tenant::Technical(_) => {}
             }
-            return Ok(());
         }
         let users = self.members.server.0.directory.users(Some(self.members.who.domain()), after, PAGE).await?;
         if users.len() == PAGE {
@@ -292,6 +305,22 @@ impl Listing {
         }
         for user in users {
             self.write_completed(Target::Principal(Principal::user(user)), out).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_others(
+        &mut self,
+        kind: PrincipalKind,
+        after: Option<HomeId>,
+        out: &mut Writer,
+    ) -> Result<(), DavError> {
+        let page = self.members.server.others(&self.members.who, kind, after, PAGE).await?;
+        if let Some(next) = page.next {
+            self.steps.push(Step::Others(kind, Some(next)));
+        }
+        for holder in page.holders {
+            self.write_completed(Target::Principal(Principal::of(holder)), out).await?;
         }
         Ok(())
     }

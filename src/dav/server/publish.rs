@@ -4,18 +4,13 @@
 use serde_json::Value;
 
 use super::audience::{Audience, Listener};
-use crate::dav::announce::{calendar_changed, properties};
+use crate::dav::announce::{calendar_changed, path_of};
 use crate::dav::precondition::quoted;
-use crate::events::{EventChanged, LocalDelivery, Message, Topic};
+use crate::events::{EventChanged, LocalDelivery, Message, ResourceEvent, Topic};
 use crate::ical::{Component, jcal};
 use crate::ids::{CalendarPath, ObjectPath};
 use crate::itip::ItipMessage;
 use crate::store::{Collection, Object};
-
-/// A person's principal as messages name it, without slashes around (messaging §1.1).
-pub(super) fn principal(user: crate::ids::UserId) -> String {
-    super::tenant::principal_of(user).trim_matches('/').to_owned()
-}
 
 /// A calendar object whose change is told.
 pub(super) struct Subject<'a> {
@@ -198,9 +193,42 @@ pub(super) fn local_delivery(
     Message::new(Topic::ItipLocalDelivery, format!("{}\n{}", message.uid, message.recipient), &delivery)
 }
 
+/// What became of a booking of a resource (messaging §1.6): of an object in its calendar, written by `by`.
+pub(super) fn booking(topic: Topic, collection: &Collection, object: &Object, by: &str) -> Message {
+    let path = path_of(collection).object(&object.meta.name).to_string();
+    let event_id = if topic == Topic::ResourceCreated { &object.meta.name } else { &object.meta.uid.0 };
+    let payload = ResourceEvent {
+        resource_id: collection.home.to_string(),
+        event_id: event_id.clone(),
+        event_path: path.clone(),
+        ics: object.data.clone(),
+        etag: Some(quoted(&object.meta.etag)),
+        connected_user: Some(by.to_owned()),
+    };
+    Message::new(topic, path, &payload)
+}
+
+/// What is told of a written object besides: each topic with the payload that it has.
+pub(super) fn besides(
+    topics: &[Topic],
+    audience: &Audience,
+    collection: &Collection,
+    (object, calendar): (&Object, &Component),
+    by: &str,
+) -> Vec<Message> {
+    let subject = Subject::stored(audience, object, calendar, by);
+    let told = topics.iter().flat_map(|topic| match topic {
+        Topic::ResourceCreated | Topic::ResourceAccepted | Topic::ResourceDeclined => {
+            vec![booking(*topic, collection, object, by)]
+        }
+        topic => subject.delivered(&[*topic]),
+    });
+    told.collect()
+}
+
 /// A calendar's properties are about to change: the message holds those from before (observed §1.14).
 pub(super) fn calendar_updated(before: &Collection, by: &str) -> Message {
-    calendar_changed(Topic::CalendarUpdated, before, properties(before), Some(by))
+    crate::dav::announce::calendar_updated(before, Some(by))
 }
 
 /// A calendar was deleted.

@@ -15,6 +15,7 @@ use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{Preconditions, ResourceState, etag_of, quoted};
 use crate::dav::upstream::Body;
+use crate::events::{Message, Topic};
 use crate::ical::object::{Fault, Repair};
 use crate::ical::{self, CalendarObject, Component, Limits, Property, recur, strict};
 use crate::ids::Uid;
@@ -123,6 +124,7 @@ impl Call {
         let known: Vec<&Component> = existing.iter().filter_map(|(_, old)| *old).chain([&calendar]).collect();
         let owner = self.scheduler_at(collection, &known).await?;
         schedule::name_alarms(self, &mut calendar);
+        self.name_team(collection.source(), &mut calendar);
         if !import {
             self.name_by_mail(&mut calendar, owner.domain).await?;
             let known = existing.and_then(|(_, old)| old);
@@ -133,7 +135,7 @@ impl Call {
         }
         // Also where nobody is to be told.
         if let (false, Some((_, Some(old)))) = (import, existing) {
-            schedule::follow_participation(self, old, &mut calendar);
+            schedule::follow_participation(self, old, &mut calendar, &owner);
             schedule::guard_changes(self, old, &mut calendar, &owner)?;
             schedule::keep_answers(self, old, &mut calendar, &owner);
         }
@@ -153,6 +155,7 @@ impl Call {
         let tag = object.meta.schedule_tag.clone();
         let told = self.told(collection, &object, &calendar, existing, import || self.imported).await?;
         batch.publish.extend(told);
+        batch.publish.extend(self.besides(&scheduled.topics, collection, &object, &calendar).await?);
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());
@@ -281,7 +284,7 @@ impl Call {
         calendar: &Component,
         existing: Option<(&Object, Option<&Component>)>,
         import: bool,
-    ) -> Result<Vec<crate::events::Message>, DavError> {
+    ) -> Result<Vec<Message>, DavError> {
         let by = self.who.principal();
         let audience = self.server.audience(collection).await?;
         let subject = publish::Subject::stored(&audience, object, calendar, &by);
@@ -292,6 +295,21 @@ impl Call {
             // What was there could not be read: to the others it was never there.
             _ => subject.created(Some(import)),
         })
+    }
+
+    /// What is told of a written object besides.
+    async fn besides(
+        &self,
+        topics: &[Topic],
+        sight: &Sight,
+        object: &Object,
+        calendar: &Component,
+    ) -> Result<Vec<Message>, DavError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let audience = self.server.audience_at_home(sight.source()).await?;
+        Ok(publish::besides(topics, &audience, sight.source(), (object, calendar), &self.who.principal()))
     }
 
     /// 403: another object of the collection has the UID (RFC 4791 §5.3.2.1).

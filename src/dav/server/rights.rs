@@ -107,6 +107,8 @@ pub(super) struct Sight {
     pub(super) standing: Standing,
     /// With whom it is shared, where that was read.
     pub(super) sharees: Vec<Instance>,
+    /// It belongs to a team, whose members have no secrets from each other in it (dav §12).
+    of_team: bool,
 }
 
 impl Deref for Sight {
@@ -120,7 +122,7 @@ impl Deref for Sight {
 impl Sight {
     /// A collection where its owner has it.
     pub(super) fn direct(collection: Collection, standing: Standing) -> Self {
-        Self { shown: collection, through: None, standing, sharees: Vec::new() }
+        Self { shown: collection, through: None, standing, sharees: Vec::new(), of_team: false }
     }
 
     /// A collection in the home of somebody else.
@@ -136,7 +138,7 @@ impl Sight {
             // Where nobody named it, it is shown as its owner sees it.
             shown.props.displayname.get_or_insert_with(|| shown_name(source).to_owned());
         }
-        Self { shown, through: Some(Box::new(shared)), standing, sharees: Vec::new() }
+        Self { shown, through: Some(Box::new(shared)), standing, sharees: Vec::new(), of_team: false }
     }
 
     /// As it is shown at this place.
@@ -190,7 +192,8 @@ impl Sight {
 
     /// Whether private events are shown as they are.
     pub(super) fn sees_private(&self) -> bool {
-        self.standing == Standing::Owner || self.shown.kind != CollectionKind::Calendar
+        let is_member = self.of_team && matches!(self.standing, Standing::Delegate(access) if access.reads());
+        self.standing == Standing::Owner || is_member || self.shown.kind != CollectionKind::Calendar
     }
 
     /// An object as the actor may see it; `None` for one of which they may see nothing. Its ETag stays that of what is
@@ -252,7 +255,7 @@ impl Server {
                     Relation::Member => Standing::Member,
                     Relation::Colleague => self.standing_at_home(who, &own).await?,
                 };
-                Ok(Sight::direct(own, standing))
+                Ok(self.of_team_or_not(Sight::direct(own, standing)))
             }
             Err(error) if error.status == StatusCode::NOT_FOUND => {
                 let kind =
@@ -260,10 +263,10 @@ impl Server {
                 let found = self.0.store.shared_at(home, kind, uri).await?;
                 let shared = found.filter(|shared| shared.instance.is_shown()).ok_or(error)?;
                 self.require_same_domain(who, &shared).await?;
-                Ok(match relation {
+                Ok(self.of_team_or_not(match relation {
                     Relation::Owner => through(who, shared),
                     Relation::Member | Relation::Colleague => Sight::through(shared, Standing::Stranger),
-                })
+                }))
             }
             Err(error) => Err(error),
         }
@@ -365,14 +368,14 @@ impl Server {
                 _ if matches!(own.kind, CollectionKind::Inbox | CollectionKind::Outbox) => continue,
                 _ => self.standing_at_home(who, &own).await?,
             };
-            sights.push(Sight::direct(own, standing));
+            sights.push(self.of_team_or_not(Sight::direct(own, standing)));
         }
         if relation == Relation::Owner {
             let shared = self.0.store.shared_in(home).await?;
             for shared in shared.into_iter().filter(|s| s.instance.is_shown() && space_of(s.instance.kind) == space) {
                 // What cannot be shown does not keep the rest from being shown.
                 if self.require_same_domain(who, &shared).await.is_ok() {
-                    sights.push(through(who, shared));
+                    sights.push(self.of_team_or_not(through(who, shared)));
                 }
             }
         }
@@ -395,6 +398,9 @@ impl Server {
     /// organizers are validated.
     async fn standing_at_home(&self, who: &Tenant, source: &Collection) -> Result<Standing, DavError> {
         let Some(home) = who.home() else { return Ok(Standing::Colleague) };
+        if let Some(access) = self.access_at_home(who, source).await? {
+            return Ok(Standing::Delegate(access));
+        }
         let is_book = source.kind == CollectionKind::AddressBook;
         let may_come_in = is_book || (source.kind == CollectionKind::Calendar && self.0.settings.organizer_validation);
         if !may_come_in {
@@ -406,6 +412,12 @@ impl Server {
             Some(access) if is_book || access.writes() => Standing::Delegate(access),
             _ => Standing::Colleague,
         })
+    }
+
+    /// A sight that knows whether it is of what belongs to a team.
+    fn of_team_or_not(&self, mut sight: Sight) -> Sight {
+        sight.of_team = self.0.tenants.is_team(sight.source().home);
+        sight
     }
 
     /// Refuses what belongs to another domain, whatever the documents say (dav §3).

@@ -217,7 +217,7 @@ impl Call {
             None => sharee.href.clone(),
         };
         let person = self.calendar_user(&Address::read(&href), self.who.domain()).await?;
-        Ok(person.map(|person| person.id.into()))
+        Ok(person.filter(|person| person.user().is_some()).map(|person| person.home))
     }
 
     /// Sets what everybody of the domain may do with a collection. What cannot be read by everybody any more has no

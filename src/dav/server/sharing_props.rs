@@ -3,11 +3,9 @@
 use super::Server;
 use super::properties::{Resource, Row, Scene, raw, row};
 use super::rights::{Sight, Standing};
-use super::tenant::principal_of;
 use crate::dav::error::DavError;
 use crate::dav::path::push_segment;
 use crate::dav::xml::{CALENDARSERVER, DAV, Name, Writer};
-use crate::ids::UserId;
 use crate::store::{Access, CollectionKind, Delegation, Instance, InviteStatus};
 
 /// The rows, in the order in which answers list them.
@@ -72,7 +70,7 @@ fn status(given: &Delegation) -> &'static str {
 
 /// The principal whose collection it is, without a slash at its end, as sabre writes it.
 fn owner_href(scene: &Scene<'_>, sight: &Sight, w: &mut Writer) {
-    scene.href(w, principal_of(UserId(sight.source().home.0)).trim_end_matches('/'));
+    scene.href(w, scene.server.tenants.href_of(sight.source().home).trim_end_matches('/'));
 }
 
 fn calendarserver_invite(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {

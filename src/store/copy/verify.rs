@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::homes::{all, collections, place, same_path};
 use super::objects::{compare as compare_objects, counts_from};
-use super::{Compared, CopyError, End, Tally, Watch, files, patiently, people, sharing, trash};
+use super::{Compared, CopyError, End, Tally, Watch, files, patiently, people, resources, sharing, trash};
 use crate::ids::{HomeId, UserId};
 use crate::store::Collection;
 
@@ -20,6 +20,7 @@ pub(super) async fn compare(from: &End, to: &End, watch: &dyn Watch) -> Result<C
     let mut compared = Compared::default();
     domains(from, to, &mut compared).await?;
     users(from, to, watch, &mut compared).await?;
+    resources::compare(from, to, &mut compared).await?;
     homes(from, to, watch, &mut compared).await?;
     files::compare(from, to, &mut compared).await?;
     trash::compare(from, to, &mut compared).await?;

@@ -6,6 +6,7 @@ mod dav;
 mod directory;
 mod files;
 mod instances;
+mod resources;
 mod span;
 mod tickets;
 mod upkeep;
@@ -13,7 +14,9 @@ mod upkeep;
 pub use crate::sqlite::{OpenError, Sqlite};
 
 use super::{StoreError, WriteError};
-use crate::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, TrashId, UserId};
+use crate::ids::{
+    CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, ResourceId, TeamCalendarId, TrashId, UserId,
+};
 use crate::sqlite::DbError;
 
 impl From<DbError> for StoreError {
@@ -72,7 +75,7 @@ macro_rules! as_blob {
         }
     )*};
 }
-as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, TrashId, UserId);
+as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, ResourceId, TeamCalendarId, TrashId, UserId);
 
 /// Reads an id from a column.
 fn id<T: AsBlob>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -32,6 +32,7 @@ mod quota;
 mod relocation;
 mod replay;
 mod representations;
+mod resources;
 mod scheduling;
 mod scheduling_guard;
 mod scheduling_here;
@@ -41,6 +42,7 @@ mod sharing;
 mod sharing_books;
 mod sharing_matrix;
 mod sync;
+mod teams;
 mod tenants;
 mod trash;
 

@@ -139,7 +139,7 @@ impl Call {
                 let public_url = &self.inner().settings.public_url;
                 Some(Addresses::of(public_url, user.email().as_str(), &path, only.is_some()))
             }
-            Tenant::Technical(_) => None,
+            Tenant::Holder(_) | Tenant::Technical(_) => None,
         };
         let place = Place {
             home: self.href(&Location::Home(Space::Calendars, home)),
