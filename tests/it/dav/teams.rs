@@ -85,7 +85,7 @@ async fn a_team_is_a_principal_with_a_home_that_has_its_name() {
     let search = async |email: &str| {
         world.as_user(email).report("/principals/team-calendars/", "d:principal-property-search", body).await.hrefs()
     };
-    assert_eq!(search("bob@example.org").await, [path.clone()]);
+    assert_eq!(search("bob@example.org").await, std::slice::from_ref(&path));
     assert_eq!(search("eve@other.example").await, Vec::<String>::new());
     world.as_user("eve@other.example").propfind(&path, "0", "").await.expect(403);
 }
