@@ -19,6 +19,8 @@ use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
 const EVENTS: u32 = 10_000;
+/// Calendars that others share with the person who asks.
+const SHARED: u32 = 50;
 
 /// A calendar of about nine events a day over three years, every seventh of them a weekly series with an exception.
 struct Scene {
@@ -37,11 +39,14 @@ impl Scene {
         let env = Env::system();
         let sqlite = Sqlite::open(&folder.path().join("convoke.db"), Durability::Full, env.clone()).unwrap();
         let (id, domain) = (UserId(env.object_id()), DomainId(env.object_id()));
+        let colleague = UserId(env.object_id());
         let email: convoke::ids::Email = "alice@example.org".parse().unwrap();
         let user = User { id, domain, emails: vec![email.clone()], firstname: String::new(), lastname: String::new() };
         runtime.block_on(async {
             sqlite.add_domain(&Domain { id: domain, name: "example.org".parse().unwrap() }).await.unwrap();
             sqlite.add_user(&user).await.unwrap();
+            let emails = vec!["bob@example.org".parse().unwrap()];
+            sqlite.add_user(&User { id: colleague, emails, ..user.clone() }).await.unwrap();
         });
         let upstream =
             Server::new(Arc::new(sqlite.clone()), Arc::new(sqlite), env, Settings::default()).into_upstream();
@@ -56,6 +61,13 @@ impl Scene {
         };
         for n in 0..EVENTS {
             scene.send("PUT", &scene.object(n), &event(n, 0));
+        }
+        let bob = Actor::User("bob@example.org".parse().unwrap());
+        for n in 0..SHARED {
+            let made = format!("{{\"id\":\"shared-{n}\",\"dav:name\":\"Shared {n}\",\"apple:color\":\"#00aa00\"}}");
+            scene.answer_to(&bob, "POST", &format!("/calendars/{colleague}.json"), &made);
+            let share = "{\"share\":{\"set\":[{\"dav:href\":\"mailto:alice@example.org\",\"dav:read-write\":true}]}}";
+            scene.answer_to(&bob, "POST", &format!("/calendars/{colleague}/shared-{n}.json"), share);
         }
         scene
     }
@@ -79,8 +91,12 @@ impl Scene {
     }
 
     fn answer(&self, method: &str, path: &str, body: &str) -> bytes::Bytes {
+        self.answer_to(&self.actor, method, path, body)
+    }
+
+    fn answer_to(&self, actor: &Actor, method: &str, path: &str, body: &str) -> bytes::Bytes {
         let mut request = Request::builder().method(method).uri(path).header("depth", "1");
-        request = request.extension(self.actor.clone());
+        request = request.extension(actor.clone());
         let request = request.body(Body::from(body.to_owned())).unwrap();
         self.runtime.block_on(async {
             let response = self.upstream.clone().oneshot(request).await.unwrap();
@@ -145,6 +161,12 @@ fn requests(criterion: &mut Criterion) {
     group.bench_function("query of a week", |b| b.iter(|| black_box(scene.send("REPORT", &scene.calendar, &query))));
     let busy = report("c:free-busy-query", week);
     group.bench_function("free-busy of a week", |b| b.iter(|| black_box(scene.send("REPORT", &scene.calendar, &busy))));
+    let month = "{\"match\":{\"start\":\"20270601T000000\",\"end\":\"20270701T000000\"}}";
+    let as_json = format!("{}.json", scene.calendar.trim_end_matches('/'));
+    group.bench_function("JSON of a month", |b| b.iter(|| black_box(scene.send("REPORT", &as_json, month))));
+    let parameters = "personal=true&sharedDelegationStatus=accepted&sharedPublicSubscription=true&withRights=true";
+    let list = format!("{}.json?{parameters}", scene.home.trim_end_matches('/'));
+    group.bench_function("JSON list with 50 shared calendars", |b| b.iter(|| black_box(scene.send("GET", &list, ""))));
     let home =
         "<d:propfind xmlns:d=\"DAV:\"><d:prop><d:resourcetype/><d:displayname/><d:sync-token/></d:prop></d:propfind>";
     group.bench_function("propfind of the home", |b| b.iter(|| black_box(scene.send("PROPFIND", &scene.home, home))));

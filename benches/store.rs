@@ -47,6 +47,7 @@ impl Scene {
             uri: home.to_string(),
             props: CollectionProps::default(),
             sync_token: 1,
+            public_right: None,
         });
         runtime.block_on(async {
             db.write(Batch { ops: vec![create], publish: Vec::new() }).await.unwrap();

@@ -106,6 +106,14 @@ object_id!(
     DomainId
 );
 object_id!(
+    /// A room's or another resource's id: the segment of `/principals/resources/{id}`.
+    ResourceId
+);
+object_id!(
+    /// A team calendar's id: the segment of `/principals/team-calendars/{id}`.
+    TeamCalendarId
+);
+object_id!(
     /// Whose home it is in `/calendars/{home}` and `/addressbooks/{home}`: a user, a resource, a team calendar or a
     /// domain.
     HomeId
@@ -129,6 +137,18 @@ object_id!(
 
 impl From<UserId> for HomeId {
     fn from(id: UserId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<ResourceId> for HomeId {
+    fn from(id: ResourceId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<TeamCalendarId> for HomeId {
+    fn from(id: TeamCalendarId) -> Self {
         Self(id.0)
     }
 }

@@ -173,7 +173,9 @@ impl Accounts {
         for collection in &collections {
             empty(&**homes, collection.id).await?;
         }
-        let ops = collections.into_iter().map(|c| Op::DeleteCollection(c.id)).collect();
+        // What others shared with them goes with their home, what they shared with others with the calendars.
+        let shared = homes.shared_in(home).await?.into_iter().map(|s| Op::RemoveInstance(s.instance));
+        let ops = shared.chain(collections.into_iter().map(|c| Op::DeleteCollection(c.id))).collect();
         homes.write(Batch { ops, publish: Vec::new() }).await?;
         while homes.purge(&Purge::Home(home), PURGED_AT_ONCE).await? > 0 {}
         if let Some(files) = &self.files {

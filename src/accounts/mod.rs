@@ -1,4 +1,5 @@
-//! Accounts: who people are to us, how they come to be, and the home each of them has before the first request.
+//! Accounts: who people are to us, how they come to be, and the home each of them has before the first request; and what has a
+//! home besides, rooms and other resources and the calendars of teams.
 //!
 //! In comes an accounts file, a command of the administrator, or the claims of an OpenID provider; out go users, domains,
 //! settings and homes in the store, the answer to "is this the password of that account?", and the language and zone in
@@ -10,10 +11,11 @@ mod home;
 mod keep;
 mod passwords;
 mod preferences;
+mod resources;
 
 use crate::clock::Env;
 use crate::config::I18n;
-use crate::ids::{Email, UserId};
+use crate::ids::{DomainName, Email, ResourceId, TeamCalendarId, UserId};
 use crate::store::files::{FileWriteError, SharedFileStore};
 use crate::store::{SharedDavStore, SharedDirectory, StoreError, WriteError};
 
@@ -21,6 +23,7 @@ pub use file::{Account, AccountMistake, AccountsFile, AccountsFileError, Passwor
 pub use keep::{Applied, Listed};
 pub use passwords::{InvalidDigest, PasswordDigest};
 pub use preferences::Preferences;
+pub use resources::{NewResource, ResourceChange};
 
 /// The people of this installation.
 #[derive(Clone)]
@@ -51,6 +54,18 @@ pub enum AccountsError {
         /// What is in the way.
         reason: String,
     },
+    /// There is no domain of that name.
+    #[error("there is no domain {0}")]
+    NoDomain(DomainName),
+    /// There is no resource of that id, or it is deleted.
+    #[error("there is no resource {0}")]
+    NoResource(ResourceId),
+    /// There is no team calendar of that id.
+    #[error("there is no team calendar {0}")]
+    NoTeam(TeamCalendarId),
+    /// Resources and teams have a name.
+    #[error("the name is empty")]
+    Nameless,
     /// The password cannot be used.
     #[error("{0}")]
     Password(String),

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::ids::{CalendarPath, HomeId};
-use crate::store::{CollectionKind, SharedDavStore, StoreError, User};
+use crate::store::{CollectionKind, PublicRight, Shared, SharedDavStore, StoreError, User};
 
 /// A calendar in somebody's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub trait CalendarSources: Send + Sync + 'static {
     async fn of(&self, user: &User) -> Result<Vec<CalendarSource>, StoreError>;
 }
 
-/// The calendars of the user's own home, from the store of the built-in DAV server.
+/// The calendars in the user's home, from the store of the built-in DAV server: their own, and those of others that they may
+/// read.
 pub struct OwnCalendars(pub SharedDavStore);
 
 #[async_trait]
@@ -30,9 +31,20 @@ impl CalendarSources for OwnCalendars {
         let home = HomeId::from(user.id);
         let collections = self.0.collections(home).await?;
         let calendars = collections.into_iter().filter(|c| c.kind == CollectionKind::Calendar);
-        Ok(calendars
+        let mut found: Vec<CalendarSource> = calendars
             .map(|calendar| CalendarPath { home, calendar: calendar.uri })
             .map(|path| CalendarSource { listed: path.clone(), source: path })
-            .collect())
+            .collect();
+        for Shared { instance, source } in self.0.shared_in(home).await? {
+            let may_read = source.public_right.as_ref().is_some_and(PublicRight::reads)
+                || instance.delegation().is_some_and(|given| given.access.reads());
+            if may_read && instance.is_shown() && source.kind == CollectionKind::Calendar {
+                found.push(CalendarSource {
+                    listed: CalendarPath { home, calendar: instance.uri },
+                    source: CalendarPath { home: source.home, calendar: source.uri },
+                });
+            }
+        }
+        Ok(found)
     }
 }

@@ -78,7 +78,10 @@ pub(super) async fn search(
             if query.calendars.len() > MAX_CALENDARS {
                 return Err(ApiError::BadRequest(format!("more than {MAX_CALENDARS} calendars")));
             }
-            if query.calendars.is_empty() { Vec::new() } else { api.index.search(&query).await? }
+            let mut hits = if query.calendars.is_empty() { Vec::new() } else { api.index.search(&query).await? };
+            // Of what is private in the calendars of others nothing is found, not even that there is something (dav §12).
+            hits.retain(|event| event.calendar.home == user.id.into() || event.is_public());
+            hits
         }
         _ => Vec::new(),
     };

@@ -13,7 +13,9 @@ mod logs;
 mod migrate;
 pub mod play;
 mod reindex;
+mod resource;
 mod serve;
+mod team;
 mod user;
 
 pub use demo::surfaces;
@@ -62,6 +64,10 @@ enum Command {
     ImportConfig(import_config::Args),
     /// Manage the accounts that convoke itself keeps
     User(user::Args),
+    /// Manage rooms and other resources that can be booked
+    Resource(resource::Args),
+    /// Manage the calendars of teams
+    Team(team::Args),
     /// Fill the search index from the calendars
     Reindex(reindex::Args),
     /// Bring a database forward, or copy everything from one engine to another
@@ -88,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Migrate(args) => with_config(cli.config, |config| migrate::run(args, config)),
         Command::Reindex(args) => with_config(cli.config, |config| reindex::run(args, config)),
         Command::Dav(args) => with_config(cli.config, |config| dav::run(args, config)),
+        Command::Resource(args) => with_config(cli.config, |config| resource::run(args, config)),
+        Command::Team(args) => with_config(cli.config, |config| team::run(args, config)),
         Command::User(args) => with_config(cli.config, |config| user::run(args, config)),
     };
     result.unwrap_or_else(|error| {

@@ -169,6 +169,8 @@ pub struct Limits {
     pub busy_days: i64,
     /// Busy times that one answer gathers at most.
     pub busy_times: usize,
+    /// Days of a series without end that a resource looks at before it accepts.
+    pub booking_days: i64,
     /// Octets of the VAVAILABILITY objects of one calendar that one such answer reads.
     pub availability_bytes: usize,
     /// Events, or cards, that a page for browsers shows at most.
@@ -197,6 +199,7 @@ impl Default for Limits {
             query_results: 1_000_000,
             busy_days: 3_660,
             busy_times: 100_000,
+            booking_days: 732,
             availability_bytes: 128 << 10,
             page_events: 2_000,
         }

@@ -28,6 +28,11 @@ pub fn calendar_created(collection: &Collection, by: Option<&str>) -> Message {
     calendar_changed(Topic::CalendarCreated, collection, properties(collection), by)
 }
 
+/// A calendar's properties are about to change: the message holds those from before (observed §1.14).
+pub fn calendar_updated(before: &Collection, by: Option<&str>) -> Message {
+    calendar_changed(Topic::CalendarUpdated, before, properties(before), by)
+}
+
 pub(super) fn calendar_changed(
     topic: Topic,
     collection: &Collection,

@@ -127,6 +127,10 @@ pub enum Location {
     },
     /// `/itip` (dav §11.1).
     Itip,
+    /// `/query` (dav §8.2).
+    Query,
+    /// `/calendars/freebusy` (dav §8.6).
+    FreeBusy,
     /// `/files/`.
     FileHomes,
     /// `/files/{home}/` and everything below it.
@@ -152,6 +156,8 @@ impl Location {
             [".well-known", "caldav"] => Some(Self::WellKnown(Space::Calendars)),
             [".well-known", "carddav"] => Some(Self::WellKnown(Space::AddressBooks)),
             ["itip"] => Some(Self::Itip),
+            ["query"] => Some(Self::Query),
+            ["calendars", "freebusy"] => Some(Self::FreeBusy),
             [FILES] => Some(Self::FileHomes),
             [FILES, home, ref path @ ..] => {
                 let path = FilePath::new(path.iter().map(|&segment| segment.to_owned()).collect());
@@ -213,6 +219,8 @@ impl Location {
                 out.push_str(if *space == Space::Calendars { "caldav" } else { "carddav" });
             }
             Self::Itip => out.push_str("/itip"),
+            Self::Query => out.push_str("/query"),
+            Self::FreeBusy => out.push_str("/calendars/freebusy"),
             Self::FileHomes => out = format!("/{FILES}/"),
             Self::File { home, path } => {
                 out = format!("/{FILES}/{home}/");
@@ -286,6 +294,8 @@ mod tests {
             "/".to_owned(),
             "/.well-known/caldav".to_owned(),
             "/itip".to_owned(),
+            "/query".to_owned(),
+            "/calendars/freebusy".to_owned(),
             "/principals/".to_owned(),
             "/principals/users/".to_owned(),
             format!("/principals/users/{HOME}/"),

@@ -19,7 +19,14 @@ pub fn indexed_object(path: &ObjectPath, calendar: &Component, version: i64) -> 
 pub fn documents(path: &ObjectPath, calendar: &Component) -> Vec<EventDocument> {
     let Some(uid) = uid(calendar) else { return Vec::new() };
     let zones = Zones::of(calendar);
-    events(calendar).map(|component| document(path, &uid, &Event::new(component, &zones))).collect()
+    let mut documents: Vec<EventDocument> =
+        events(calendar).map(|component| document(path, &uid, &Event::new(component, &zones))).collect();
+    // An occurrence of a private series is private, whatever it says itself (dav §12).
+    let series = documents.iter().find(|d| !matches!(d.occurrence, Occurrence::Override(_)) && !d.is_public());
+    if let Some(class) = series.map(|d| d.class.clone()) {
+        documents.iter_mut().filter(|d| d.is_public()).for_each(|d| d.class.clone_from(&class));
+    }
+    documents
 }
 
 /// UID of the first component that has one, of whatever type.

@@ -5,13 +5,18 @@ use super::address::Address;
 use super::object::{Object, has_param, partstat_of};
 use crate::ical::Component;
 
-/// Properties about a public booking, copied into every message VEVENT that lacks them (mail-itip-alarms §5.4).
-pub(super) const METADATA: [&str; 5] = [
+/// Names the team calendar that holds the event, where answers to it belong (dav §11.1).
+pub const TEAM_CALENDAR: &str = "X-OPENPAAS-TEAM-CALENDAR-ID";
+
+/// Properties about a public booking or the calendar of a team, copied into every message VEVENT that lacks them
+/// (mail-itip-alarms §5.4).
+pub(super) const METADATA: [&str; 6] = [
     "X-PUBLICLY-CREATED",
     "X-PUBLICLY-CREATOR",
     "X-PUBLICLY-DELETED",
     "X-PUBLICLY-CANCELLED-BY",
     "X-OPENPAAS-BOOKING-LINK",
+    TEAM_CALENDAR,
 ];
 
 /// Who may hear of a write by the organizer.

@@ -58,11 +58,26 @@ pub fn diff(
     actor: &[Email],
     now: DateTime<Utc>,
 ) -> Result<Diff, ItipError> {
+    diff_after_answers(old, new, actor, &[], now)
+}
+
+/// The same where some attendees have answered to the new object already (rooms do, in the write that invites them): nobody
+/// asks them anew.
+///
+/// # Errors
+/// As [`diff`].
+pub fn diff_after_answers(
+    old: Option<&Component>,
+    new: Option<&Component>,
+    actor: &[Email],
+    answered: &[Email],
+    now: DateTime<Utc>,
+) -> Result<Diff, ItipError> {
     let before = old.map(Object::read).transpose()?.flatten();
     let after = new.map(Object::read).transpose()?.flatten();
     let organizes = |o: &Object| o.organizer_address().is_some_and(|o| o.is_one_of(actor));
     let (rewritten, is_raised) = match (&before, &after) {
-        (Some(before), Some(after)) if organizes(before) => rewritten(before, after, actor),
+        (Some(before), Some(after)) if organizes(before) => rewritten(before, after, &[actor, answered].concat()),
         _ => (None, false),
     };
     let new = rewritten.as_ref().or(new);
@@ -100,8 +115,8 @@ pub fn diff(
 }
 
 /// What an organizer's write becomes, where it is another: SEQUENCE grows, and whatever takes place at another time is asked
-/// about anew. The second value says whether SEQUENCE is not the client's own.
-fn rewritten(before: &Object, after: &Object, owner: &[Email]) -> (Option<Component>, bool) {
+/// about anew, but of those in `settled`. The second value says whether SEQUENCE is not the client's own.
+fn rewritten(before: &Object, after: &Object, settled: &[Email]) -> (Option<Component>, bool) {
     let raised = revision::raised(before, after);
     let is_raised = raised.is_some();
     let moved = reschedule::rescheduled(before, after);
@@ -109,7 +124,7 @@ fn rewritten(before: &Object, after: &Object, owner: &[Email]) -> (Option<Compon
         return (raised, is_raised);
     }
     let mut object = raised.unwrap_or_else(|| after.calendar.clone());
-    let asks = reschedule::ask_anew(&mut object, &moved, owner);
+    let asks = reschedule::ask_anew(&mut object, &moved, settled);
     ((asks || is_raised).then_some(object), is_raised)
 }
 

@@ -91,6 +91,13 @@ pub struct EventDocument {
     pub booking_link: Option<String>,
 }
 
+impl EventDocument {
+    /// Whether others than the owner of the calendar may know of it: it says that it is public, or nothing about that.
+    pub fn is_public(&self) -> bool {
+        self.class.as_deref().is_none_or(|class| class.trim().eq_ignore_ascii_case("PUBLIC"))
+    }
+}
+
 /// What to look for (rest-api §8).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EventQuery {

@@ -112,6 +112,8 @@ const CONVOKE: Profile = Profile {
         include_str!("schema/0004_files.sql"),
         include_str!("schema/0005_scheduling.sql"),
         include_str!("schema/0006_trash.sql"),
+        include_str!("schema/0007_resources.sql"),
+        include_str!("schema/0008_sharing.sql"),
         include_str!("schema/0010_octets_of_properties.sql"),
     ],
     writer_cache_kib: 3072,

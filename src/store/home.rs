@@ -59,6 +59,7 @@ pub fn new_collection(home: HomeId, kind: CollectionKind, uri: &str, env: &Env) 
         uri: uri.to_owned(),
         props: CollectionProps::default(),
         sync_token: 1,
+        public_right: None,
     }
 }
 

@@ -9,6 +9,8 @@ pub mod home;
 mod model;
 pub mod mongo;
 pub(crate) mod paging;
+mod resources;
+mod sharing;
 pub mod sqlite;
 mod upkeep;
 
@@ -17,6 +19,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use model::*;
+pub use resources::{Holder, HolderKind, Resource, ResourceStore, TeamCalendar};
+pub use sharing::*;
 pub use upkeep::*;
 use uuid::Uuid;
 
@@ -113,13 +117,26 @@ pub trait DavStore: Upkeep {
     /// kept of the log (RFC 6578 §3.2 `valid-sync-token`).
     async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError>;
 
+    /// What a home holds of collections that others own, hidden ones too: by `order`, then by creation. What shows a
+    /// collection that is gone is left out.
+    async fn shared_in(&self, home: HomeId) -> Result<Vec<Shared>, StoreError>;
+
+    /// One of those by its segment in the URL.
+    async fn shared_at(&self, home: HomeId, kind: CollectionKind, uri: &str) -> Result<Option<Shared>, StoreError>;
+
+    /// What others have of a collection, by creation: those it was shared with, hidden ones too, then its subscribers.
+    async fn instances(&self, source: &Collection) -> Result<Vec<Instance>, StoreError>;
+
+    /// What one home has of a collection; more than one only where somebody subscribed to what is shared with them.
+    async fn instances_for(&self, source: &Collection, home: HomeId) -> Result<Vec<Instance>, StoreError>;
+
     /// Applies all operations and publishes all messages, or does nothing. Durable when it returns.
     async fn write(&self, batch: Batch) -> Result<Written, WriteError>;
 }
 
-/// People, domains and their settings.
+/// People, domains and their settings; with [`ResourceStore`], what else has a home.
 #[async_trait]
-pub trait DirectoryStore: Send + Sync + 'static {
+pub trait DirectoryStore: ResourceStore {
     /// The user with this id.
     async fn user(&self, id: UserId) -> Result<Option<User>, StoreError>;
 

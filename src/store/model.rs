@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::upkeep::{HomeRoom, Trashed};
+use super::{Instance, PublicRight};
 use crate::events::Message;
 use crate::ids::{CollectionId, DomainId, DomainName, Email, HomeId, TrashId, Uid, UserId};
 
@@ -42,6 +43,8 @@ pub struct Collection {
     /// Number of the last change (dav §6.2): 1 for a new collection, one more for each change. A collection that takes
     /// the path of a deleted one counts on from there, so that a token is never issued twice for a path.
     pub sync_token: u64,
+    /// What everybody of the domain may do with it.
+    pub public_right: Option<PublicRight>,
 }
 
 impl Collection {
@@ -79,9 +82,33 @@ pub struct CollectionProps {
     /// (RFC 6638 §9.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_calendar: Option<String>,
+    /// What is said of an address book alone.
+    #[serde(default, skip_serializing_if = "BookProps::is_default")]
+    pub book: BookProps,
     /// Dead properties: Clark name to the property element as XML.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dead: BTreeMap<String, String>,
+}
+
+/// What the JSON API says of an address book beyond its name (dav §13.1). The server gives it no meaning.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BookProps {
+    /// `type`: whatever its creator called it, e.g. `user` or `group`; empty for the books that everybody has.
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// `state`: `enabled`, `disabled`, or empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// `dav:acl` as it was given; empty for the usual reading and writing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub privileges: Vec<String>,
+}
+
+impl BookProps {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the index knows of a calendar object (dav §14), computed by who writes it.
@@ -164,7 +191,20 @@ pub enum Op {
         /// The number that was seen.
         token: u64,
     },
-    /// Deletes a collection with all that is in it. Tokens it issued mean nothing to a later one of the same path.
+    /// Sets what everybody of the domain may do with a collection. Counts as no change.
+    SetPublicRight {
+        /// The collection.
+        collection: CollectionId,
+        /// The right; `None` takes it back.
+        right: Option<PublicRight>,
+    },
+    /// Puts a collection into somebody's home, or replaces what the instance of that id says; its collection, home, kind
+    /// and segment stay what they were. Counts as a change of the collection where a delegation gets other properties.
+    /// [`WriteError::CollectionExists`](super::WriteError::CollectionExists) when something else is at its path.
+    PutInstance(Instance),
+    /// Takes an instance away; nothing happens without it. Only its ids, kind and tie matter.
+    RemoveInstance(Instance),
+    /// Deletes a collection with all that is in it, and everybody's instances of it. Tokens it issued mean nothing to a later one of the same path.
     DeleteCollection(CollectionId),
     /// Creates or replaces an object. Within one calendar a UID belongs to one object; in an inbox, and in an address book,
     /// several may have it.

@@ -14,7 +14,8 @@ use convoke::ids::{CalendarPath, CollectionId, DomainId, HomeId, Uid, UserId};
 use convoke::search::{EventDocument, EventIndex, EventQuery, IndexedObject, IndexedPerson, Occurrence, SearchError};
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{
-    Batch, Collection, CollectionKind, CollectionProps, DavStore as _, DirectoryStore as _, Domain, Op, Settings, User,
+    Access, Batch, Collection, CollectionKind, CollectionProps, DavStore as _, Delegation, DirectoryStore as _, Domain,
+    Instance, InviteStatus, Op, Settings, Tie, User,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -96,6 +97,7 @@ async fn house_with(index: Oracle) -> House {
                 uri: uri.to_owned(),
                 props: CollectionProps::default(),
                 sync_token: 1,
+                public_right: None,
             };
             let batch = Batch { ops: vec![Op::CreateCollection(collection)], publish: Vec::new() };
             sqlite.write(batch).await.unwrap();
@@ -367,4 +369,63 @@ async fn the_profile_has_names_and_settings() {
     assert_eq!(value("calendar", "alarmEmails"), Some(json!(true)));
     assert_eq!(value("linagora.esn.calendar", "workingDays"), Some(Value::Null));
     assert_eq!(value("someone.elses", "key"), None);
+}
+
+#[tokio::test]
+async fn what_others_share_is_found_but_for_what_is_private_in_it() {
+    let of = |home: &str, uid: &str, class: Option<&str>| EventDocument {
+        calendar: path(home, "work"),
+        uid: Uid(uid.to_owned()),
+        class: class.map(str::to_owned),
+        ..stand_up()
+    };
+    let answer = vec![
+        of(BOB, "open", None),
+        of(BOB, "said", Some("public")),
+        of(BOB, "secret", Some("Private")),
+        of(BOB, "odd", Some("X-MINE")),
+        of(ALICE, "own", Some("CONFIDENTIAL")),
+    ];
+    let house = house_with(Oracle { answer, ..Oracle::default() }).await;
+    let bob = HomeId(BOB.parse().unwrap());
+    let work = house.sqlite.collection(bob, CollectionKind::Calendar, "work").await.unwrap().unwrap();
+    let ask = async |home: &str, id: &str| {
+        let body = json!({"query": "stand", "calendars": [calendar(ALICE, "work"), calendar(home, id)]}).to_string();
+        house.post(SEARCH, body).await.1["_embedded"]["events"].clone()
+    };
+    ask(BOB, "work").await;
+    assert_eq!(house.asked().pop().unwrap().calendars, [path(ALICE, "work")], "it is not shared yet");
+    let given = Delegation {
+        access: Access::Read,
+        status: InviteStatus::Accepted,
+        href: "mailto:alice@example.org".to_owned(),
+        name: None,
+        hidden: false,
+    };
+    let mut instance = Instance {
+        id: Env::system().object_id(),
+        of: work.id,
+        kind: work.kind,
+        home: HomeId(ALICE.parse().unwrap()),
+        uri: "bobs".to_owned(),
+        props: CollectionProps::default(),
+        tie: Tie::Delegation(given.clone()),
+    };
+    let put = async |instance: &Instance| {
+        let ops = vec![Op::PutInstance(instance.clone())];
+        house.sqlite.write(Batch { ops, publish: Vec::new() }).await.unwrap();
+    };
+    put(&instance).await;
+    for (home, id) in [(ALICE, "bobs"), (BOB, "work")] {
+        let found = ask(home, id).await;
+        let uids: Vec<&str> = found.as_array().unwrap().iter().map(|e| e["data"]["uid"].as_str().unwrap()).collect();
+        assert_eq!(uids, ["open", "said", "own"]);
+        assert_eq!(house.asked().pop().unwrap().calendars, [path(ALICE, "work"), path(BOB, "work")]);
+    }
+    for less in [Delegation { access: Access::FreeBusy, ..given.clone() }, Delegation { hidden: true, ..given }] {
+        instance.tie = Tie::Delegation(less);
+        put(&instance).await;
+        ask(ALICE, "bobs").await;
+        assert_eq!(house.asked().pop().unwrap().calendars, [path(ALICE, "work")]);
+    }
 }

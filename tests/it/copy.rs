@@ -16,9 +16,9 @@ use convoke::store::home::home_collections;
 use convoke::store::mongo::MongoDav;
 use convoke::store::mongo::bootstrap::bootstrap;
 use convoke::store::{
-    Batch, Change, Changes, Collection, CollectionKind, DavStore, Domain, Expect, LogKept, Object, ObjectFilter,
-    ObjectMeta, Op, Purge, RetiredToken, Settings, StoreError, TrashView, Trashed, TrashedThing, Trimmed, Upkeep,
-    Usage, User, WriteError, Written,
+    Access, Batch, Change, Changes, Collection, CollectionKind, CollectionProps, DavStore, Delegation, Domain, Expect,
+    Instance, InviteStatus, LogKept, Object, ObjectFilter, ObjectMeta, Op, PublicRight, Purge, RetiredToken, Settings,
+    Shared, StoreError, Tie, TrashView, Trashed, TrashedThing, Trimmed, Upkeep, Usage, User, WriteError, Written,
 };
 use serde_json::json;
 
@@ -109,6 +109,13 @@ pub async fn furnish(end: &End) -> House {
         let made = home_collections(user.id.into(), &Env::system());
         write(&*end.dav, made.into_iter().map(Op::CreateCollection).collect()).await.unwrap();
     }
+    for deleted in [false, true] {
+        let mut room = samples::resource(domain.id, "Blue room");
+        room.administrators = vec![bob.id];
+        room.deleted = deleted;
+        end.directory.add_resource(&room).await.unwrap();
+    }
+    end.directory.add_team_calendar(&samples::team(domain.id, "support")).await.unwrap();
     let mut settings = Settings::default();
     settings.set("core", "datetime", json!({"timeZone": "Europe/Paris", "use24hourFormat": true}));
     settings.set("x", "numbers", json!([1, -9_007_199_254_740_993_i64, 2.5, null]));
@@ -138,8 +145,31 @@ pub async fn furnish(end: &End) -> House {
     let inbox = end.dav.collection(bob.id.into(), CollectionKind::Inbox, "inbox").await.unwrap().unwrap();
     write(&*end.dav, vec![put(&inbox, event("request.ics", 0), Expect::Any)]).await.unwrap();
     furnish_files(end, alice.id.into()).await;
+    share(end, &work, bob.id.into()).await;
     furnish_trash(end, &work).await;
     House { alice, bob, work }
+}
+
+/// Gives a calendar to somebody, who subscribes to it besides, for everybody may read it.
+async fn share(end: &End, of: &Collection, home: HomeId) {
+    let given = Delegation {
+        access: Access::ReadWrite,
+        status: InviteStatus::Accepted,
+        href: "mailto:bob@example.org".to_owned(),
+        name: Some("Bob".to_owned()),
+        hidden: true,
+    };
+    let props = CollectionProps { color: Some("#00ff00".to_owned()), ..CollectionProps::default() };
+    let instance = |uri: &str, tie| {
+        let id = Env::system().object_id();
+        Instance { id, of: of.id, kind: of.kind, home, uri: uri.to_owned(), props: props.clone(), tie }
+    };
+    let ops = vec![
+        Op::SetPublicRight { collection: of.id, right: Some(PublicRight::Read) },
+        Op::PutInstance(instance("given", Tie::Delegation(given))),
+        Op::PutInstance(instance("taken", Tie::Subscription { writes: false })),
+    ];
+    write(&*end.dav, ops).await.unwrap();
 }
 
 /// A calendar in the trash with an event, and the token of its path.
@@ -270,8 +300,18 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
     let house = furnish(&from).await;
     let done = copied(&from, &to, FRESH).await;
     assert_eq!(done.left.first, Vec::<String>::new());
-    let all =
-        Tally { domains: 1, users: 2, settings: 1, passwords: 1, collections: 11, objects: 153, files: 4, trash: 2 };
+    let all = Tally {
+        domains: 1,
+        users: 2,
+        settings: 1,
+        passwords: 1,
+        resources: 2,
+        teams: 1,
+        collections: 11,
+        objects: 153,
+        files: 4,
+        trash: 2,
+    };
     assert_eq!(done.written, all);
     the_same(&from, &to).await;
 
@@ -464,6 +504,18 @@ impl DavStore for Failing {
     }
     async fn changes(&self, c: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError> {
         self.store.dav.changes(c, since, limit).await
+    }
+    async fn shared_in(&self, home: HomeId) -> Result<Vec<Shared>, StoreError> {
+        self.store.dav.shared_in(home).await
+    }
+    async fn shared_at(&self, home: HomeId, kind: CollectionKind, uri: &str) -> Result<Option<Shared>, StoreError> {
+        self.store.dav.shared_at(home, kind, uri).await
+    }
+    async fn instances(&self, source: &Collection) -> Result<Vec<Instance>, StoreError> {
+        self.store.dav.instances(source).await
+    }
+    async fn instances_for(&self, source: &Collection, home: HomeId) -> Result<Vec<Instance>, StoreError> {
+        self.store.dav.instances_for(source, home).await
     }
     async fn write(&self, batch: Batch) -> Result<Written, WriteError> {
         assert!(batch.publish.is_empty(), "nobody is told of a copy");

@@ -24,6 +24,7 @@ mod indexing;
 mod instance;
 mod itip;
 mod itip_properties;
+mod itip_resources;
 mod journey;
 mod kill;
 mod mail_snapshots;

@@ -1,5 +1,5 @@
-//! From a place to what is there: loads resources and checks that the actor may have them. Nothing reaches a store but
-//! through here.
+//! From a place to what is there: what an actor is to a home, and what a home holds of its own. What may be done with it is
+//! decided in `rights`.
 
 use super::call::Call;
 use super::tenant::Tenant;
@@ -7,9 +7,9 @@ use super::{Inner, Server};
 use crate::dav::announce::calendar_created;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
-use crate::ids::{HomeId, UserId};
+use crate::ids::HomeId;
 use crate::store::home::{DOMAIN_MEMBERS, INBOX, OUTBOX, home_collections, is_furnished};
-use crate::store::{Batch, Collection, CollectionKind, Object, Op, WriteError};
+use crate::store::{Batch, Collection, CollectionKind, Op, PublicRight, WriteError};
 
 /// What an actor is to a home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,35 +34,13 @@ impl Server {
         if space == Space::AddressBooks && who.domain_home() == home && self.0.settings.members_book {
             return Ok(Relation::Member);
         }
-        let user = self.0.directory.user(UserId(home.0)).await?;
-        let owner = user.ok_or_else(|| DavError::not_found(format!("Principal with name {home} not found")))?;
+        let holder = self.0.tenants.holder(home).await?;
+        let owner = holder.ok_or_else(|| DavError::not_found(format!("Principal with name {home} not found")))?;
         if owner.domain != who.domain() {
             let what = if space == Space::Calendars { "calendar" } else { "address book" };
             return Err(DavError::forbidden(format!("Cross-domain {what} access is not allowed")));
         }
         Ok(if matches!(who, Tenant::Technical(_)) { Relation::Owner } else { Relation::Colleague })
-    }
-
-    /// Refuses whoever is not the owner of a home; of the home of a domain, whoever wants to do more than to read the address
-    /// book of its people.
-    pub(super) async fn require_owner(
-        &self,
-        who: &Tenant,
-        location: &Location,
-        privilege: &'static str,
-    ) -> Result<(), DavError> {
-        let (space, home, uri) = match location {
-            Location::Home(space, home) => (*space, *home, None),
-            Location::Collection { space, home, uri } | Location::Member { space, home, uri, .. } => {
-                (*space, *home, Some(uri.as_str()))
-            }
-            _ => return Err(DavError::no_node(&location.href())),
-        };
-        match self.relation(who, space, home).await? {
-            Relation::Owner => Ok(()),
-            Relation::Member if privilege == "d:read" && uri.is_none_or(|uri| uri == DOMAIN_MEMBERS) => Ok(()),
-            Relation::Member | Relation::Colleague => Err(self.needs(location, privilege)),
-        }
     }
 
     /// 403 for want of a privilege.
@@ -125,7 +103,14 @@ impl Server {
 
     /// Makes what is missing of what every home has. Doing it twice, or at the same time, does no harm.
     async fn furnish(&self, home: HomeId) -> Result<(), DavError> {
-        for wanted in home_collections(home, &self.0.env) {
+        let holder = self.0.tenants.holder(home).await?.filter(|holder| holder.user().is_none());
+        for mut wanted in home_collections(home, &self.0.env) {
+            if let (Some(holder), true) = (&holder, wanted.is_default()) {
+                // People know theirs by being theirs; these need a name (dav §2).
+                wanted.props.displayname = Some(holder.display_name());
+                // Everybody sees when a room is taken, and by what.
+                wanted.public_right = holder.resource().map(|_| PublicRight::Read);
+            }
             let is_calendar = wanted.kind == CollectionKind::Calendar;
             let publish = is_calendar.then(|| calendar_created(&wanted, None)).into_iter().collect();
             let made = self.0.store.write(Batch { ops: vec![Op::CreateCollection(wanted)], publish }).await;
@@ -135,27 +120,6 @@ impl Server {
             }
         }
         Ok(())
-    }
-
-    /// An object with its collection, for an actor who may read it.
-    ///
-    /// # Errors
-    /// 404 when there is none, 403 when the home is somebody else's.
-    pub(super) async fn object(
-        &self,
-        who: &Tenant,
-        location: &Location,
-        privilege: &'static str,
-    ) -> Result<(Collection, Object), DavError> {
-        let Location::Member { space, home, uri, name } = location else {
-            return Err(DavError::no_node(&location.href()));
-        };
-        self.require_owner(who, location, privilege).await?;
-        let collection = self.collection(*space, *home, uri).await?;
-        match self.0.store.object(collection.id, name).await? {
-            Some(object) => Ok((collection, object)),
-            None => Err(no_object(*space)),
-        }
     }
 }
 

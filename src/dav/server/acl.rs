@@ -1,8 +1,9 @@
 //! Rights as clients read and set them: the `acl` property (RFC 3744 §5.5), the ACL method (§8.1) and
 //! acl-principal-prop-set (§9.2).
 //!
-//! Every right there is today follows from who owns what, and is protected: the method takes a request that asks for
-//! nothing beyond these, and names the precondition that any other one breaks.
+//! Rights follow from who owns what, what was shared, and what everybody may do. The method sets the last of these; the other
+//! entries are protected, and are changed by sharing: it takes them as they are, and names the precondition that any other
+//! one breaks.
 
 use http::{Response, StatusCode};
 
@@ -11,15 +12,17 @@ use super::call::Call;
 use super::chunked::{self, Written};
 use super::plan::Plan;
 use super::privileges;
-use super::properties::{Resource, Scene, calendar, home_of, owner_of};
+use super::properties::{Resource, Scene, home_of, owner_of};
 use super::propfind::Target;
 use super::report::unsupported;
+use super::rights::{Need, Sight};
 use super::tenant::{Tenant, principal_of};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, PrincipalKind};
 use crate::dav::upstream::Body;
-use crate::dav::xml::{CALDAV, DAV, Element, PropRequest, Writer};
+use crate::dav::xml::{DAV, Element, PropRequest, Writer};
 use crate::ids::{DomainId, HomeId, UserId};
+use crate::store::{Access, Collection, CollectionKind, PublicRight, Tie};
 
 /// To whom an entry gives something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +33,7 @@ enum Holder {
     Authenticated,
 }
 
-/// One entry: all of them grant, and all of them are protected.
+/// One entry: all of them grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     holder: Holder,
@@ -44,16 +47,53 @@ fn entries(who: &Tenant, resource: &Resource<'_>) -> Vec<Entry> {
         // They read what is theirs together.
         return vec![Entry { holder: Holder::Domain(who.domain()), privilege: "d:read" }];
     }
+    if let Resource::Collection(sight) | Resource::Object(sight, ..) = resource
+        && let Some(given) = given(sight)
+    {
+        return given;
+    }
     let owned = owner_of(who, resource).map(|owner| Entry { holder: Holder::User(owner), privilege: "d:all" });
-    let all = match resource {
-        Resource::Branch | Resource::Principal(_) => Some("d:read"),
-        // Whoever is of the domain may know when somebody is busy (dav §7).
-        _ if calendar(resource).is_some() => Some("cal:read-free-busy"),
-        _ => None,
+    let all: &[&'static str] = match resource {
+        Resource::Branch | Resource::Principal(_) => &["d:read"],
+        Resource::Collection(sight) => everybody(sight),
+        _ => &[],
     };
-    let all = all.map(|privilege| Entry { holder: Holder::Authenticated, privilege });
+    let all = all.iter().map(|privilege| Entry { holder: Holder::Authenticated, privilege });
     let owned = owned.filter(|_| !matches!(resource, Resource::Principal(_)));
     owned.into_iter().chain(all).collect()
+}
+
+/// What everybody of the domain may do (dav §7). Whoever is of it may know when somebody is busy.
+fn everybody(collection: &Collection) -> &'static [&'static str] {
+    let is_calendar = match collection.kind {
+        CollectionKind::Calendar => true,
+        CollectionKind::AddressBook => false,
+        CollectionKind::Inbox | CollectionKind::Outbox => return &[],
+    };
+    match &collection.public_right {
+        Some(PublicRight::Read) => &["d:read"],
+        Some(PublicRight::Write) => &["d:write", "d:read"],
+        Some(PublicRight::FreeBusy | PublicRight::Other(_)) | None if is_calendar => &["cal:read-free-busy"],
+        Some(PublicRight::FreeBusy | PublicRight::Other(_)) | None => &[],
+    }
+}
+
+/// The entries of what others gave, or what somebody subscribed to.
+fn given(sight: &Sight) -> Option<Vec<Entry>> {
+    let instance = sight.instance()?;
+    let theirs: &[&'static str] = match &instance.tie {
+        Tie::Subscription { .. } => &["d:write-properties"],
+        Tie::Delegation(given) => match given.access {
+            Access::FreeBusy => &[],
+            Access::Read => &["d:write-properties", "d:read"],
+            Access::ReadWrite => &["d:write", "d:write-properties", "d:read"],
+            Access::Administration => &["d:read", "d:write", "d:write-properties", "d:read-acl", "d:share"],
+        },
+    };
+    let holder = Holder::User(UserId(instance.home.0));
+    let theirs = theirs.iter().map(|privilege| Entry { holder, privilege });
+    let all = everybody(sight).iter().map(|privilege| Entry { holder: Holder::Authenticated, privilege });
+    Some(theirs.chain(all).collect())
 }
 
 /// Writes the value of `acl`.
@@ -70,25 +110,68 @@ pub(super) fn write(scene: &Scene<'_>, resource: &Resource<'_>, w: &mut Writer) 
                 Holder::Authenticated => w.empty("d:authenticated"),
             });
             w.within("d:grant", |w| w.within("d:privilege", |w| w.empty(entry.privilege)));
-            w.empty("d:protected");
+            let is_set = matches!(entry.privilege, "d:read" | "d:write") && entry.holder == Holder::Authenticated;
+            if !(is_set && matches!(resource, Resource::Collection(_))) {
+                w.empty("d:protected");
+            }
         });
     }
     true
 }
 
+/// The public right that an entry asks for: one that lets everybody of the domain read or write a calendar or an address
+/// book.
+fn public_right(entry: &Element, resource: &Resource<'_>) -> Option<PublicRight> {
+    let Resource::Collection(sight) = resource else { return None };
+    let is_shareable = matches!(sight.kind, CollectionKind::Calendar | CollectionKind::AddressBook);
+    let is_plain = entry.child(DAV, "invert").is_none() && entry.child(DAV, "deny").is_none();
+    let everybody = entry.child(DAV, "principal").is_some_and(|p| p.child(DAV, "authenticated").is_some());
+    let grant = entry.child(DAV, "grant").filter(|_| is_shareable && is_plain && everybody)?;
+    let asked: Vec<&Element> = grant.children(DAV, "privilege").flat_map(Element::elements).collect();
+    let is = |local: &str| asked.iter().any(|privilege| privilege.name.is(DAV, local));
+    let known = asked.iter().all(|privilege| privilege.name.is(DAV, "read") || privilege.name.is(DAV, "write"));
+    match (known, is("write"), is("read")) {
+        (true, true, _) => Some(PublicRight::Write),
+        (true, false, true) => Some(PublicRight::Read),
+        _ => None,
+    }
+}
+
+/// Of what two entries ask for, what holds both.
+fn wider(one: Option<PublicRight>, other: PublicRight) -> Option<PublicRight> {
+    Some(if one == Some(PublicRight::Write) { PublicRight::Write } else { other })
+}
+
 impl Call {
-    /// Sets the entries that are not protected, of which there are none.
+    /// Sets what everybody of the domain may do, the only entries that are not protected.
     pub(super) async fn set_acl(mut self) -> Result<Response<Body>, DavError> {
         let root = self.xml().await?;
         let root = root.filter(|root| root.name.is(DAV, "acl"));
         let root = root.ok_or_else(|| DavError::bad_request("An ACL request needs {DAV:}acl"))?;
         let (target, is_owner) = self.target().await?;
-        if !is_owner {
+        let may_share = match &target {
+            Target::Collection(sight) | Target::Object(sight, _) => sight.grants(Need::Share),
+            _ => is_owner,
+        };
+        if !may_share {
             return Err(self.server.needs(&self.location, "d:write-acl"));
         }
-        let resource = target.as_resource().0;
-        for entry in root.children(DAV, "ace") {
-            self.check_entry(entry, &resource)?;
+        let mut right = None;
+        {
+            let resource = target.as_resource().0;
+            for entry in root.children(DAV, "ace") {
+                match public_right(entry, &resource) {
+                    Some(asked) => right = wider(right, asked),
+                    None => self.check_entry(entry, &resource)?,
+                }
+            }
+        }
+        if let Target::Collection(sight) = &target {
+            let is_listed = |right: &Option<PublicRight>| right.as_ref().is_some_and(PublicRight::reads);
+            // What is not in the list stays: it says nothing beyond what holds for everybody anyway.
+            if right != sight.public_right && (is_listed(&right) || is_listed(&sight.public_right)) {
+                self.set_public_right(sight, right).await?;
+            }
         }
         Ok(answer::empty(StatusCode::OK))
     }
@@ -116,16 +199,16 @@ impl Call {
         };
         let given = entries(&self.who, resource);
         let holds = |privilege: &Element| {
-            given.iter().filter(|e| e.holder == holder).any(|e| match e.privilege {
-                "d:all" => true,
-                "d:read" => privilege.name.is(DAV, "read"),
-                _ => privilege.name.is(CALDAV, "read-free-busy"),
-            })
+            let asked = privilege.name.prefix().map(|prefix| format!("{prefix}:{}", privilege.name.local));
+            given
+                .iter()
+                .filter(|e| e.holder == holder)
+                .any(|e| e.privilege == "d:all" || asked.as_deref() == Some(e.privilege))
         };
         if wanted.iter().all(|privilege| holds(privilege)) {
             return Ok(());
         }
-        refused("Rights cannot be given to others yet", "d:allowed-principal")
+        refused("Rights are given to others by sharing", "d:allowed-principal")
     }
 
     /// Whom a `principal` element names. For somebody who has no entry here it does not matter who they are.

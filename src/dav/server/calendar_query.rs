@@ -14,6 +14,7 @@ use super::filter::Matcher;
 use super::plan::{Plan, write_truncated};
 use super::propfind::Target;
 use super::report::{Members, unsupported};
+use super::rights::{Need, Sight};
 use super::timezones;
 use crate::config::Limits;
 use crate::dav::error::{Condition, DavError};
@@ -22,7 +23,7 @@ use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CompFilter, CompTest, DataRequest, Element, Filter, Occurrences};
 use crate::dav::xml::{PropRequest, PropTest, TimeRange, Writer};
 use crate::ical::Component;
-use crate::store::{Collection, CollectionKind, Object, ObjectFilter, SharedDavStore, StoreError};
+use crate::store::{CollectionKind, Object, ObjectFilter, SharedDavStore, StoreError};
 
 /// Objects that are read at once.
 const PAGE: usize = 100;
@@ -47,7 +48,7 @@ impl Call {
             Target::Collection(collection) => (Vec::from_iter(with_members.then_some(collection)), None),
             Target::Home(Space::Calendars, home) if is_owner => {
                 let mut calendars = match with_members {
-                    true => self.server.collections(Space::Calendars, home).await?,
+                    true => self.server.sights(&self.who, Space::Calendars, home, Need::Read).await?,
                     false => Vec::new(),
                 };
                 calendars.retain(|c| c.kind == CollectionKind::Calendar);
@@ -157,7 +158,7 @@ struct Query {
     filter: Filter,
     zone: Option<Tz>,
     /// Calendars that were not yet begun, the next one last.
-    collections: Vec<Collection>,
+    collections: Vec<Sight>,
     current: Option<Reading>,
     /// Results that may still be written.
     left: usize,
@@ -167,7 +168,7 @@ struct Query {
 
 /// A calendar that is being looked through.
 struct Reading {
-    collection: Collection,
+    collection: Sight,
     matcher: Matcher,
     zone: Tz,
     prefilter: ObjectFilter,
@@ -184,7 +185,7 @@ struct Reading {
 type Ahead = JoinHandle<Result<Vec<Object>, StoreError>>;
 
 impl Reading {
-    fn of(collection: Collection, filter: &Filter, zone: Option<Tz>, members: &Members) -> Self {
+    fn of(collection: Sight, filter: &Filter, zone: Option<Tz>, members: &Members) -> Self {
         let zone = zone.unwrap_or_else(|| zone_of(&collection));
         let matcher = Matcher::new(filter.clone(), zone, &members.server.0);
         let (prefilter, base) = (matcher.prefilter(), location_of(&collection).href());
@@ -232,6 +233,8 @@ impl Pages for Query {
                     turn = TURN;
                 }
                 turn -= 1;
+                // What a filter may look at is what the actor may see.
+                let Some(object) = reading.collection.show(object) else { continue };
                 if !reading.matcher.passes(&object.meta, &object.data) {
                     continue;
                 }

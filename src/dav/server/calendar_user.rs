@@ -1,4 +1,4 @@
-//! Calendar user addresses that lead to people of this server (RFC 6638 §2.4.1): mail addresses, and the addresses of
+//! Calendar user addresses that lead to people, resources and teams of this server (RFC 6638 §2.4.1): mail addresses, and the addresses of
 //! principals as paths, as URLs, and as `urn:uuid:` with the id.
 
 use std::sync::Arc;
@@ -7,37 +7,40 @@ use super::call::Call;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, PrincipalKind};
 use crate::ical::Component;
-use crate::ids::{DomainId, UserId};
+use crate::ids::{DomainId, HomeId, ObjectId};
 use crate::itip::{self, Address};
-use crate::store::User;
+use crate::store::Holder;
 
 /// What a URN that names a principal begins with.
 const URN: &str = "urn:uuid:";
 
 impl Call {
-    /// The person of this domain with that address. Nobody of another domain is ever found: whether they exist is not
+    /// Who is invited by that address, if they are of this domain. Nobody of another domain is ever found: whether they exist is not
     /// this domain's business.
     pub(super) async fn calendar_user(
         &self,
         address: &Address,
         domain: DomainId,
-    ) -> Result<Option<Arc<User>>, DavError> {
-        let user = match (address.email(), self.principal_named(address)) {
-            (Some(email), _) => self.server.0.tenants.person(&email).await?,
-            (None, Some(id)) => self.inner().directory.user(id).await?.map(Arc::new),
+    ) -> Result<Option<Arc<Holder>>, DavError> {
+        let tenants = &self.inner().tenants;
+        let found = match (address.email(), self.principal_named(address)) {
+            (Some(email), _) => tenants.invited_as(&email).await?,
+            (None, Some(home)) => tenants.holder(home).await?,
             (None, None) => None,
         };
-        Ok(user.filter(|user| user.domain == domain))
+        Ok(found.filter(|holder| holder.domain == domain))
     }
 
-    /// The user whose principal this is the address of.
-    fn principal_named(&self, address: &Address) -> Option<UserId> {
+    /// The home of whoever has the principal that this is the address of.
+    fn principal_named(&self, address: &Address) -> Option<HomeId> {
         if let Some(id) = address.as_str().strip_prefix(URN) {
-            return id.to_ascii_lowercase().parse().ok();
+            return id.to_ascii_lowercase().parse::<ObjectId>().ok().map(HomeId);
         }
         let base = &self.inner().settings.base;
         match Location::parse_href(address.as_str(), base)? {
-            Location::Principal(PrincipalKind::User, id) => Some(UserId(id)),
+            Location::Principal(PrincipalKind::User | PrincipalKind::Resource | PrincipalKind::TeamCalendar, id) => {
+                Some(HomeId(id))
+            }
             _ => None,
         }
     }
@@ -60,8 +63,10 @@ impl Call {
         }
         let components = calendar.components_mut().filter(|c| itip::is_schedulable(c));
         for property in components.flat_map(Component::properties_mut).filter(|p| is_party(p)) {
-            if let Some(Some(user)) = known.get(&Address::read(property.value())) {
-                property.set_value(user.email().to_calendar_address());
+            if let Some(Some(holder)) = known.get(&Address::read(property.value()))
+                && let Some(email) = holder.emails.first()
+            {
+                property.set_value(email.to_calendar_address());
             }
         }
         Ok(())

@@ -9,11 +9,13 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::Server;
 use super::gzip::{self, UnpackError};
+use super::json::{Address, Manner, Routed};
 use super::tenant::Tenant;
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::upstream::{Actor, Body, Imported};
 use crate::dav::xml::{Asked, Element, XmlLimits, parse};
+use crate::store::home::OUTBOX;
 
 const X_HTTP_METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
@@ -42,6 +44,8 @@ pub(super) struct Call {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    /// How the client says that it speaks JSON.
+    pub(super) manner: Manner,
     /// What is written was made elsewhere and carried in.
     pub(super) imported: bool,
     /// Bodies are not `Sync`, and a call is shared by reference; nobody ever waits for this lock.
@@ -65,7 +69,7 @@ fn nowhere(method: &Method, path: &str) -> DavError {
     let parent = path.trim_end_matches('/').rsplit_once('/').map_or("", |(parent, _)| parent);
     match Location::parse(parent) {
         Some(_) => DavError::method_not_allowed("Collections cannot be made here"),
-        None => DavError::conflict("The parent of the collection does not exist"),
+        None => DavError::conflict("Parent node does not exist"),
     }
 }
 
@@ -73,7 +77,9 @@ impl Call {
     pub(super) async fn read(server: &Server, actor: Option<Actor>, request: Request<Body>) -> Result<Self, Refusal> {
         let (head, body) = request.into_parts();
         let who = server.0.tenants.resolve(&actor.ok_or(Refusal::NoActor)?).await?;
-        let path = head.uri.path().to_owned();
+        let address = Address::read(&head.uri);
+        let manner = Manner::read(&address, &head.headers);
+        let Address { path, query, .. } = address;
         let overridden = head.headers.get(X_HTTP_METHOD_OVERRIDE).filter(|_| head.method == Method::POST);
         let method = match overridden {
             Some(name) => Method::from_bytes(name.as_bytes().to_ascii_uppercase().as_slice())
@@ -87,8 +93,9 @@ impl Call {
             method,
             location,
             path,
-            query: head.uri.query().unwrap_or_default().to_owned(),
+            query,
             headers: head.headers,
+            manner,
             imported: head.extensions.get::<Imported>().is_some(),
             body: Mutex::new(body),
         })
@@ -102,6 +109,13 @@ impl Call {
         if let Location::Trash(home, id) = self.location {
             return self.about_trash(home, id).await;
         }
+        match self.json().await? {
+            Routed::Answered(response) => Ok(response),
+            Routed::Other(call) => call.answer_as_dav().await,
+        }
+    }
+
+    async fn answer_as_dav(self) -> Result<Response<Body>, DavError> {
         match self.method.as_str() {
             "GET" | "HEAD" => self.get().await,
             "PROPFIND" => self.propfind().await,
@@ -121,7 +135,8 @@ impl Call {
     async fn post(self) -> Result<Response<Body>, DavError> {
         match &self.location {
             Location::Itip => self.deliver().await,
-            Location::Collection { .. } => self.post_to_outbox().await,
+            Location::Collection { uri, .. } if uri == OUTBOX => self.post_to_outbox().await,
+            Location::Collection { .. } => self.post_sharing().await,
             _ => Err(DavError::not_implemented(&self.method)),
         }
     }
@@ -191,6 +206,11 @@ impl Call {
     /// The body, to be read as it comes.
     pub(super) fn take_body(&mut self) -> Body {
         std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Leaves a body to be read again.
+    pub(super) fn put_back(&mut self, body: Body) {
+        *self.body.get_mut().unwrap_or_else(PoisonError::into_inner) = body;
     }
 
     /// Reads the body, up to `limit` octets, also when they come packed. `too_large` says what to answer to more.

@@ -8,8 +8,8 @@ use http::{Response, StatusCode};
 use super::accept::Accept;
 use super::access::write_failed;
 use super::call::Call;
-use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions, PRODID, stored, text_limits};
+use super::rights::Sight;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::precondition::etag_of;
 use crate::dav::upstream::Body;
@@ -170,7 +170,7 @@ impl Call {
     /// Stores a card.
     pub(super) async fn put_card(
         self,
-        collection: Collection,
+        collection: Sight,
         uploaded: String,
         mended: bool,
     ) -> Result<Response<Body>, DavError> {
@@ -188,11 +188,11 @@ impl Call {
                 self.check_card_uid(&collection, &uid, &[self.name()]).await?;
             }
             let etag = (!draft.rewritten && data == draft.uploaded).then(|| etag_of(&data));
-            let book = Book::of(&collection, &self.who);
-            let publish = vec![match &current {
+            let book = self.book_at(&collection).await?;
+            let publish = match &current {
                 Some(_) => book.card_updated(self.name(), &data),
                 None => book.card_created(self.name(), &data),
-            }];
+            };
             let expect = current.as_ref().map_or(Expect::Absent, |o| Expect::Etag(o.meta.etag.clone()));
             let object = object_of(self.name(), data, uid, self.inner().env.now());
             let ops = vec![Op::PutObject { collection: collection.id, object, expect }];

@@ -3,20 +3,23 @@
 use http::{Response, StatusCode};
 
 use super::access::{space_of, write_failed};
+use super::audience::Audience;
 use super::call::{Call, Depth};
 use super::copy_move::{Told, must_not_overwrite};
 use super::delete::refuse_protected;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
+use super::rights::{Need, Sight};
 use super::{answer, publish};
 use crate::dav::announce::calendar_created;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
+use crate::dav::precondition::etag_of;
 use crate::dav::upstream::Body;
 use crate::events::Message;
 use crate::ids::HomeId;
 use crate::store::home::new_collection;
-use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectFilter, Op, WriteError};
+use crate::store::{Batch, Collection, CollectionKind, Expect, Instance, Object, ObjectFilter, Op, WriteError};
 
 /// Objects that are read at once.
 const PAGE: usize = 200;
@@ -44,8 +47,15 @@ impl Call {
             Some(Depth::Zero) if !is_move => false,
             Some(_) => return Err(DavError::bad_request("Depth is infinity here, or 0 to copy the collection alone")),
         };
-        let privilege = if is_move { "d:unbind" } else { "d:read" };
-        self.server.require_owner(&self.who, &self.location, privilege).await?;
+        // What is read is what the actor may see of it; what goes away is their own.
+        if is_move {
+            let from = self.server.collection_to_unbind(&self.who, &self.location).await?;
+            if from.instance().is_some() {
+                return Err(DavError::forbidden("What others have given stays where it is"));
+            }
+        } else {
+            self.server.see(&self.who, &self.location, Need::Read).await?;
+        }
         if to == self.location {
             return Err(DavError::forbidden("Source and destination uri are identical."));
         }
@@ -57,7 +67,7 @@ impl Call {
             }
             _ => return Err(DavError::forbidden("A calendar or an address book can only be put into a home")),
         };
-        self.server.require_owner(&self.who, &to, "d:bind").await?;
+        self.server.require_home(&self.who, space, home).await?;
         let relocation = Relocation { is_move, deep, home, uri, overwrite };
         let conditions = Conditions::read(&self)?;
         for _ in 0..ATTEMPTS {
@@ -80,11 +90,8 @@ impl Call {
     }
 
     /// The collection of the request, of a kind that can be somewhere else.
-    async fn source(&self, to: Space) -> Result<Collection, DavError> {
-        let Location::Collection { space, home, ref uri } = self.location else {
-            return Err(DavError::no_node(&self.path));
-        };
-        let from = self.server.collection(space, home, uri).await?;
+    async fn source(&self, to: Space) -> Result<Sight, DavError> {
+        let from = self.server.see(&self.who, &self.location, Need::Read).await?;
         if matches!(from.kind, CollectionKind::Inbox | CollectionKind::Outbox) || space_of(from.kind) != to {
             return Err(DavError::forbidden(
                 "Calendars are copied and moved to calendars, address books to address books",
@@ -95,10 +102,10 @@ impl Call {
 
     /// The operations and messages, and whether something is replaced: that goes first, then the collection appears with
     /// all that is in it, then the source goes. Nobody is invited or cancelled (dav §11.3).
-    async fn relocation_of(&self, from: &Collection, to: &Relocation) -> Result<(Batch, bool), DavError> {
+    async fn relocation_of(&self, from: &Sight, to: &Relocation) -> Result<(Batch, bool), DavError> {
         let mut batch = Batch::default();
         batch.ops.push(Op::ExpectToken { collection: from.id, token: from.sync_token });
-        let replaced = match self.server.collection(space_of(from.kind), to.home, &to.uri).await {
+        let replaced = match self.server.sight(&self.who, space_of(from.kind), to.home, &to.uri).await {
             Ok(found) => Some(found),
             Err(error) if error.status == StatusCode::NOT_FOUND => None,
             Err(error) => return Err(error),
@@ -107,12 +114,16 @@ impl Call {
             if !to.overwrite {
                 return Err(must_not_overwrite());
             }
+            if replaced.instance().is_some() {
+                return Err(DavError::forbidden("What others have given cannot be replaced by something else"));
+            }
             refuse_protected(replaced)?;
             batch.ops.push(Op::ExpectToken { collection: replaced.id, token: replaced.sync_token });
+            let audience = self.server.audience(replaced).await?;
             for object in self.all_of(replaced).await? {
-                batch.publish.extend(self.told_of(replaced, &object, Told::Deleted));
+                batch.publish.extend(self.told_of(replaced, &audience, &object, Told::Deleted));
             }
-            batch.publish.push(self.told_gone(replaced));
+            batch.publish.extend(self.told_gone(replaced, &self.server.instances(replaced).await?));
             batch.ops.push(Op::DeleteCollection(replaced.id));
         }
         let mut made = new_collection(to.home, from.kind, &to.uri, &self.inner().env);
@@ -125,51 +136,59 @@ impl Call {
         });
         batch.ops.push(Op::CreateCollection(made.clone()));
         let objects = if to.deep { self.all_of(from).await? } else { Vec::new() };
+        let (here, there) = (self.server.audience(from).await?, Audience::alone(&made));
         for mut object in objects {
             if to.is_move {
-                batch.publish.extend(self.told_of(from, &object, Told::Deleted));
-            } else if object.meta.schedule_tag.is_some() && to.home == from.home {
+                batch.publish.extend(self.told_of(from, &here, &object, Told::Deleted));
+            } else if object.meta.schedule_tag.is_some() && to.home == from.source().home {
                 // RFC 6638 §3.2.4.1: a home holds one scheduling object of each UID.
                 let message = format!("{} invites somebody: a home holds such an event once", object.meta.name);
                 return Err(
                     DavError::forbidden(message).because(Condition::Empty("cal:unique-scheduling-object-resource"))
                 );
             }
+            if !from.sees_private() {
+                object.meta.etag = etag_of(&object.data);
+            }
             object.meta.modified = self.inner().env.now();
-            batch.publish.extend(self.told_of(&made, &object, Told::Created));
+            batch.publish.extend(self.told_of(&made, &there, &object, Told::Created));
             batch.ops.push(Op::PutObject { collection: made.id, object, expect: Expect::Absent });
         }
         if to.is_move {
-            batch.publish.push(self.told_gone(from));
+            batch.publish.extend(self.told_gone(from, &self.server.instances(from).await?));
             batch.ops.push(Op::DeleteCollection(from.id));
         }
         Ok((batch, replaced.is_some()))
     }
 
     /// What is told of a collection that is not there any more.
-    pub(super) fn told_gone(&self, collection: &Collection) -> Message {
-        match collection.kind {
+    pub(super) fn told_gone(&self, collection: &Collection, instances: &[Instance]) -> Vec<Message> {
+        let mut messages = self.told_taken_away(collection, instances);
+        messages.push(match collection.kind {
             CollectionKind::AddressBook => Book::of(collection, &self.who).deleted(),
             CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => {
                 publish::calendar_deleted(collection, &self.who.principal())
             }
-        }
+        });
+        messages
     }
 
     /// All objects of a collection, as far as one batch may hold them.
-    async fn all_of(&self, collection: &Collection) -> Result<Vec<Object>, DavError> {
+    async fn all_of(&self, collection: &Sight) -> Result<Vec<Object>, DavError> {
         let most = self.inner().settings.limits.copied_bytes;
         let (mut all, mut octets): (Vec<Object>, u64) = (Vec::new(), 0);
+        let mut after: Option<String> = None;
         loop {
-            let after = all.last().map(|object| object.meta.name.as_str());
-            let page = self.inner().store.query(collection.id, &ObjectFilter::default(), after, PAGE).await?;
+            let page =
+                self.inner().store.query(collection.id, &ObjectFilter::default(), after.as_deref(), PAGE).await?;
+            after = page.last().map(|object| object.meta.name.clone());
             octets += page.iter().map(|object| object.meta.size).sum::<u64>();
             if octets > most {
                 let message = format!("A collection of more than {most} octets cannot be copied or moved at once");
                 return Err(DavError::insufficient_storage(message));
             }
             let is_last = page.len() < PAGE;
-            all.extend(page);
+            all.extend(page.into_iter().filter_map(|object| collection.show(object)));
             if is_last {
                 return Ok(all);
             }

@@ -4,12 +4,15 @@ use http::header::HeaderName;
 use http::{Response, StatusCode};
 
 use super::access::{no_object, space_of, write_failed};
+use super::audience::Audience;
 use super::call::Call;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
+use super::rights::{Need, Sight};
 use super::{answer, publish, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Location;
+use crate::dav::precondition::etag_of;
 use crate::dav::upstream::Body;
 use crate::events::Message;
 use crate::ical::Component;
@@ -26,7 +29,7 @@ pub(super) fn must_not_overwrite() -> DavError {
 
 /// Where it goes, checked.
 struct Destination {
-    collection: Collection,
+    collection: Sight,
     name: String,
     /// What is there.
     taken_by: Option<Object>,
@@ -51,8 +54,10 @@ impl Call {
         }
         let conditions = Conditions::read(&self)?;
         for _ in 0..ATTEMPTS {
-            let privilege = if is_move { "d:unbind" } else { "d:read" };
-            let (from, object) = self.server.object(&self.who, &self.location, privilege).await?;
+            let (from, object) = match is_move {
+                true => self.server.object_to_change(&self.who, &self.location, Need::Unbind).await?,
+                false => self.server.object(&self.who, &self.location, Need::Read).await?,
+            };
             conditions.check(&self, Some(&object.meta.etag))?;
             schedule_tag::check(&self, Some(&object.meta))?;
             let destination = self.check_destination(&to, &from, &object).await?;
@@ -67,7 +72,7 @@ impl Call {
                 self.check_card_uid(&destination.collection, &object.meta.uid, &but).await?;
             }
             let replaces = destination.taken_by.is_some();
-            let batch = self.relocation(&from, object, tag.clone(), &destination, is_move);
+            let batch = self.relocation(&from, object, tag.clone(), &destination, is_move).await?;
             match self.server.write(batch, Some(destination.collection.id)).await {
                 Ok(_) => {
                     let status = if replaces { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
@@ -91,17 +96,18 @@ impl Call {
     /// 403 when the home has a scheduling object with that UID already, which a copy within a home always meets.
     async fn tag_at(
         &self,
-        from: &Collection,
+        from: &Sight,
         object: &Object,
         to: &Destination,
         is_move: bool,
     ) -> Result<Option<String>, DavError> {
         let parsed = Component::parse(&object.data).ok().filter(|_| to.collection.kind == CollectionKind::Calendar);
         let Some(calendar) = parsed else { return Ok(None) };
-        let owner = self.owner_of(&to.collection).await?;
-        let source = Some((from, object.meta.name.as_str())).filter(|_| is_move);
-        schedule::require_unique(self, (&to.collection, &to.name), source, &calendar, &owner).await?;
-        let kept = object.meta.schedule_tag.clone().filter(|_| from.home == to.collection.home);
+        let owner = self.scheduler_at(&to.collection, &[&calendar]).await?;
+        let source = Some((from.source(), object.meta.name.as_str())).filter(|_| is_move);
+        schedule::require_unique(self, (to.collection.source(), &to.name), source, &calendar, &owner).await?;
+        let is_kept = from.source().home == to.collection.source().home;
+        let kept = object.meta.schedule_tag.clone().filter(|_| is_kept);
         Ok(kept.or_else(|| schedule_tag::of_write(&object.meta, &calendar, &owner)))
     }
 
@@ -118,19 +124,18 @@ impl Call {
         from: &Collection,
         object: &Object,
     ) -> Result<Destination, DavError> {
-        let Location::Member { space, home, uri, name } = to else {
+        let Location::Member { space, name, .. } = to else {
             return Err(DavError::forbidden("An object can only be put into a calendar or an address book"));
         };
-        self.server.require_owner(&self.who, to, "d:bind").await?;
         // RFC 4918 §9.8.5: 409 where the collection that shall hold it is missing.
-        let collection = match self.server.collection(*space, *home, uri).await {
+        let collection = match self.server.see(&self.who, to, Need::Bind).await {
             Err(error) if error.status == StatusCode::NOT_FOUND => {
                 return Err(DavError::conflict("The destination node is not found"));
             }
             found => found?,
         };
         if *space != space_of(from.kind) || matches!(collection.kind, CollectionKind::Inbox | CollectionKind::Outbox) {
-            return Err(self.server.needs(to, "d:bind"));
+            return Err(self.server.needs(to, Need::Bind.privilege()));
         }
         let components = &collection.props.components;
         if !components.is_empty() && !components.contains(&object.meta.component) {
@@ -138,52 +143,66 @@ impl Call {
                 .because(Condition::Empty("cal:supported-calendar-component")));
         }
         let taken_by = self.inner().store.object(collection.id, name).await?;
+        taken_by.as_ref().map_or(Ok(()), |taken| collection.guard(taken))?;
         Ok(Destination { collection, name: name.clone(), taken_by })
     }
 
     /// The operations and messages: what is replaced goes first, then the source, then the object appears anew (observed
     /// §1.5).
-    fn relocation(
+    async fn relocation(
         &self,
-        from: &Collection,
+        from: &Sight,
         object: Object,
         tag: Option<String>,
         to: &Destination,
         is_move: bool,
-    ) -> Batch {
+    ) -> Result<Batch, DavError> {
         let mut batch = Batch::default();
+        let there = self.server.audience(&to.collection).await?;
         if let Some(old) = &to.taken_by {
             batch.ops.push(deletion(&to.collection, old));
-            batch.publish.extend(self.told_of(&to.collection, old, Told::Deleted));
+            batch.publish.extend(self.told_of(&to.collection, &there, old, Told::Deleted));
         }
         if is_move {
             batch.ops.push(deletion(from, &object));
-            batch.publish.extend(self.told_of(from, &object, Told::Deleted));
+            let here = self.server.audience(from).await?;
+            batch.publish.extend(self.told_of(from, &here, &object, Told::Deleted));
         }
-        let mut arrived = object;
+        let mut arrived = self.arriving_in_team(to.collection.source(), object).await?;
         arrived.meta.name.clone_from(&to.name);
         arrived.meta.schedule_tag = tag;
+        if !is_move && !from.sees_private() {
+            // What is copied is what was seen.
+            arrived.meta.etag = etag_of(&arrived.data);
+        }
         arrived.meta.modified = self.inner().env.now();
-        batch.publish.extend(self.told_of(&to.collection, &arrived, Told::Created));
+        batch.publish.extend(self.told_of(&to.collection, &there, &arrived, Told::Created));
         let collection = to.collection.id;
         batch.ops.push(Op::PutObject { collection, object: arrived, expect: Expect::Absent });
-        batch
+        Ok(batch)
     }
 
-    pub(super) fn told_of(&self, collection: &Collection, object: &Object, what: Told) -> Vec<Message> {
+    /// What is told of an object of a collection, and to whom.
+    pub(super) fn told_of(
+        &self,
+        collection: &Collection,
+        audience: &Audience,
+        object: &Object,
+        what: Told,
+    ) -> Vec<Message> {
         if collection.kind == CollectionKind::AddressBook {
-            let book = Book::of(collection, &self.who);
-            return vec![match what {
+            let book = Book::told_to(audience.clone(), &self.who);
+            return match what {
                 Told::Created => book.card_created(&object.meta.name, &object.data),
                 Told::Deleted => book.card_deleted(&object.meta.name, &object.data),
-            }];
+            };
         }
         if collection.kind != CollectionKind::Calendar {
             return Vec::new();
         }
         let Ok(calendar) = Component::parse(&object.data) else { return Vec::new() };
         let by = self.who.principal();
-        let subject = publish::Subject::stored(collection, object, &calendar, &by);
+        let subject = publish::Subject::stored(audience, object, &calendar, &by);
         match what {
             Told::Created => subject.created(None),
             Told::Deleted => subject.deleted(None),

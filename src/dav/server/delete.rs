@@ -4,13 +4,13 @@ use http::{Response, StatusCode};
 
 use super::access::{no_object, write_failed};
 use super::call::Call;
-use super::propfind::Target;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
+use super::rights::{Need, Sight};
 use super::trash::Bin;
 use super::{answer, publish, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
-use crate::dav::path::Location;
+use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::store::home::{COLLECTED, CONTACTS};
@@ -29,6 +29,10 @@ impl Call {
         match &self.location {
             Location::Member { .. } => self.delete_object().await,
             Location::Collection { .. } => self.delete_collection().await,
+            Location::Home(Space::Calendars, home) => {
+                let home = *home;
+                self.delete_home(home).await
+            }
             _ => {
                 self.target().await?;
                 Err(DavError::forbidden("This resource cannot be deleted"))
@@ -42,7 +46,8 @@ impl Call {
         };
         let conditions = Conditions::read(&self)?;
         for attempt in 1..=ATTEMPTS {
-            let (collection, object) = match self.server.object(&self.who, &self.location, "d:unbind").await {
+            let (collection, object) = match self.server.object_to_change(&self.who, &self.location, Need::Unbind).await
+            {
                 Ok(found) => found,
                 Err(error) if error.status == StatusCode::NOT_FOUND => {
                     // A condition that cannot hold without the object comes first (dav §6.3).
@@ -56,21 +61,30 @@ impl Call {
             schedule_tag::check(&self, Some(&object.meta))?;
             let mut batch = Batch::default();
             let expect = Expect::Etag(object.meta.etag.clone());
-            let kept = self.server.bin().and_then(|bin| bin.object(&self.server, &collection, &object, false));
+            let kept = self.server.bin().and_then(|bin| bin.object(&self.server, collection.source(), &object, false));
             batch.ops.extend(kept);
             batch.ops.push(Op::DeleteObject { collection: collection.id, name: name.clone(), expect });
             if collection.kind == CollectionKind::AddressBook {
-                batch.publish.push(Book::of(&collection, &self.who).card_deleted(name, &object.data));
+                batch.publish.extend(self.book_at(&collection).await?.card_deleted(name, &object.data));
             } else if collection.kind == CollectionKind::Calendar
                 && let Ok(calendar) = Component::parse(&object.data)
             {
                 let by = self.who.principal();
-                let subject = publish::Subject::stored(&collection, &object, &calendar, &by);
+                let audience = self.server.audience(&collection).await?;
+                let subject = publish::Subject::stored(&audience, &object, &calendar, &by);
                 batch.publish = subject.deleted(Some(false));
                 if schedule::wanted(&self) {
                     let immediate = self.immediate_deliveries(attempt);
-                    let scheduled = schedule::of_deletion(&self, &collection, &calendar, immediate).await?;
+                    let owner = self.scheduler_at(&collection, &[&calendar]).await?;
+                    let scheduled = schedule::of_deletion(&self, &collection, &owner, &calendar, immediate).await?;
                     batch.ops.extend(scheduled.ops);
+                    batch.publish.extend(publish::besides(
+                        &scheduled.topics,
+                        &audience,
+                        collection.source(),
+                        (&object, &calendar),
+                        &by,
+                    ));
                     batch.publish.extend(scheduled.publish);
                 }
             }
@@ -85,22 +99,25 @@ impl Call {
     }
 
     async fn delete_collection(self) -> Result<Response<Body>, DavError> {
-        self.server.require_owner(&self.who, &self.location, "d:unbind").await?;
-        let (Target::Collection(collection), _) = self.target().await? else {
-            return Err(DavError::no_node(&self.path));
-        };
+        let collection = self.server.collection_to_unbind(&self.who, &self.location).await?;
+        if collection.instance().is_some() {
+            Conditions::read(&self)?.check(&self, None)?;
+            self.put_away(&collection).await?;
+            return Ok(answer::empty(StatusCode::NO_CONTENT));
+        }
         refuse_protected(&collection)?;
         Conditions::read(&self)?.check(&self, None)?;
         self.server.refuse_chosen_default(&collection).await?;
-        self.delete_with_contents(collection).await?;
+        self.remove_collection(&collection).await?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }
 
-    /// Deletes a collection once it is empty: page by page go its objects, each page with its messages, so that search and
-    /// alarms forget them (observed §1.2), attendees hear that a meeting is off and organizers that somebody declines, as if
-    /// each were deleted by itself, and memory does not grow with the collection. A break-off in the middle leaves one
-    /// that can be deleted again, and a trash from which it can be restored.
-    async fn delete_with_contents(&self, mut collection: Collection) -> Result<(), DavError> {
+    /// Deletes a collection where its owner has it, once it is empty, and tells whoever had it: page by page go its objects,
+    /// each page with its messages, so that search and alarms forget them (observed §1.2), attendees hear that a meeting is
+    /// off and organizers that somebody declines, as if each were deleted by itself, and memory does not grow with the
+    /// collection. A break-off in the middle leaves one that can be deleted again, and a trash from which it can be restored.
+    pub(super) async fn remove_collection(&self, sight: &Sight) -> Result<(), DavError> {
+        let mut collection = sight.source().clone();
         let store = &self.inner().store;
         let bin = self.server.bin();
         if let Some(bin) = &bin {
@@ -112,7 +129,7 @@ impl Call {
             let page = self.page_of(&collection).await?;
             let is_last = page.is_empty();
             let batch = match is_last {
-                false => self.deletion_of(&collection, &page, bin.as_ref()).await?,
+                false => self.deletion_of(sight, &page, bin.as_ref()).await?,
                 true => {
                     // What was put there meanwhile is told of, and kept, like everything else.
                     collection =
@@ -125,7 +142,7 @@ impl Call {
                         in_vain += 1;
                         continue;
                     }
-                    self.end_of(&collection, bin.as_ref())
+                    self.end_of(&collection, bin.as_ref()).await?
                 }
             };
             match store.write(batch).await {
@@ -153,27 +170,28 @@ impl Call {
     }
 
     /// The operations and messages for some objects, those first in the page.
-    async fn deletion_of(
-        &self,
-        collection: &Collection,
-        page: &[Object],
-        bin: Option<&Bin>,
-    ) -> Result<Batch, DavError> {
+    async fn deletion_of(&self, sight: &Sight, page: &[Object], bin: Option<&Bin>) -> Result<Batch, DavError> {
         let by = self.who.principal();
+        let collection = sight.source();
+        let audience = self.server.audience(sight).await?;
+        let book = Book::told_to(audience.clone(), &self.who);
+        let owner = match collection.kind {
+            CollectionKind::Calendar if schedule::wanted(self) => Some(self.owner_of(collection).await?),
+            _ => None,
+        };
         let mut batch = Batch::default();
         for object in page {
             batch.ops.extend(bin.and_then(|bin| bin.object(&self.server, collection, object, true)));
             let (name, expect) = (object.meta.name.clone(), Expect::Etag(object.meta.etag.clone()));
             batch.ops.push(Op::DeleteObject { collection: collection.id, name, expect });
             if collection.kind == CollectionKind::AddressBook {
-                let book = Book::of(collection, &self.who);
-                batch.publish.push(book.card_deleted(&object.meta.name, &object.data));
+                batch.publish.extend(book.card_deleted(&object.meta.name, &object.data));
             } else if let Ok(calendar) = Component::parse(&object.data) {
-                let subject = publish::Subject::stored(collection, object, &calendar, &by);
+                let subject = publish::Subject::stored(&audience, object, &calendar, &by);
                 batch.publish.extend(subject.deleted(Some(false)));
-                if schedule::wanted(self) {
+                if let Some(owner) = &owner {
                     // By the queue, which does not mind how many there are.
-                    let scheduled = schedule::of_deletion(self, collection, &calendar, 0).await?;
+                    let scheduled = schedule::of_deletion(self, sight, owner, &calendar, 0).await?;
                     batch.publish.extend(scheduled.publish);
                 }
             }
@@ -184,12 +202,13 @@ impl Call {
         Ok(batch)
     }
 
-    fn end_of(&self, collection: &Collection, bin: Option<&Bin>) -> Batch {
+    async fn end_of(&self, collection: &Collection, bin: Option<&Bin>) -> Result<Batch, DavError> {
         let token = collection.sync_token;
         let mut ops = vec![Op::ExpectToken { collection: collection.id, token }];
         ops.extend(bin.map(|bin| bin.collection(collection)));
         ops.push(Op::DeleteCollection(collection.id));
-        Batch { ops, publish: vec![self.told_gone(collection)] }
+        let instances = self.server.instances(collection).await?;
+        Ok(Batch { ops, publish: self.told_gone(collection, &instances) })
     }
 }
 

@@ -1,47 +1,54 @@
-//! Scheduling messages that reach people of this server (RFC 6638 §4): what becomes of their calendars and inboxes, as
+//! Scheduling messages that reach people, and resources, of this server (RFC 6638 §4): what becomes of their calendars and inboxes, as
 //! operations for the same write that causes the messages. Several messages to one person build on each other.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 
+use super::bookings::Answer;
 use super::call::Call;
 use super::publish::{self, Before};
 use super::put::object_of;
 use super::schedule_tag;
+use super::tenant::principal_name;
 use crate::dav::error::DavError;
 use crate::dav::path::Space;
 use crate::events::{Message, Topic};
 use crate::ical::{Component, Property};
-use crate::ids::{Email, HomeId, Uid};
+use crate::ids::{CollectionId, Email, HomeId, Uid};
 use crate::itip::{self, Address, ItipError, ItipMessage, Method, Outcome};
 use crate::store::home::INBOX;
-use crate::store::{Collection, Expect, Object, Op, User};
+use crate::store::{Collection, Expect, Holder, Object, Op};
 
 /// Messages being delivered in one write.
 pub(super) struct Deliveries<'c> {
     call: &'c Call,
     pub(super) now: DateTime<Utc>,
     /// The copies that were looked at, in that order.
-    copies: Vec<Copy>,
+    pub(super) copies: Vec<Copy>,
     places: HashMap<(HomeId, Uid), usize>,
     changes: usize,
     inbox_items: Vec<Op>,
     /// Messages that follow and are delivered by the queue.
     queued: Vec<Message>,
+    /// What resources answered, and nobody was told yet.
+    pub(super) answers: Vec<Answer>,
+    /// Collections whose state the answers rest on, with the tokens they had.
+    pub(super) relied_on: Vec<(CollectionId, u64)>,
+    /// Resources that were invited before everybody else, with where their copies are.
+    pub(super) asked: HashMap<HomeId, usize>,
 }
 
-/// A person's object, as it will be.
-struct Copy {
-    owner: User,
-    collection: Collection,
+/// Somebody's object, as it will be.
+pub(super) struct Copy {
+    owner: Holder,
+    pub(super) collection: Collection,
     /// What is there now.
     stored: Option<Object>,
     name: String,
-    calendar: Component,
+    pub(super) calendar: Component,
     /// Which of all changes was the last to this copy; 0 for none.
     changed: usize,
     /// All changes so far leave the Schedule-Tag as it is.
@@ -49,6 +56,8 @@ struct Copy {
     /// Who is told of the change, and by whom it is.
     topics: Vec<Topic>,
     by: String,
+    /// What is told of a resource's object besides.
+    pub(super) booked: Vec<Topic>,
 }
 
 impl<'c> Deliveries<'c> {
@@ -61,6 +70,9 @@ impl<'c> Deliveries<'c> {
             changes: 0,
             inbox_items: Vec::new(),
             queued: Vec::new(),
+            answers: Vec::new(),
+            relied_on: Vec::new(),
+            asked: HashMap::new(),
         }
     }
 
@@ -71,11 +83,14 @@ impl<'c> Deliveries<'c> {
     /// Merges a message into the recipient's copy. The inner error says that the message makes no sense for that copy.
     pub(super) fn deliver<'a>(
         &'a mut self,
-        recipient: &'a User,
+        recipient: &'a Holder,
         message: &'a ItipMessage,
     ) -> BoxFuture<'a, Result<Result<Outcome, ItipError>, DavError>> {
         Box::pin(async move {
-            let at = self.copy_of(recipient, &message.uid).await?;
+            let mut at = self.copy_of(recipient, &message.uid).await?;
+            if at.is_none() {
+                at = self.team_copy(recipient, message).await?;
+            }
             let existing = at.map(|at| &self.copies[at].calendar);
             let applied = match itip::apply(existing, message, &recipient.emails, self.now) {
                 Ok(applied) => applied,
@@ -94,7 +109,7 @@ impl<'c> Deliveries<'c> {
             };
             let item = format!("sabredav-{}.ics", self.call.inner().env.uuid());
             let topics = topics(message, &result, &recipient.emails);
-            let by = publish::principal(recipient.id);
+            let by = principal_name(recipient);
             match at {
                 Some(at) => {
                     let before = self.copies[at].calendar.clone();
@@ -109,11 +124,12 @@ impl<'c> Deliveries<'c> {
                         _ => itip::is_inconsequential(&before, &result, &recipient.emails),
                     };
                     self.change(at, result, inconsequential, &topics, by);
+                    self.book(at, recipient, message, Some(&before)).await?;
                 }
                 None => {
-                    let home = HomeId::from(recipient.id);
-                    let collection = self.call.server.default_calendar(home).await?;
+                    let collection = self.call.server.default_calendar(recipient.home).await?;
                     self.create(recipient, collection, &item, message.uid.clone(), result, &topics, by);
+                    self.book(self.copies.len() - 1, recipient, message, None).await?;
                 }
             }
             // An update that says nothing to people is no message to them (dav §11.1.4).
@@ -128,7 +144,7 @@ impl<'c> Deliveries<'c> {
     async fn answer_without_change(
         &mut self,
         at: usize,
-        recipient: &User,
+        recipient: &Holder,
         message: &ItipMessage,
     ) -> Result<(), DavError> {
         match message.method {
@@ -140,7 +156,7 @@ impl<'c> Deliveries<'c> {
             Method::Refresh => {
                 let copy = &self.copies[at];
                 if let Some(answer) = itip::refreshed(&copy.calendar, message, &recipient.emails, self.now) {
-                    let by = publish::principal(recipient.id);
+                    let by = principal_name(recipient);
                     let uri = Some(copy.collection.uri.as_str());
                     self.queued.push(publish::local_delivery(&answer, Before::Nothing, uri, &by, false));
                 }
@@ -175,13 +191,18 @@ impl<'c> Deliveries<'c> {
     }
 
     /// The recipient's object with that UID, in whichever of their calendars it is.
-    pub(super) async fn copy_of(&mut self, recipient: &User, uid: &Uid) -> Result<Option<usize>, DavError> {
-        let home = HomeId::from(recipient.id);
-        let Entry::Vacant(place) = self.places.entry((home, uid.clone())) else {
-            return Ok(self.places.get(&(home, uid.clone())).copied());
-        };
-        let Some(found) = self.call.copy_of(home, uid).await? else { return Ok(None) };
-        place.insert(self.copies.len());
+    pub(super) async fn copy_of(&mut self, recipient: &Holder, uid: &Uid) -> Result<Option<usize>, DavError> {
+        let home = recipient.home;
+        if let Some(known) = self.place_of(home, uid) {
+            return Ok(Some(known));
+        }
+        let found = self.call.copy_of(home, uid).await?;
+        Ok(found.map(|found| self.look_at(recipient, uid, found)))
+    }
+
+    /// Takes up somebody's copy of the object with that UID.
+    pub(super) fn look_at(&mut self, recipient: &Holder, uid: &Uid, found: super::itip::Copy) -> usize {
+        self.places.insert((recipient.home, uid.clone()), self.copies.len());
         self.copies.push(Copy {
             owner: recipient.clone(),
             collection: found.collection,
@@ -192,8 +213,14 @@ impl<'c> Deliveries<'c> {
             is_inconsequential: true,
             topics: Vec::new(),
             by: String::new(),
+            booked: Vec::new(),
         });
-        Ok(Some(self.copies.len() - 1))
+        self.copies.len() - 1
+    }
+
+    /// Where the copy of an object in a home is that was looked at.
+    pub(super) fn place_of(&self, home: HomeId, uid: &Uid) -> Option<usize> {
+        self.places.get(&(home, uid.clone())).copied()
     }
 
     fn change(&mut self, at: usize, calendar: Component, inconsequential: bool, topics: &[Topic], by: String) {
@@ -209,7 +236,7 @@ impl<'c> Deliveries<'c> {
     #[expect(clippy::too_many_arguments, reason = "what a new copy is made of")]
     fn create(
         &mut self,
-        owner: &User,
+        owner: &Holder,
         collection: Collection,
         name: &str,
         uid: Uid,
@@ -218,7 +245,7 @@ impl<'c> Deliveries<'c> {
         by: String,
     ) {
         self.changes += 1;
-        self.places.insert((HomeId::from(owner.id), uid), self.copies.len());
+        self.places.insert((owner.home, uid), self.copies.len());
         self.copies.push(Copy {
             owner: owner.clone(),
             collection,
@@ -229,19 +256,27 @@ impl<'c> Deliveries<'c> {
             is_inconsequential: false,
             topics: topics.to_vec(),
             by,
+            booked: Vec::new(),
         });
     }
 
     /// Puts the message into the recipient's inbox (RFC 6638 §2.2).
-    async fn file(&mut self, recipient: &User, name: String, message: &ItipMessage) -> Result<(), DavError> {
+    pub(super) async fn file(
+        &mut self,
+        recipient: &Holder,
+        name: String,
+        message: &ItipMessage,
+    ) -> Result<(), DavError> {
         let item = self.call.inbox_item(recipient, &name, message).await?;
         self.inbox_items.push(item);
         Ok(())
     }
 
     /// What is to be written, and who is told of it: the messages about the copies, then those for the queue.
-    pub(super) fn finish(self) -> (Vec<Op>, Vec<Message>) {
+    pub(super) async fn finish(self) -> Result<(Vec<Op>, Vec<Message>), DavError> {
         let (mut ops, mut told) = (Vec::new(), Vec::new());
+        // Before anything else changes them.
+        ops.extend(self.relied_on.iter().map(|&(collection, token)| Op::ExpectToken { collection, token }));
         let mut copies = self.copies;
         copies.retain(|copy| copy.changed > 0);
         // An answer is told after what it brought about (observed §1.6).
@@ -253,21 +288,29 @@ impl<'c> Deliveries<'c> {
             let stored = copy.stored.as_ref().map(|object| &object.meta);
             object.meta.schedule_tag =
                 schedule_tag::of_delivery(&object.meta, stored, copy.is_inconsequential, &copy.calendar, &copy.owner);
-            let subject = publish::Subject::stored(&copy.collection, &object, &copy.calendar, &copy.by);
+            let audience = self.call.server.audience_at_home(&copy.collection).await?;
+            let subject = publish::Subject::stored(&audience, &object, &copy.calendar, &copy.by);
             told.extend(subject.delivered(&copy.topics));
+            let of_resource = |topic: &Topic| publish::booking(*topic, &copy.collection, &object, &copy.by);
+            told.extend(copy.booked.iter().map(of_resource));
             let expect = stored.map_or(Expect::Absent, |meta| Expect::Etag(meta.etag.clone()));
             ops.push(Op::PutObject { collection: copy.collection.id, object, expect });
         }
         ops.extend(self.inbox_items);
         told.extend(self.queued);
-        (ops, told)
+        Ok((ops, told))
     }
 }
 
 impl Call {
     /// The message as it lies in the recipient's inbox (RFC 6638 §2.2).
-    pub(super) async fn inbox_item(&self, recipient: &User, name: &str, message: &ItipMessage) -> Result<Op, DavError> {
-        let inbox = self.server.collection(Space::Calendars, recipient.id.into(), INBOX).await?;
+    pub(super) async fn inbox_item(
+        &self,
+        recipient: &Holder,
+        name: &str,
+        message: &ItipMessage,
+    ) -> Result<Op, DavError> {
+        let inbox = self.server.collection(Space::Calendars, recipient.home, INBOX).await?;
         let mut calendar = (*message.calendar).clone();
         calendar.set(Property::new("METHOD", message.method.as_str()));
         let component = itip::component_of(&calendar);

@@ -105,9 +105,11 @@ impl Expansion {
         wanted: Vec<Arc<Wanted>>,
         w: &mut Writer,
     ) -> Result<(), DavError> {
-        if let Target::Principal(principal) = &mut described.target {
-            let is_asked = |name: &Name| wanted.iter().any(|w| w.name == *name);
-            self.call.server.complete(&self.call.who, principal, is_asked).await?;
+        let is_asked = |name: &Name| wanted.iter().any(|w| w.name == *name);
+        match &mut described.target {
+            Target::Principal(principal) => self.call.server.complete(&self.call.who, principal, is_asked).await?,
+            Target::Collection(sight) => self.call.server.complete_sight(sight, is_asked).await?,
+            _ => {}
         }
         w.raw("<d:response>");
         w.href(&format!("{}{}", self.call.inner().settings.base, described.target.as_resource().1));

@@ -14,6 +14,7 @@ use super::call::Call;
 use super::chunked::{self, Pages, Progress};
 use super::expander::{instant, zone_of};
 use super::media::Format;
+use super::rights::Sight;
 use super::{answer, timezones};
 use crate::dav::announce::shown_name;
 use crate::dav::error::DavError;
@@ -29,7 +30,7 @@ const PAGE: usize = 64;
 impl Call {
     /// Answers with the collection as one file. `start` and `end` are unix timestamps or dates; `expand` with both gives
     /// occurrences; `componentType` one type of component; `accept=jcal` or `Accept` another notation.
-    pub(super) async fn export(self, collection: Collection) -> Result<Response<Body>, DavError> {
+    pub(super) async fn export(self, collection: Sight) -> Result<Response<Body>, DavError> {
         let is_book = collection.kind == CollectionKind::AddressBook;
         let side = |name: &'static str| self.parameter(name).map(|text| read_moment(name, text)).transpose();
         let (start, end) = (side("start")?, side("end")?);
@@ -124,7 +125,7 @@ fn empty(collection: &Collection) -> Component {
 
 struct Export {
     server: Server,
-    collection: Collection,
+    collection: Sight,
     format: Format,
     /// Whether definitions of well-known zones are wanted (RFC 7809 §7.1).
     with_zones: Option<bool>,
@@ -150,6 +151,7 @@ impl Pages for Export {
             self.read = objects.into_iter();
         }
         while let Some(object) = self.read.next() {
+            let Some(object) = self.collection.show(object) else { continue };
             if self.collection.kind == CollectionKind::AddressBook {
                 out.raw(&object.data);
                 if !object.data.ends_with('\n') {

@@ -15,6 +15,7 @@ use super::filter::{Matcher, happens_once_at_a_fixed_time};
 use super::occurrences::Asked;
 use super::put::PRODID;
 use super::report::unsupported;
+use super::rights::Need;
 use super::{Inner, Server};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
@@ -23,7 +24,7 @@ use crate::dav::xml::{Element, TimeRange, XmlLimits, parse};
 use crate::ical::{Component, Period, Property, When, Zones, recur};
 use crate::ids::Email;
 use crate::itip::Address;
-use crate::store::{Collection, CollectionKind, Object, ObjectFilter, User};
+use crate::store::{Collection, CollectionKind, Holder, Object, ObjectFilter};
 
 /// Objects that are read at once.
 const PAGE: usize = 200;
@@ -52,14 +53,16 @@ impl Call {
         let range = instants(range);
         // Whoever may not read a calendar may still be told when its owner is busy (RFC 4791 §6.1.1): colleagues may.
         let (calendars, home) = match &self.location {
-            Location::Collection { space: Space::Calendars, home, uri } => {
-                self.server.relation(&self.who, Space::Calendars, *home).await?;
-                (vec![self.server.collection(Space::Calendars, *home, uri).await?], *home)
+            Location::Collection { space: Space::Calendars, .. } => {
+                let sight = self.server.see(&self.who, &self.location, Need::FreeBusy).await?;
+                let home = sight.source().home;
+                // Whose time it is, in the zone of who looks.
+                (vec![sight.shown().clone()], home)
             }
             Location::Home(Space::Calendars, home) => {
                 let relation = self.server.relation(&self.who, Space::Calendars, *home).await?;
                 if relation != Relation::Owner {
-                    return Err(self.server.needs(&self.location, "cal:read-free-busy"));
+                    return Err(self.server.needs(&self.location, Need::FreeBusy.privilege()));
                 }
                 let mut calendars = self.server.collections(Space::Calendars, *home).await?;
                 calendars.retain(counts);
@@ -73,7 +76,7 @@ impl Call {
         if calendars.iter().any(|c| c.kind != CollectionKind::Calendar) {
             return Err(unsupported(NAME));
         }
-        let owner = self.inner().directory.user(crate::ids::UserId(home.0)).await?;
+        let owner = self.inner().tenants.holder(home).await?;
         let owner = owner.ok_or_else(|| DavError::no_node(&self.path))?;
         let busy = self.server.busy(&calendars, &range, &owner.emails).await?;
         let component = as_component(&busy, &range, self.inner().env.now());
@@ -89,15 +92,15 @@ fn counts(collection: &Collection) -> bool {
 }
 
 impl Server {
-    /// The busy times of a user: those of all calendars that count, and when their inbox says that they cannot be had
+    /// The busy times of whoever has a home: those of all calendars that count, and when their inbox says that they cannot be had
     /// (RFC 6638 §5, RFC 7953 §7.2.4).
-    pub(super) async fn busy_of(&self, user: &User, range: &Range<DateTime<Utc>>) -> Result<Busy, DavError> {
-        let mut collections = self.0.store.collections(user.id.into()).await?;
+    pub(super) async fn busy_of(&self, holder: &Holder, range: &Range<DateTime<Utc>>) -> Result<Busy, DavError> {
+        let mut collections = self.0.store.collections(holder.home).await?;
         let inbox = collections.iter().find(|c| c.kind == CollectionKind::Inbox);
         let zone = collections.iter().find(|c| c.is_default()).map_or(chrono_tz::Tz::UTC, zone_of);
         let statement = inbox.and_then(|inbox| availability_of(inbox, self.0.settings.limits.availability_bytes));
         collections.retain(counts);
-        let mut busy = self.busy(&collections, range, &user.emails).await?;
+        let mut busy = self.busy(&collections, range, &holder.emails).await?;
         if let Some(calendar) = statement {
             busy.extend(self.unavailable(&[calendar], range, zone)?);
         }

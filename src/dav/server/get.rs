@@ -8,6 +8,7 @@ use super::call::Call;
 use super::cards::{self, Shown};
 use super::media::Format;
 use super::properties::{http_date, media_type};
+use super::rights::Need;
 use super::{agenda, answer, schedule_tag, timezones};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
@@ -21,12 +22,11 @@ impl Call {
     pub(super) async fn get(self) -> Result<Response<Body>, DavError> {
         match self.location {
             Location::Member { .. } => {
-                let (collection, object) = self.server.object(&self.who, &self.location, "d:read").await?;
+                let (collection, object) = self.server.object(&self.who, &self.location, Need::Read).await?;
                 self.get_object(&collection, object)
             }
-            Location::Collection { space, home, ref uri } => {
-                self.server.require_owner(&self.who, &self.location, "d:read").await?;
-                let collection = self.server.collection(space, home, uri).await?;
+            Location::Collection { .. } => {
+                let collection = self.server.see(&self.who, &self.location, Need::Read).await?;
                 // A calendar is the file with all that is in it; a book only for those who ask for cards.
                 let is_file = match collection.kind {
                     CollectionKind::Calendar => true,
@@ -38,7 +38,7 @@ impl Call {
                 if collection.kind == CollectionKind::Calendar && self.wants_page() {
                     self.agenda_of_calendar(collection).await
                 } else if collection.kind == CollectionKind::AddressBook && self.wants_page() {
-                    self.page_of_book(collection).await
+                    self.page_of_book(collection.shown().clone()).await
                 } else if self.has_parameter("export") || is_file {
                     self.export(collection).await.map(agenda::vary_by_accept)
                 } else {

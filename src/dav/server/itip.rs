@@ -8,15 +8,15 @@ use super::access::write_failed;
 use super::call::Call;
 use super::deliveries::Deliveries;
 use super::put::ATTEMPTS;
-use super::tenant::Tenant;
+use super::rights::Need;
 use super::{answer, publish};
 use crate::dav::error::DavError;
 use crate::dav::path::Location;
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::ids::{Email, HomeId, Uid};
-use crate::itip::{Address, ItipMessage, Method};
-use crate::store::{Batch, Collection, Object, User, WriteError};
+use crate::itip::{Address, ItipMessage, Method, Outcome};
+use crate::store::{Access, Batch, Collection, CollectionKind, Holder, Object, WriteError};
 
 /// The JSON body (dav §11.1). `recurrence-id`, `dtstamp` and what else clients add is not looked at.
 #[derive(Debug, Deserialize)]
@@ -88,28 +88,23 @@ impl Call {
         if delivery.message.method == Method::Counter {
             return self.file_counter_proposal(&delivery).await;
         }
-        match &self.who {
-            Tenant::User(user) if user.emails.contains(&delivery.recipient) => {
-                let user = user.clone();
-                self.apply(&user, &delivery.message).await
-            }
-            _ => Ok(answer::empty(StatusCode::FORBIDDEN)),
+        let itself = self.who.home().and_then(|home| self.who.as_holder_of(home));
+        match itself.filter(|holder| holder.emails.contains(&delivery.recipient)) {
+            Some(recipient) => self.apply(&recipient, &delivery.message).await,
+            None => Ok(answer::empty(StatusCode::FORBIDDEN)),
         }
     }
 
     async fn reachable(&self) -> Result<(), DavError> {
         match &self.location {
             // The object itself need not be there: a message may be about one that is still to come.
-            Location::Member { space, home, uri, .. } => {
-                self.server.require_owner(&self.who, &self.location, "d:read").await?;
-                self.server.collection(*space, *home, uri).await.map(|_| ())
-            }
+            Location::Member { .. } => self.server.see(&self.who, &self.location, Need::Read).await.map(|_| ()),
             _ => self.target().await.map(|_| ()),
         }
     }
 
     /// Merges the message into the recipient's copy, and stores it with everything that follows in one write.
-    async fn apply(&self, recipient: &User, message: &ItipMessage) -> Result<Response<Body>, DavError> {
+    async fn apply(&self, recipient: &Holder, message: &ItipMessage) -> Result<Response<Body>, DavError> {
         let done = Ok(answer::empty(StatusCode::NO_CONTENT));
         for _ in 0..ATTEMPTS {
             let Some(batch) = self.batch_for(recipient, message).await? else { return done };
@@ -129,13 +124,17 @@ impl Call {
     }
 
     /// What is to be written for a message; `None` when there is nothing to do.
-    async fn batch_for(&self, recipient: &User, message: &ItipMessage) -> Result<Option<Batch>, DavError> {
+    async fn batch_for(&self, recipient: &Holder, message: &ItipMessage) -> Result<Option<Batch>, DavError> {
         let mut deliveries = Deliveries::new(self);
-        deliveries
+        let outcome = deliveries
             .deliver(recipient, message)
             .await?
             .map_err(|error| DavError::bad_request(format!("The message cannot be applied: {error}")))?;
-        let (ops, publish) = deliveries.finish();
+        deliveries.settle().await?;
+        let (ops, mut publish) = deliveries.finish().await?;
+        if outcome == Outcome::Updated {
+            publish.extend(self.told_of_booking(message).await?);
+        }
         Ok((!ops.is_empty() || !publish.is_empty()).then_some(Batch { ops, publish }))
     }
 
@@ -153,17 +152,16 @@ impl Call {
     /// A proposal changes no calendar: it lies in the organizer's inbox, and the organizer is told (mail-itip-alarms §5.9).
     async fn file_counter_proposal(&self, delivery: &Delivery) -> Result<Response<Body>, DavError> {
         let message = &delivery.message;
-        let is_sender = Address::read(&message.sender).is_one_of(self.who.emails());
-        if !is_sender {
+        let Some(sender) = self.acts_as(&Address::read(&message.sender)).await? else {
             return Ok(answer::empty(StatusCode::FORBIDDEN));
-        }
-        let organizer = self.inner().directory.user_by_email(&delivery.recipient).await?;
+        };
+        let organizer = self.inner().tenants.invited_as(&delivery.recipient).await?;
         let mut batch = Batch::default();
         let mut current = None;
         // Only those who were invited propose: an inbox is not for everybody's use.
-        if let Some(organizer) = organizer.filter(|user| user.domain == self.who.domain())
-            && let Some(copy) = self.copy_of(organizer.id.into(), &message.uid).await?
-            && invites(&copy.calendar, &organizer.emails, self.who.emails())
+        if let Some(organizer) = organizer.filter(|organizer| organizer.domain == self.who.domain())
+            && let Some(copy) = self.copy_of(organizer.home, &message.uid).await?
+            && invites(&copy.calendar, &organizer.emails, &sender)
         {
             let name = format!("sabredav-{}.ics", self.inner().env.uuid());
             batch.ops.push(self.inbox_item(&organizer, &name, message).await?);
@@ -173,7 +171,7 @@ impl Call {
         if let Location::Member { ref uri, .. } = self.location {
             calendar_id = Some(uri.as_str());
             if current.is_none()
-                && let Ok((_, own)) = self.server.object(&self.who, &self.location, "d:read").await
+                && let Ok((_, own)) = self.server.object(&self.who, &self.location, Need::Read).await
             {
                 current = Some(own.data);
             }
@@ -182,6 +180,25 @@ impl Call {
         batch.publish.push(publish::local_delivery(message, current.as_deref().into(), calendar_id, &by, false));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
+    }
+}
+
+impl Call {
+    /// The addresses in whose name the actor may propose something: their own, or those of somebody who lets them write to a
+    /// calendar (dav §11.1). `None` when this address is neither.
+    async fn acts_as(&self, sender: &Address) -> Result<Option<Vec<Email>>, DavError> {
+        if sender.is_one_of(self.who.emails()) {
+            return Ok(Some(self.who.emails().to_vec()));
+        }
+        let Some(home) = self.who.home() else { return Ok(None) };
+        let Some(person) = self.calendar_user(sender, self.who.domain()).await? else { return Ok(None) };
+        let shared = self.inner().store.shared_in(home).await?;
+        let may_write = shared.iter().any(|shared| {
+            let access = shared.instance.delegation().map(|given| given.access);
+            let is_calendar = shared.source.kind == CollectionKind::Calendar;
+            is_calendar && shared.source.home == person.home && access.is_some_and(Access::writes)
+        });
+        Ok(may_write.then(|| person.emails.clone()))
     }
 }
 

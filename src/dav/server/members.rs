@@ -144,9 +144,9 @@ impl Server {
         self.add(pages, Op::DeleteObject { collection: pages.collection, name: card.name, expect }, told).await
     }
 
-    async fn add(&self, pages: &mut Pages, op: Op, told: Message) -> Result<(), DavError> {
+    async fn add(&self, pages: &mut Pages, op: Op, told: Vec<Message>) -> Result<(), DavError> {
         pages.batch.ops.push(op);
-        pages.batch.publish.push(told);
+        pages.batch.publish.extend(told);
         if pages.batch.ops.len() >= PAGE { self.write_page(pages).await } else { Ok(()) }
     }
 

@@ -8,6 +8,7 @@ use super::answer;
 use super::call::Call;
 use super::proppatch::{write_propstats, write_results};
 use super::publish_books::Book;
+use super::sharing_xml::wanted_source;
 use super::store_props::{Moment, Refused, apply};
 use crate::dav::announce::calendar_created;
 use crate::dav::error::{Condition, DavError, XML_TYPE};
@@ -46,10 +47,12 @@ impl Call {
         let Location::Collection { space, home, ref uri } = self.location else {
             return Err(self.no_place_for_a_collection().await);
         };
-        let parent = Location::Home(space, home);
-        self.server.require_owner(&self.who, &parent, "d:bind").await?;
-        if self.server.collection(space, home, uri).await.is_ok() {
+        self.server.require_home(&self.who, space, home).await?;
+        if self.server.sight(&self.who, space, home, uri).await.is_ok() {
             return Err(DavError::method_not_allowed(EXISTS).because(Condition::Empty("d:resource-must-be-null")));
+        }
+        if let Some(source) = wanted_source(&update) {
+            return self.make_subscription(&update, &source).await;
         }
         let kind = match self.kind_of_new(space, &update) {
             Ok(kind) => kind,
@@ -146,16 +149,14 @@ impl Call {
                 Space::Calendars => "cal:calendar-collection-location-ok",
                 Space::AddressBooks => "card:addressbook-collection-location-ok",
             };
-            if let Err(error) = self.server.require_owner(&self.who, &self.location, "d:bind").await {
+            if let Err(error) = self.server.require_home(&self.who, space, home).await {
                 return error;
             }
-            return match self.server.collection(space, home, uri).await {
+            return match self.server.sight(&self.who, space, home, uri).await {
                 Ok(_) => {
                     DavError::forbidden("Collections cannot hold collections").because(Condition::Empty(condition))
                 }
-                Err(error) if error.status == StatusCode::NOT_FOUND => {
-                    DavError::conflict("The parent of the collection does not exist")
-                }
+                Err(error) if error.status == StatusCode::NOT_FOUND => DavError::conflict("Parent node does not exist"),
                 Err(error) => error,
             };
         }

@@ -4,8 +4,8 @@
 //! transaction as each write, the messages of messaging §1. It trusts the actor and nothing in the headers; it never
 //! authenticates, never sends anything, and never shows one tenant what belongs to another.
 //!
-//! A request is read into a `Call`, which knows who acts and where; one file per method answers it. Resources are loaded
-//! and checked against the actor in `access`; their properties are one table in `properties`; objects are written by
+//! A request is read into a `Call`, which knows who acts and where; one file per method answers it. What the actor may do is
+//! decided in `rights`, and what they may see of private events in `private`; their properties are one table in `properties`; objects are written by
 //! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. What a write means for
 //! other people is decided in `schedule`, and what becomes of their copies in `deliveries`. The address book of a domain's people
 //! is kept in step with the directory in `members`. What was deleted is kept, and brought back, in `trash`; what a home may hold
@@ -16,7 +16,9 @@ mod access;
 mod acl;
 mod agenda;
 mod answer;
+mod audience;
 mod availability;
+mod bookings;
 mod browse;
 mod calendar_query;
 mod calendar_user;
@@ -28,7 +30,9 @@ mod collection_props;
 mod copy_collection;
 mod copy_move;
 mod default_calendar;
+mod delegates;
 mod delete;
+mod delete_home;
 mod deliveries;
 mod expand;
 mod expander;
@@ -39,14 +43,17 @@ mod free_busy;
 mod get;
 mod gzip;
 mod itip;
+mod json;
 mod media;
 mod members;
 mod mkcol;
 mod occurrences;
+mod others;
 mod outbox;
 mod plan;
 mod principal_props;
 mod principals;
+mod private;
 mod privileges;
 mod propagate;
 mod properties;
@@ -58,9 +65,13 @@ mod put;
 mod put_limits;
 mod quota;
 mod report;
+mod rights;
 mod schedule;
 mod schedule_tag;
 mod search;
+mod sharing;
+mod sharing_props;
+mod sharing_xml;
 mod store_props;
 mod sync;
 mod tenant;
@@ -73,9 +84,11 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use http::{Method, Request, Response};
+use moka::sync::Cache;
 use tower::util::BoxCloneSyncService;
 
 use self::call::Call;
+use self::json::RenderedEvents;
 use self::members::MembersBooks;
 use self::occurrences::OccurrenceCache;
 use self::tenant::Tenants;
@@ -85,8 +98,12 @@ use super::path::Location;
 use super::upstream::{Actor, Body, Upstream, UpstreamError};
 use crate::clock::Env;
 use crate::config::{Files, Limits};
+use crate::ids::{DomainId, HomeId};
 use crate::store::files::SharedFileStore;
 use crate::store::{HomeRoom, SharedDavStore, SharedDirectory};
+
+/// Homes of one domain that are remembered.
+const NEIGHBOURS: u64 = 50_000;
 
 /// How the server behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,7 +170,10 @@ struct Inner {
     settings: Settings,
     tenants: Tenants,
     occurrences: OccurrenceCache,
+    rendered: RenderedEvents,
     members: MembersBooks,
+    /// Homes that were found to be of a domain a moment ago.
+    neighbours: Cache<(HomeId, DomainId), ()>,
 }
 
 impl std::fmt::Debug for Server {
@@ -167,9 +187,13 @@ impl Server {
     pub fn new(store: SharedDavStore, directory: SharedDirectory, env: Env, settings: Settings) -> Self {
         let tenants = Tenants::new(directory.clone());
         let occurrences = OccurrenceCache::new();
+        let rendered = RenderedEvents::new();
         let members = MembersBooks::default();
         let files = OnceLock::new();
-        Self(Arc::new(Inner { store, directory, files, env, settings, tenants, occurrences, members }))
+        let neighbours = Cache::builder().max_capacity(NEIGHBOURS).time_to_live(tenant::REMEMBERED).build();
+        let inner =
+            Inner { store, directory, files, env, settings, tenants, occurrences, rendered, members, neighbours };
+        Self(Arc::new(inner))
     }
 
     /// The same server with plain files, which it has none of otherwise.

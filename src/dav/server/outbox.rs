@@ -11,9 +11,8 @@ use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 use crate::ical::{CalendarObject, Component, Property};
-use crate::ids::UserId;
 use crate::itip::Address;
-use crate::store::User;
+use crate::store::Holder;
 use crate::store::home::OUTBOX;
 
 /// Octets of a request for free and busy times.
@@ -41,9 +40,8 @@ impl Call {
         }
         let body = self.body(MAX_REQUEST, DavError::too_large("The request is too large")).await?;
         let request = FreeBusyRequest::read(&body)?;
-        let owner = UserId(home.0);
         let organizer = self.calendar_user(&request.organizer, self.who.domain()).await?;
-        if organizer.is_none_or(|organizer| organizer.id != owner) {
+        if organizer.is_none_or(|organizer| organizer.home != home) {
             return Err(DavError::forbidden("The organizer must be the owner of the outbox")
                 .because(Condition::Empty("cal:organizer-allowed")));
         }
@@ -58,8 +56,8 @@ impl Call {
             w.open("cal:response");
             w.within("cal:recipient", |w| w.href(attendee.value()));
             match self.calendar_user(&Address::read(attendee.value()), self.who.domain()).await? {
-                Some(user) => {
-                    let (calendar, times) = self.free_busy_of(&user, attendee, &request).await?;
+                Some(holder) => {
+                    let (calendar, times) = self.free_busy_of(&holder, attendee, &request).await?;
                     left = left.checked_sub(times).ok_or_else(|| {
                         DavError::forbidden("There are more busy times in this range than one answer tells")
                             .because(Condition::Empty("d:number-of-matches-within-limits"))
@@ -80,11 +78,11 @@ impl Call {
     /// The answer for one attendee, and how many times are in it.
     async fn free_busy_of(
         &self,
-        user: &User,
+        holder: &Holder,
         attendee: &Property,
         request: &FreeBusyRequest,
     ) -> Result<(Component, usize), DavError> {
-        let busy = self.server.busy_of(user, &request.range).await?;
+        let busy = self.server.busy_of(holder, &request.range).await?;
         let mut component = as_component(&busy, &request.range, self.inner().env.now());
         component.push(attendee.clone());
         for property in &request.echoed {

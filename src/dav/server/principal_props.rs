@@ -7,15 +7,15 @@ use super::properties::{Resource, Row, Scene, raw, row, text};
 use super::tenant::principal_of;
 use crate::dav::path::{Location, PrincipalKind, PrincipalPart, Space};
 use crate::dav::xml::{CALDAV, CALENDARSERVER, CARDDAV, DAV, SABRE, Writer};
-use crate::ids::{HomeId, UserId};
+use crate::ids::{Email, HomeId};
 use crate::store::home::{INBOX, OUTBOX};
-use crate::store::{CollectionKind, User};
+use crate::store::{CollectionKind, HolderKind, User};
 
 /// The rows, in the order in which answers list them.
 pub(super) static ROWS: &[Row] = &[
     row(DAV, "principal-URL", |scene, r, w| principal(r).is_some_and(|p| scene.href(w, &p.href()))),
     row(DAV, "alternate-URI-set", |_, r, w| match principal(r) {
-        Some(Principal::User(person)) => addresses(&person.user, w),
+        Some(found @ (Principal::User(_) | Principal::Holder(_))) => addresses(emails(found), w),
         other => other.is_some(),
     }),
     row(DAV, "group-member-set", |scene, r, w| match principal(r) {
@@ -28,24 +28,25 @@ pub(super) static ROWS: &[Row] = &[
         }
         other => other.is_some(),
     }),
-    row(SABRE, "email-address", |_, r, w| text(user(r).map(|u| u.email().as_str()), w)),
+    row(SABRE, "email-address", |_, r, w| text(principal(r).and_then(|p| emails(p).first()).map(Email::as_str), w)),
     row(CALENDARSERVER, "email-address-set", |_, r, w| {
-        user(r).is_some_and(|u| {
-            u.emails.iter().for_each(|email| w.element("cs:email-address", email.as_str()));
+        home(r).is_some() && {
+            let listed = principal(r).map(emails).unwrap_or_default();
+            listed.iter().for_each(|email| w.element("cs:email-address", email.as_str()));
             true
-        })
+        }
     }),
     row(CALENDARSERVER, "first-name", |_, r, w| text(user(r).map(|u| u.firstname.trim()).filter(|n| !n.is_empty()), w)),
     row(CALENDARSERVER, "last-name", |_, r, w| text(user(r).map(|u| u.lastname.trim()).filter(|n| !n.is_empty()), w)),
-    row(CALDAV, "calendar-home-set", |scene, r, w| of_user(scene, r, w, |id| format!("/calendars/{id}/"))),
+    row(CALDAV, "calendar-home-set", |scene, r, w| of_home(scene, r, w, |id| format!("/calendars/{id}/"))),
     row(CARDDAV, "addressbook-home-set", book_homes),
     row(CARDDAV, "principal-address", own_card),
-    row(CALDAV, "schedule-inbox-URL", |scene, r, w| of_user(scene, r, w, |id| format!("/calendars/{id}/{INBOX}/"))),
-    row(CALDAV, "schedule-outbox-URL", |scene, r, w| of_user(scene, r, w, |id| format!("/calendars/{id}/{OUTBOX}/"))),
+    row(CALDAV, "schedule-inbox-URL", |scene, r, w| of_home(scene, r, w, |id| format!("/calendars/{id}/{INBOX}/"))),
+    row(CALDAV, "schedule-outbox-URL", |scene, r, w| of_home(scene, r, w, |id| format!("/calendars/{id}/{OUTBOX}/"))),
     row(CALDAV, "calendar-user-address-set", |scene, r, w| {
-        user(r).is_some_and(|u| {
-            addresses(u, w);
-            scene.href(w, &principal_of(u.id))
+        principal(r).filter(|_| home(r).is_some()).is_some_and(|p| {
+            addresses(emails(p), w);
+            scene.href(w, &p.href())
         })
     }),
     row(CALDAV, "schedule-default-calendar-URL", default_calendar),
@@ -53,6 +54,12 @@ pub(super) static ROWS: &[Row] = &[
         text(
             principal(r).and_then(|p| match p {
                 Principal::User(_) => Some("INDIVIDUAL"),
+                Principal::Holder(holder) => Some(match &holder.kind {
+                    HolderKind::Resource(resource) if resource.is_room => "ROOM",
+                    HolderKind::Resource(_) => "RESOURCE",
+                    HolderKind::TeamCalendar(_) => "GROUP",
+                    HolderKind::User(_) => "INDIVIDUAL",
+                }),
                 Principal::Domain(_) => Some("GROUP"),
                 Principal::Proxies(..) => None,
             }),
@@ -63,7 +70,7 @@ pub(super) static ROWS: &[Row] = &[
     row(CALENDARSERVER, "calendar-proxy-read-for", |_, r, _| user(r).is_some()),
     row(CALENDARSERVER, "calendar-proxy-write-for", |_, r, _| user(r).is_some()),
     row(CALENDARSERVER, "notification-URL", |scene, r, w| {
-        of_user(scene, r, w, |id| Location::PrincipalPart(id.0, PrincipalPart::Notifications).href())
+        user(r).is_some_and(|u| scene.href(w, &Location::PrincipalPart(u.id.0, PrincipalPart::Notifications).href()))
     }),
 ];
 
@@ -85,21 +92,39 @@ fn user<'a>(resource: &Resource<'a>) -> Option<&'a User> {
     person(resource).map(|person| &person.user)
 }
 
-fn addresses(user: &User, w: &mut Writer) -> bool {
-    for email in &user.emails {
+/// The addresses of a principal that can be invited.
+pub(super) fn emails(principal: &Principal) -> &[Email] {
+    match principal {
+        Principal::User(person) => &person.user.emails,
+        Principal::Holder(holder) => &holder.emails,
+        Principal::Domain(_) | Principal::Proxies(..) => &[],
+    }
+}
+
+/// The home of a principal that has one.
+fn home(resource: &Resource<'_>) -> Option<HomeId> {
+    match principal(resource)? {
+        Principal::User(person) => Some(person.user.id.into()),
+        Principal::Holder(holder) => Some(holder.home),
+        Principal::Domain(_) | Principal::Proxies(..) => None,
+    }
+}
+
+fn addresses(emails: &[Email], w: &mut Writer) -> bool {
+    for email in emails {
         w.href(&email.to_calendar_address());
     }
     true
 }
 
-fn of_user(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer, href: fn(UserId) -> String) -> bool {
-    user(r).is_some_and(|u| scene.href(w, &href(u.id)))
+fn of_home(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer, href: fn(HomeId) -> String) -> bool {
+    home(r).is_some_and(|home| scene.href(w, &href(home)))
 }
 
-/// The user's own home, and the one where the people of the domain are.
+/// The own home, and for a person the one where the people of the domain are.
 fn book_homes(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
-    let is_there = of_user(scene, r, w, |id| format!("/addressbooks/{id}/"));
-    if is_there && scene.server.settings.members_book {
+    let is_there = of_home(scene, r, w, |id| format!("/addressbooks/{id}/"));
+    if user(r).is_some() && scene.server.settings.members_book {
         scene.href(w, &format!("/addressbooks/{}/", scene.who.domain_home()));
     }
     is_there
@@ -131,6 +156,7 @@ fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool
 pub(super) fn display_name(principal: &Principal, w: &mut Writer) -> bool {
     match principal {
         Principal::User(person) => w.text(&person.user.display_name()),
+        Principal::Holder(holder) => w.text(&holder.display_name()),
         Principal::Domain(group) => w.text(group.domain.name.as_str()),
         Principal::Proxies(_, part) => w.text(part.segment()),
     }
@@ -142,7 +168,7 @@ pub(super) fn resource_type(principal: &Principal, w: &mut Writer) -> bool {
     raw(
         w,
         match principal {
-            Principal::User(_) | Principal::Domain(_) => "<d:collection/><d:principal/>",
+            Principal::User(_) | Principal::Holder(_) | Principal::Domain(_) => "<d:collection/><d:principal/>",
             Principal::Proxies(_, PrincipalPart::ProxyWrite) => {
                 "<d:collection/><d:principal/><cs:calendar-proxy-write/>"
             }

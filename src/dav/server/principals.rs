@@ -1,7 +1,9 @@
-//! Principals: people, the domain as the group of its people, and the two groups of proxies that calendarserver's clients
+//! Principals: people, resources and team calendars, the domain as the group of its people, and the two groups of proxies that calendarserver's clients
 //! look for at every person (dav §4, RFC 3744 §2). Also principal-match (RFC 3744 §9.3).
 //!
 //! What costs a read of its own is only there when a client asked for it: [`Server::complete`].
+
+use std::sync::Arc;
 
 use http::Response;
 
@@ -11,13 +13,13 @@ use super::chunked;
 use super::plan::Plan;
 use super::propfind::{Listing, Step, Target};
 use super::report::{Members, unsupported};
-use super::tenant::{Tenant, principal_of};
+use super::tenant::{Tenant, holder_href, kind_of, principal_of};
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, PrincipalKind, PrincipalPart};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, DAV, Element, Name, PropRequest};
-use crate::ids::{ObjectId, UserId};
-use crate::store::{Domain, User};
+use crate::ids::{HomeId, ObjectId, UserId};
+use crate::store::{Domain, Holder, HolderKind, User};
 
 /// Members of a domain that are read at once.
 const PAGE: usize = 500;
@@ -29,6 +31,8 @@ pub(super) enum Principal {
     User(Person),
     /// The people of a domain.
     Domain(Group),
+    /// A resource or a team calendar.
+    Holder(Arc<Holder>),
     /// Those who act for a person. Nobody does until delegation exists.
     Proxies(UserId, PrincipalPart),
 }
@@ -54,10 +58,19 @@ impl Principal {
         Self::User(Person { user, default_calendar: None })
     }
 
+    /// Whoever has a home.
+    pub(super) fn of(holder: Holder) -> Self {
+        match holder.kind {
+            HolderKind::User(user) => Self::user(Arc::unwrap_or_clone(user)),
+            HolderKind::Resource(_) | HolderKind::TeamCalendar(_) => Self::Holder(Arc::new(holder)),
+        }
+    }
+
     /// Its href, without the base.
     pub(super) fn href(&self) -> String {
         match self {
             Self::User(person) => principal_of(person.user.id),
+            Self::Holder(holder) => holder_href(holder),
             Self::Domain(group) => Location::Principal(PrincipalKind::Domain, group.domain.id.0).href(),
             Self::Proxies(user, part) => Location::PrincipalPart(user.0, *part).href(),
         }
@@ -84,7 +97,11 @@ impl Server {
                 let domain = self.0.directory.domain(crate::ids::DomainId(id)).await?;
                 domain.map(|domain| (domain.id, Principal::Domain(Group { domain, members: Vec::new() })))
             }
-            PrincipalKind::Resource | PrincipalKind::TeamCalendar => None,
+            PrincipalKind::Resource | PrincipalKind::TeamCalendar => {
+                let holder = self.0.tenants.holder(HomeId(id)).await?;
+                let holder = holder.filter(|holder| kind_of(holder) == kind);
+                holder.map(|holder| (holder.domain, Principal::Holder(holder)))
+            }
         };
         let Some((domain, principal)) = found else {
             return Err(DavError::not_found(format!("Principal with name {id} not found")));
@@ -155,6 +172,16 @@ impl Call {
 
     /// The actor and the groups the actor is in, as far as they are below the location.
     async fn selves(&self) -> Result<Vec<Step>, DavError> {
+        if let Tenant::Holder(holder) = &self.who {
+            let is_below = match &self.location {
+                Location::Root | Location::Principals => true,
+                Location::PrincipalSet(kind) => *kind == kind_of(holder),
+                Location::Principal(kind, id) => *kind == kind_of(holder) && *id == holder.home.0,
+                _ => false,
+            };
+            let itself = Step::One(Target::Principal(Principal::Holder(holder.clone())));
+            return Ok(is_below.then_some(itself).into_iter().collect());
+        }
         let Tenant::User(user) = &self.who else { return Ok(Vec::new()) };
         let person = || Principal::user((**user).clone());
         let group = || self.server.principal(&self.who, PrincipalKind::Domain, user.domain.0);

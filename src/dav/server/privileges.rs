@@ -1,6 +1,7 @@
 //! What the actor may do with a resource, as clients read it (RFC 3744 §5.4, dav §7). The order is the reference's.
 
 use super::properties::Resource;
+use super::rights::Need;
 use crate::dav::xml::Name;
 use crate::store::CollectionKind;
 
@@ -18,6 +19,23 @@ const CALENDAR: &[&str] = &[
     "d:write-acl",
     "d:share",
 ];
+const CALENDAR_TO_WRITE: &[&str] = &[
+    "cal:read-free-busy",
+    "d:read",
+    "d:read-acl",
+    "d:read-current-user-privilege-set",
+    "d:write-properties",
+    "d:write",
+    "d:write-content",
+    "d:unlock",
+    "d:bind",
+    "d:unbind",
+];
+const CALENDAR_TO_READ: &[&str] = &["cal:read-free-busy", "d:read", "d:read-acl", "d:read-current-user-privilege-set"];
+const BOOK_TO_SHARE: &[&str] =
+    &["d:read", "d:share", "d:write-content", "d:bind", "d:unbind", "d:read-acl", "d:read-current-user-privilege-set"];
+const BOOK_TO_WRITE: &[&str] =
+    &["d:read", "d:write-content", "d:bind", "d:unbind", "d:read-acl", "d:read-current-user-privilege-set"];
 const HOME: &[&str] = &[
     "d:write",
     "d:write-properties",
@@ -67,14 +85,19 @@ const OUTBOX: &[&str] = &[
 ];
 const READ: &[&str] = &["d:read", "d:read-acl", "d:read-current-user-privilege-set"];
 
-/// What the owner may do with a resource; everybody who comes as far as reading its properties is its owner, or the
-/// resource is one that all may read and nobody may write.
+/// What the actor, who may read it, may do with a resource. That whoever may read what others gave may name it as they like
+/// is left out: clients take it for the right to write (dav §7).
 pub(super) fn of(resource: &Resource<'_>, is_owner: bool) -> &'static [&'static str] {
     match resource {
         Resource::Home(..) | Resource::File(_) if is_owner => HOME,
-        Resource::Collection(c) | Resource::Object(c, ..) if is_owner => match c.kind {
-            CollectionKind::Calendar => CALENDAR,
-            CollectionKind::AddressBook => BOOK,
+        Resource::Collection(c) | Resource::Object(c, ..) => match c.kind {
+            CollectionKind::Calendar if c.grants(Need::Share) => CALENDAR,
+            CollectionKind::Calendar if c.grants(Need::WriteContent) => CALENDAR_TO_WRITE,
+            CollectionKind::Calendar => CALENDAR_TO_READ,
+            CollectionKind::AddressBook if c.is_own() => BOOK,
+            CollectionKind::AddressBook if c.grants(Need::Share) => BOOK_TO_SHARE,
+            CollectionKind::AddressBook if c.grants(Need::WriteContent) => BOOK_TO_WRITE,
+            CollectionKind::AddressBook => READ,
             CollectionKind::Inbox => INBOX,
             CollectionKind::Outbox => OUTBOX,
         },

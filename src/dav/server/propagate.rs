@@ -5,12 +5,13 @@
 use std::collections::HashSet;
 
 use super::deliveries::Deliveries;
-use super::publish::{self, Before};
+use super::publish::Before;
+use super::tenant::principal_name;
 use crate::dav::error::DavError;
 use crate::ical::Component;
-use crate::ids::UserId;
+use crate::ids::HomeId;
 use crate::itip::{self, Address, ItipMessage, Method};
-use crate::store::User;
+use crate::store::Holder;
 
 /// `SCHEDULE-STATUS` of a message that was delivered (RFC 6638 §3.2.9).
 const DELIVERED: &str = "1.2";
@@ -20,7 +21,7 @@ impl Deliveries<'_> {
     /// object who was reached. `calendar` is the last segment of the organizer's calendar.
     pub(super) async fn pass_on(
         &mut self,
-        organizer: &User,
+        organizer: &Holder,
         calendar: &str,
         before: &Component,
         after: &mut Component,
@@ -36,9 +37,9 @@ impl Deliveries<'_> {
         let threshold = self.call().inner().settings.reply_propagation;
         let is_quiet = threshold > 0 && attendees_of(after) >= threshold;
         let known = addresses_of(before);
-        let by = publish::principal(organizer.id);
+        let by = principal_name(organizer);
         // Whoever answers has said it in their own copy, whichever of their addresses else is invited.
-        let answering = self.call().calendar_user(replier, organizer.domain).await?.map(|user| user.id);
+        let answering = self.call().calendar_user(replier, organizer.domain).await?.map(|holder| holder.home);
         let mut reached = HashSet::new();
         for message in messages.iter().filter(|m| m.method == Method::Request) {
             let address = Address::read(&message.recipient);
@@ -51,7 +52,7 @@ impl Deliveries<'_> {
                 }
             } else if !is_quiet
                 && let Some(attendee) = self.call().calendar_user(&address, organizer.domain).await?
-                && Some(attendee.id) != answering
+                && Some(attendee.home) != answering
                 // Who has no copy gets one by the invitation that is on its way, or has deleted it.
                 && let Some(at) = self.copy_of(&attendee, &message.uid).await?
                 && self.bring_in_step(at, message, &attendee.emails, &by)
@@ -66,14 +67,14 @@ impl Deliveries<'_> {
     /// Invites somebody new; true when the invitation is in their calendar.
     async fn invite(
         &mut self,
-        (organizer, calendar): (&User, &str),
-        answering: Option<UserId>,
+        (organizer, calendar): (&Holder, &str),
+        answering: Option<HomeId>,
         message: &ItipMessage,
         by: &str,
     ) -> Result<bool, DavError> {
         let address = Address::read(&message.recipient);
         let person = self.call().calendar_user(&address, organizer.domain).await?;
-        let delivered = match person.filter(|person| person.id != organizer.id && Some(person.id) != answering) {
+        let delivered = match person.filter(|person| person.home != organizer.home && Some(person.home) != answering) {
             Some(person) => self.deliver(&person, message).await?.is_ok(),
             None => false,
         };

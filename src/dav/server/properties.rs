@@ -8,8 +8,9 @@ use chrono_tz::Tz;
 use super::calendar_query::edges_of_time;
 use super::files::{FileSight, properties as file};
 use super::principals::Principal;
-use super::tenant::{Tenant, principal_of};
-use super::{Inner, acl, collection_props, expander, principal_props, privileges};
+use super::rights::Sight;
+use super::tenant::{Tenant, holder_href};
+use super::{Inner, acl, collection_props, expander, principal_props, privileges, sharing_props};
 use crate::config::Limits;
 use crate::dav::announce::{SYNC_PREFIX, shown_name};
 use crate::dav::path::{Location, PrincipalKind, Space};
@@ -28,9 +29,9 @@ pub(super) enum Resource<'a> {
     /// What a user is notified of: nothing yet.
     Notifications(UserId),
     Home(Space, HomeId),
-    Collection(&'a Collection),
+    Collection(&'a Sight),
     /// An object; its data where the plan needs it.
-    Object(&'a Collection, &'a ObjectMeta, Option<&'a str>),
+    Object(&'a Sight, &'a ObjectMeta, Option<&'a str>),
     /// A plain file or folder.
     File(&'a FileSight<'a>),
 }
@@ -110,7 +111,7 @@ pub(super) fn find(name: &Name) -> Option<&'static Row> {
 
 /// All rows, in the order in which answers list them.
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {
-    TABLE.iter().chain(collection_props::ROWS).chain(principal_props::ROWS)
+    TABLE.iter().chain(collection_props::ROWS).chain(sharing_props::ROWS).chain(principal_props::ROWS)
 }
 
 type Value = fn(&Scene<'_>, &Resource<'_>, &mut Writer) -> bool;
@@ -216,7 +217,7 @@ pub(super) fn text(value: Option<&str>, w: &mut Writer) -> bool {
 
 pub(super) fn collection<'a>(resource: &Resource<'a>) -> Option<&'a Collection> {
     match resource {
-        Resource::Collection(collection) => Some(collection),
+        Resource::Collection(sight) => Some(sight.shown()),
         _ => None,
     }
 }
@@ -281,7 +282,11 @@ fn resource_type(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
         },
         _ => "<d:collection/>",
     };
-    raw(w, types)
+    w.raw(types);
+    match r {
+        Resource::Collection(sight) => sharing_props::marks(sight, w),
+        _ => true,
+    }
 }
 
 fn etag(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
@@ -373,7 +378,7 @@ fn display_name(_: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
 fn owner(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     match domain_home_of(scene, r) {
         Some(_) => domain_href(scene, w),
-        None => owner_of(scene.who, r).is_some_and(|user| scene.href(w, &principal_of(user))),
+        None => owner_href(scene, r).is_some_and(|href| scene.href(w, &href)),
     }
 }
 
@@ -404,12 +409,30 @@ pub(super) fn home_of(resource: &Resource<'_>) -> Option<HomeId> {
     }
 }
 
+/// Href of the principal whose it is.
+fn owner_href(scene: &Scene<'_>, resource: &Resource<'_>) -> Option<String> {
+    match resource {
+        Resource::Principal(Principal::Holder(holder)) => Some(holder_href(holder)),
+        _ => {
+            let home = HomeId::from(owner_of(scene.who, resource)?);
+            let is_own = scene.who.home() == Some(home);
+            Some(if is_own { scene.who.principal_href() } else { scene.server.tenants.href_of(home) })
+        }
+    }
+}
+
 /// Whose it is; nobody's where it is the whole domain's.
 pub(super) fn owner_of(who: &Tenant, resource: &Resource<'_>) -> Option<UserId> {
     match resource {
         Resource::Principal(Principal::User(person)) => Some(person.user.id),
         Resource::Principal(Principal::Proxies(user, _)) | Resource::Notifications(user) => Some(*user),
-        Resource::Principal(Principal::Domain(_)) | Resource::Branch => None,
+        Resource::Principal(Principal::Domain(_) | Principal::Holder(_)) | Resource::Branch => None,
+        // What was given belongs to who gave it, a subscription to who made it.
+        Resource::Collection(sight) | Resource::Object(sight, ..)
+            if sight.instance().is_some_and(|instance| instance.delegation().is_some()) =>
+        {
+            Some(UserId(sight.source().home.0))
+        }
         Resource::Home(..) | Resource::Collection(_) | Resource::Object(..) | Resource::File(_) => {
             home_of(resource).filter(|home| *home != who.domain_home()).map(|home| UserId(home.0))
         }

@@ -11,14 +11,14 @@ use super::plan::Plan;
 use super::principals::Principal;
 use super::properties::Resource;
 use super::report::Members;
+use super::rights::{Need, Sight};
 use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, PrincipalKind, PrincipalPart, Space, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{PropRequest, Writer};
 use crate::ids::{HomeId, UserId};
-use crate::store::home::DOMAIN_MEMBERS;
-use crate::store::{Collection, Object};
+use crate::store::Object;
 
 /// Objects or users that are read at once.
 const PAGE: usize = 500;
@@ -89,20 +89,20 @@ impl Call {
                 let relation = server.relation(&self.who, *space, *home).await?;
                 (Target::Home(*space, *home), relation == Relation::Owner)
             }
-            Location::Collection { space, home, uri } => {
-                server.require_owner(&self.who, location, "d:read").await?;
-                let collection = server.collection(*space, *home, uri).await?;
-                (Target::Collection(collection), *home != self.who.domain_home())
+            Location::Collection { .. } => {
+                let sight = server.see(&self.who, location, Need::Read).await?;
+                let is_owner = sight.is_own();
+                (Target::Collection(sight), is_owner)
             }
-            Location::Member { home, .. } => {
-                let (collection, object) = server.object(&self.who, location, "d:read").await?;
-                (Target::Object(collection, object), *home != self.who.domain_home())
+            Location::Member { .. } => {
+                let (sight, object) = server.object(&self.who, location, Need::Read).await?;
+                let is_owner = sight.is_own();
+                (Target::Object(sight, object), is_owner)
             }
-            Location::Itip
-            | Location::WellKnown(_)
-            | Location::FileHomes
-            | Location::File { .. }
-            | Location::Trash(..) => {
+            Location::Itip | Location::Query | Location::FreeBusy | Location::WellKnown(_) | Location::Trash(..) => {
+                return Err(DavError::no_node(&location.href()));
+            }
+            Location::FileHomes | Location::File { .. } => {
                 return Err(DavError::no_node(&location.href()));
             }
         })
@@ -124,8 +124,8 @@ pub(super) enum Target {
     Notifications(UserId),
     Homes(Space),
     Home(Space, HomeId),
-    Collection(Collection),
-    Object(Collection, Object),
+    Collection(Sight),
+    Object(Sight, Object),
 }
 
 impl Target {
@@ -157,6 +157,8 @@ pub(super) enum Step {
     One(Target),
     /// The users of the domain, after this one.
     Users(Option<UserId>),
+    /// The resources of the domain, or its team calendars, after this one.
+    Others(PrincipalKind, Option<HomeId>),
     /// The actor's domain.
     OwnDomain,
     /// The collections of a home, and what is in them.
@@ -164,7 +166,7 @@ pub(super) enum Step {
     /// The collections of a home.
     Collections(Space, HomeId),
     /// The objects of a collection, after this name.
-    Objects(Collection, Option<String>),
+    Objects(Sight, Option<String>),
 }
 
 pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[(Space, HomeId)]) -> Vec<Step> {
@@ -180,6 +182,9 @@ pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[
                 steps.extend(sets.map(|kind| Step::One(Target::PrincipalSet(kind))));
             }
             Target::PrincipalSet(PrincipalKind::User) => steps.push(Step::Users(None)),
+            Target::PrincipalSet(kind @ (PrincipalKind::Resource | PrincipalKind::TeamCalendar)) => {
+                steps.push(Step::Others(*kind, None));
+            }
             Target::PrincipalSet(PrincipalKind::Domain) => steps.push(Step::OwnDomain),
             Target::Principal(Principal::User(person)) => steps.extend(parts(person.user.id, who)),
             // Nobody is told who else has a home here.
@@ -189,7 +194,7 @@ pub(super) fn steps(target: Target, with_children: bool, who: &Tenant, homes: &[
             }
             Target::Home(space, home) => steps.push(Step::Collections(*space, *home)),
             Target::Collection(collection) => steps.push(Step::Objects(collection.clone(), None)),
-            Target::PrincipalSet(_) | Target::Principal(_) | Target::Notifications(_) | Target::Object(..) => {}
+            Target::Principal(_) | Target::Notifications(_) | Target::Object(..) => {}
         }
     }
     steps.push(Step::One(target));
@@ -220,13 +225,17 @@ impl Pages for Listing {
             match step {
                 Step::One(target) => self.write_completed(target, out).await?,
                 Step::Users(after) => self.write_users(after, out).await?,
+                Step::Others(kind, after) => self.write_others(kind, after, out).await?,
                 Step::OwnDomain => {
                     let Members { server, who, .. } = &self.members;
                     let principal = server.principal(who, PrincipalKind::Domain, who.domain().0).await?;
                     self.write_completed(Target::Principal(principal), out).await?;
                 }
                 Step::Everything(space, home) => {
-                    let collections = self.members.server.collections(space, home).await?;
+                    let Members { server, who, .. } = &self.members;
+                    let mut collections = server.sights(who, space, home, Need::Read).await?;
+                    // What others gave belongs to them.
+                    collections.retain(|sight| sight.instance().is_none_or(|i| i.delegation().is_none()));
                     for collection in collections.into_iter().rev() {
                         self.steps.push(Step::Objects(collection.clone(), None));
                         self.steps.push(Step::One(Target::Collection(collection)));
@@ -235,7 +244,10 @@ impl Pages for Listing {
                 Step::Collections(space, home) => self.write_collections(space, home, out).await?,
                 Step::Objects(collection, after) => self.write_objects(collection, after, out).await?,
             }
-            if matches!(self.steps.last(), Some(Step::Objects(_, Some(_)) | Step::Users(Some(_)))) {
+            if matches!(
+                self.steps.last(),
+                Some(Step::Objects(_, Some(_)) | Step::Users(Some(_)) | Step::Others(_, Some(_)))
+            ) {
                 return Ok(Progress::More);
             }
         }
@@ -251,12 +263,20 @@ impl Listing {
 
     /// Writes one, after reading what its properties need.
     async fn write_completed(&mut self, mut target: Target, out: &mut Writer) -> Result<(), DavError> {
-        if let Target::Home(_, home) | Target::Collection(Collection { home, .. }) = &target {
-            self.members.plan.learn_usage(&self.members.server, *home).await?;
+        let home = match &target {
+            Target::Home(_, home) => Some(*home),
+            // What is here of another home fills that one.
+            Target::Collection(sight) => Some(sight.source().home),
+            _ => None,
+        };
+        if let Some(home) = home {
+            self.members.plan.learn_usage(&self.members.server, home).await?;
         }
-        if let Target::Principal(principal) = &mut target {
-            let Members { server, who, plan, .. } = &self.members;
-            server.complete(who, principal, |name| plan.asks_for(name)).await?;
+        let Members { server, who, plan, .. } = &self.members;
+        match &mut target {
+            Target::Principal(principal) => server.complete(who, principal, |name| plan.asks_for(name)).await?,
+            Target::Collection(sight) => server.complete_sight(sight, |name| plan.asks_for(name)).await?,
+            _ => {}
         }
         self.write(&target, out);
         Ok(())
@@ -269,11 +289,15 @@ impl Listing {
 
     async fn write_users(&mut self, after: Option<UserId>, out: &mut Writer) -> Result<(), DavError> {
         if self.members.server.0.settings.principal_privacy {
-            if let Tenant::User(user) = &self.members.who {
-                let user = (**user).clone();
-                self.write_completed(Target::Principal(Principal::user(user)), out).await?;
+            match &self.members.who {
+                Tenant::User(user) => {
+                    let user = (**user).clone();
+                    self.write_completed(Target::Principal(Principal::user(user)), out).await?;
+                    return Ok(());
+                }
+                Tenant::Holder(_) => return Ok(()),
+                Tenant::Technical(_) => {}
             }
-            return Ok(());
         }
         let users = self.members.server.0.directory.users(Some(self.members.who.domain()), after, PAGE).await?;
         if users.len() == PAGE {
@@ -285,24 +309,33 @@ impl Listing {
         Ok(())
     }
 
+    async fn write_others(
+        &mut self,
+        kind: PrincipalKind,
+        after: Option<HomeId>,
+        out: &mut Writer,
+    ) -> Result<(), DavError> {
+        let page = self.members.server.others(&self.members.who, kind, after, PAGE).await?;
+        if let Some(next) = page.next {
+            self.steps.push(Step::Others(kind, Some(next)));
+        }
+        for holder in page.holders {
+            self.write_completed(Target::Principal(Principal::of(holder)), out).await?;
+        }
+        Ok(())
+    }
+
     async fn write_collections(&mut self, space: Space, home: HomeId, out: &mut Writer) -> Result<(), DavError> {
-        let collections = if self.is_owner {
-            self.members.server.collections(space, home).await?
-        } else if home == self.members.who.domain_home() {
-            vec![self.members.server.collection(space, home, DOMAIN_MEMBERS).await?]
-        } else {
-            Vec::new()
-        };
-        self.members.plan.learn_usage(&self.members.server, home).await?;
-        for collection in collections {
-            self.write(&Target::Collection(collection), out);
+        let Members { server, who, .. } = &self.members;
+        for collection in server.sights(who, space, home, Need::Read).await? {
+            self.write_completed(Target::Collection(collection), out).await?;
         }
         Ok(())
     }
 
     async fn write_objects(
         &mut self,
-        collection: Collection,
+        collection: Sight,
         after: Option<String>,
         out: &mut Writer,
     ) -> Result<(), DavError> {
@@ -313,7 +346,7 @@ impl Listing {
         let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
         let mut objects = Vec::new();
         if self.members.plan.needs_data() {
-            objects = store.objects(collection.id, &names).await?;
+            objects = self.members.server.0.objects_in(&collection, &names).await?;
         }
         for (index, meta) in metas.iter().enumerate() {
             let data = objects.get(index).and_then(|o| o.as_ref()).map(|o| o.data.as_str());

@@ -3,26 +3,31 @@
 use http::{Response, StatusCode};
 
 use super::access::write_failed;
+use super::audience::Audience;
 use super::call::Call;
 use super::chunked::{self, Written};
 use super::principals::DEFAULT_CALENDAR;
 use super::propfind::Target;
 use super::publish_books::Book;
+use super::rights::{Need, Sight};
 use super::store_props::{Moment, Refused, apply};
-use super::{answer, properties, publish};
+use super::{answer, properties, publish, sharing};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{PropChange, PropUpdate, Writer, read_update};
-use crate::store::{Batch, Collection, CollectionKind, Op};
+use crate::events::{Message, Topic};
+use crate::store::{Batch, CollectionKind, CollectionProps, Instance, Op, Tie};
 
 impl Call {
     /// Changes the properties of a calendar or an address book. Nothing else has properties that people can set.
     pub(super) async fn proppatch(mut self) -> Result<Response<Body>, DavError> {
         let root = self.xml().await?;
         let update = read_update(root.as_ref())?;
-        let (target, is_owner) = self.target().await?;
+        let (target, _) = self.target().await?;
         let results = match target {
-            Target::Collection(collection) if is_owner => self.change(collection, &update).await?,
+            Target::Collection(collection) if collection.grants(Need::WriteProperties) => {
+                self.change(collection, &update).await?
+            }
             _ => {
                 let refused = |change: &PropChange| match properties::find(change.name()) {
                     Some(_) => Refused::protected(),
@@ -42,8 +47,10 @@ impl Call {
         chunked::multistatus(Written(w.take()), false).await
     }
 
-    async fn change(&self, collection: Collection, update: &PropUpdate) -> Result<Vec<Result<(), Refused>>, DavError> {
-        let mut props = collection.props.clone();
+    async fn change(&self, collection: Sight, update: &PropUpdate) -> Result<Vec<Result<(), Refused>>, DavError> {
+        // What somebody has of others looks as they like.
+        let stored = collection.instance().map_or(&collection.source().props, |instance| &instance.props);
+        let mut props = stored.clone();
         let room = self.inner().settings.limits.xml_bytes;
         let mut results = Vec::with_capacity(update.len());
         for change in update {
@@ -56,16 +63,63 @@ impl Call {
         if results.iter().any(Result::is_err) {
             return Ok(results);
         }
-        let mut batch = Batch { ops: vec![Op::SetProps { collection: collection.id, props }], publish: Vec::new() };
+        self.write_props(&collection, props).await?;
+        Ok(results)
+    }
+
+    /// Stores how a collection looks where it is and tells of it: what somebody has of others looks as they like.
+    pub(super) async fn write_props(&self, collection: &Sight, props: CollectionProps) -> Result<(), DavError> {
+        if let Some(instance) = collection.instance() {
+            let changed = Instance { props, ..instance.clone() };
+            let publish = vec![self.told_changed(collection, instance)];
+            let batch = Batch { ops: vec![Op::PutInstance(changed)], publish };
+            self.inner().store.write(batch).await.map_err(write_failed)?;
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        batch.ops.extend(self.renamed_for_others(collection, &props).await?);
+        batch.ops.push(Op::SetProps { collection: collection.id, props });
         match collection.kind {
             CollectionKind::Calendar => {
-                batch.publish.push(publish::calendar_updated(&collection, &self.who.principal()));
+                batch.publish.push(publish::calendar_updated(collection, &self.who.principal()));
             }
-            CollectionKind::AddressBook => batch.publish.push(Book::of(&collection, &self.who).updated()),
+            CollectionKind::AddressBook => batch.publish.push(Book::of(collection, &self.who).updated()),
             CollectionKind::Inbox | CollectionKind::Outbox => {}
         }
         self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(results)
+        Ok(())
+    }
+}
+
+impl Call {
+    /// What is told of a change of the looks of what others gave.
+    fn told_changed(&self, sight: &Sight, instance: &Instance) -> Message {
+        let by = self.who.principal();
+        match (sight.kind, &instance.tie) {
+            (CollectionKind::AddressBook, _) => {
+                Book::told_to(Audience::at(instance, sight.source()), &self.who).given_updated()
+            }
+            (_, Tie::Delegation(_)) => publish::calendar_updated(sight, &by),
+            (_, Tie::Subscription { .. }) => {
+                sharing::subscription(Topic::SubscriptionUpdated, instance, sight.source(), &by)
+            }
+        }
+    }
+
+    /// A new name goes to those who have the calendar under the old one (dav §9). Of books the name is a matter of each.
+    async fn renamed_for_others(&self, own: &Sight, props: &CollectionProps) -> Result<Vec<Op>, DavError> {
+        let old = &own.source().props.displayname;
+        if own.kind != CollectionKind::Calendar || *old == props.displayname {
+            return Ok(Vec::new());
+        }
+        let mut ops = Vec::new();
+        for mut instance in self.server.instances(own.source()).await? {
+            if instance.delegation().is_some() && instance.props.displayname == *old {
+                instance.props.displayname.clone_from(&props.displayname);
+                ops.push(Op::PutInstance(instance));
+            }
+        }
+        Ok(ops)
     }
 }
 

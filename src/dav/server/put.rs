@@ -8,12 +8,14 @@ use super::access::write_failed;
 use super::call::Call;
 use super::media::Format;
 use super::properties::{http_date, media_type};
+use super::rights::{Need, Sight};
 use super::schedule::Scheduled;
 use super::{answer, publish, put_limits, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{Preconditions, ResourceState, etag_of, quoted};
 use crate::dav::upstream::Body;
+use crate::events::{Message, Topic};
 use crate::ical::object::{Fault, Repair};
 use crate::ical::{self, CalendarObject, Component, Limits, Property, recur, strict};
 use crate::ids::Uid;
@@ -45,18 +47,19 @@ impl Conditions {
 impl Call {
     /// Stores an object.
     pub(super) async fn put(mut self) -> Result<Response<Body>, DavError> {
-        let Location::Member { space, home, ref uri, .. } = self.location else {
+        let Location::Member { space, .. } = self.location else {
             self.target().await?;
             return Err(DavError::method_not_allowed("Only objects of calendars and address books can be put"));
         };
-        self.server.require_owner(&self.who, &self.location, "d:write-content").await?;
-        let collection = self.server.collection(space, home, &uri.clone()).await?;
+        let collection = self.server.see(&self.who, &self.location, Need::WriteContent).await?;
         let limit = self.inner().settings.limits.object_bytes;
         let (text, mended) = self.object_text(space, limit).await?;
         match collection.kind {
             CollectionKind::Calendar => self.put_event(collection, text, mended).await,
             CollectionKind::AddressBook => self.put_card(collection, text, mended).await,
-            CollectionKind::Inbox | CollectionKind::Outbox => Err(self.server.needs(&self.location, "d:write-content")),
+            CollectionKind::Inbox | CollectionKind::Outbox => {
+                Err(self.server.needs(&self.location, Need::WriteContent.privilege()))
+            }
         }
     }
 
@@ -70,18 +73,14 @@ impl Call {
     }
 
     /// Stores a calendar object.
-    async fn put_event(
-        self,
-        collection: Collection,
-        uploaded: String,
-        mended: bool,
-    ) -> Result<Response<Body>, DavError> {
+    async fn put_event(self, collection: Sight, uploaded: String, mended: bool) -> Result<Response<Body>, DavError> {
         let conditions = Conditions::read(&self)?;
         let draft = Draft::read(&self, &collection, uploaded, mended)?;
         let import = self.has_parameter("import");
         for attempt in 1..=ATTEMPTS {
             let store = &self.inner().store;
             let current = store.object(collection.id, self.name()).await?;
+            current.as_ref().map_or(Ok(()), |current| collection.guard(current))?;
             if let Err(error) = conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str())) {
                 return self.not_as_expected(error, current.as_ref(), &collection);
             }
@@ -101,7 +100,7 @@ impl Call {
     /// One attempt; `None` when the object is not any more what the decisions were based on.
     async fn try_put_event(
         &self,
-        collection: &Collection,
+        collection: &Sight,
         draft: &Draft,
         current: Option<Object>,
         import: bool,
@@ -122,19 +121,21 @@ impl Call {
             named.for_each(|c| c.set(Property::with_text("UID", &current.meta.uid.0)));
         }
         let mut scheduled = Scheduled::default();
-        let owner = self.owner_of(collection).await?;
+        let known: Vec<&Component> = existing.iter().filter_map(|(_, old)| *old).chain([&calendar]).collect();
+        let owner = self.scheduler_at(collection, &known).await?;
         schedule::name_alarms(self, &mut calendar);
+        self.name_team(collection.source(), &mut calendar);
         if !import {
             self.name_by_mail(&mut calendar, owner.domain).await?;
             let known = existing.and_then(|(_, old)| old);
             schedule::validate_organizer(self, known, &calendar, &owner).await?;
             if known.is_none() {
-                schedule::require_unique(self, (collection, self.name()), None, &calendar, &owner).await?;
+                schedule::require_unique(self, (collection.source(), self.name()), None, &calendar, &owner).await?;
             }
         }
         // Also where nobody is to be told.
         if let (false, Some((_, Some(old)))) = (import, existing) {
-            schedule::follow_participation(self, old, &mut calendar);
+            schedule::follow_participation(self, old, &mut calendar, &owner);
             schedule::guard_changes(self, old, &mut calendar, &owner)?;
             schedule::keep_answers(self, old, &mut calendar, &owner);
         }
@@ -152,7 +153,9 @@ impl Call {
         let mut object = object_of(self.name(), data, &calendar, draft.object.component_type(), now);
         object.meta.schedule_tag = schedule_tag::of_write(&object.meta, &calendar, &owner);
         let tag = object.meta.schedule_tag.clone();
-        batch.publish.extend(self.told(collection, &object, &calendar, existing, import || self.imported));
+        let told = self.told(collection, &object, &calendar, existing, import || self.imported).await?;
+        batch.publish.extend(told);
+        batch.publish.extend(self.besides(&scheduled.topics, collection, &object, &calendar).await?);
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());
@@ -253,37 +256,60 @@ impl Call {
     }
 
     /// An import takes the place of whatever has its UID in the home (dav §10).
-    async fn replaced_by_import(&self, collection: &Collection, draft: &Draft) -> Result<Batch, DavError> {
+    async fn replaced_by_import(&self, collection: &Sight, draft: &Draft) -> Result<Batch, DavError> {
         let mut batch = Batch::default();
-        let found = self.inner().store.find_uid(collection.home, &Uid(draft.object.uid().to_owned())).await?;
+        // Of somebody else's home only the calendar that they let one write to.
+        let is_own = collection.is_own();
+        let found = self.inner().store.find_uid(collection.source().home, &Uid(draft.object.uid().to_owned())).await?;
         let by = self.who.principal();
         for (from, object) in found {
+            if !is_own && from.id != collection.id {
+                continue;
+            }
+            collection.guard(&object)?;
             let is_overwritten = from.id == collection.id && object.meta.name == self.name();
             if let (false, Ok(calendar)) = (is_overwritten, Component::parse(&object.data)) {
-                batch.publish.extend(publish::Subject::stored(&from, &object, &calendar, &by).deleted(Some(true)));
+                let audience = self.server.audience_at_home(&from).await?;
+                batch.publish.extend(publish::Subject::stored(&audience, &object, &calendar, &by).deleted(Some(true)));
             }
             batch.ops.push(Op::DeleteObject { collection: from.id, name: object.meta.name, expect: Expect::Any });
         }
         Ok(batch)
     }
 
-    fn told(
+    async fn told(
         &self,
-        collection: &Collection,
+        collection: &Sight,
         object: &Object,
         calendar: &Component,
         existing: Option<(&Object, Option<&Component>)>,
         import: bool,
-    ) -> Vec<crate::events::Message> {
+    ) -> Result<Vec<Message>, DavError> {
         let by = self.who.principal();
-        let subject = publish::Subject::stored(collection, object, calendar, &by);
-        match existing {
+        let audience = self.server.audience(collection).await?;
+        let subject = publish::Subject::stored(&audience, object, calendar, &by);
+        Ok(match existing {
             Some((old_object, Some(old))) => {
-                subject.updated(&publish::Subject::stored(collection, old_object, old, &by), Some(import))
+                subject.updated(&publish::Subject::stored(&audience, old_object, old, &by), Some(import))
             }
             // What was there could not be read: to the others it was never there.
             _ => subject.created(Some(import)),
+        })
+    }
+
+    /// What is told of a written object besides.
+    async fn besides(
+        &self,
+        topics: &[Topic],
+        sight: &Sight,
+        object: &Object,
+        calendar: &Component,
+    ) -> Result<Vec<Message>, DavError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
         }
+        let audience = self.server.audience_at_home(sight.source()).await?;
+        Ok(publish::besides(topics, &audience, sight.source(), (object, calendar), &self.who.principal()))
     }
 
     /// 403: another object of the collection has the UID (RFC 4791 §5.3.2.1).

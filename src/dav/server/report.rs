@@ -15,13 +15,14 @@ use super::filter::Matcher;
 use super::plan::{Plan, write_failure, write_status, write_truncated};
 use super::properties::{Resource, Scene};
 use super::propfind::Target;
+use super::rights::{Need, Sight};
 use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, MOUNT, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Element, Filter, PropRequest, Writer};
 use crate::ids::CollectionId;
-use crate::store::{Collection, CollectionKind, Object, ObjectFilter};
+use crate::store::{CollectionKind, Object, ObjectFilter};
 
 /// Objects that are read at once.
 const PAGE: usize = 100;
@@ -128,7 +129,7 @@ impl Members {
 
     /// Writes the member `name` of the collection at `base`.
     pub(super) fn write(&self, base: &str, resource: &Resource<'_>, name: &str, w: &mut Writer) {
-        let is_owner = !matches!(resource, Resource::Object(c, ..) if c.home == self.who.domain_home());
+        let is_owner = matches!(resource, Resource::Object(sight, ..) if sight.is_own());
         let mut href = base.to_owned();
         push_segment(&mut href, name);
         self.write_at(&href, resource, is_owner, w);
@@ -157,7 +158,7 @@ impl Members {
         }
     }
 
-    pub(super) fn write_object(&self, collection: &Collection, base: &str, object: &Object, w: &mut Writer) {
+    pub(super) fn write_object(&self, collection: &Sight, base: &str, object: &Object, w: &mut Writer) {
         let resource = Resource::Object(collection, &object.meta, Some(&object.data));
         self.write(base, &resource, &object.meta.name, w);
     }
@@ -165,7 +166,7 @@ impl Members {
 
 struct Query {
     members: Members,
-    collection: Collection,
+    collection: Sight,
     matcher: Matcher,
     /// Objects that were read but not yet looked at; at first the one that is asked about, where the query is not about
     /// a collection.
@@ -189,6 +190,8 @@ impl Pages for Query {
         }
         let base = location_of(&self.collection).href();
         while let Some(object) = self.read.next() {
+            // What a filter may look at is what the actor may see.
+            let Some(object) = self.collection.show(object) else { continue };
             if !self.matcher.passes(&object.meta, &object.data) {
                 continue;
             }
@@ -215,7 +218,7 @@ struct Multiget {
     /// Objects that are read at once: about as many as fill a page.
     at_once: usize,
     /// Collections that were looked at: the collection, or the status for everything in it.
-    collections: HashMap<Location, Result<Collection, StatusCode>>,
+    collections: HashMap<Location, Result<Sight, StatusCode>>,
 }
 
 #[async_trait]
@@ -239,10 +242,10 @@ impl Pages for Multiget {
         while let Some((href, location)) = page.next() {
             written += 1;
             match self.look_at(location.as_ref()).await? {
-                Some((Ok(collection), name)) => match found.get(&(collection.id, name)) {
+                Some((Ok(sight), name)) => match found.get(&(sight.id, name)).and_then(|o| sight.show(o.clone())) {
                     Some(object) => {
-                        let base = location_of(&collection).href();
-                        self.members.write_object(&collection, &base, object, out);
+                        let base = location_of(&sight).href();
+                        self.members.write_object(&sight, &base, &object, out);
                     }
                     None => write_status(&href, StatusCode::NOT_FOUND, out),
                 },
@@ -269,19 +272,14 @@ impl Multiget {
     async fn look_at(
         &mut self,
         location: Option<&Location>,
-    ) -> Result<Option<(Result<Collection, StatusCode>, String)>, DavError> {
+    ) -> Result<Option<(Result<Sight, StatusCode>, String)>, DavError> {
         let Some(Location::Member { space, home, uri, name }) = location else { return Ok(None) };
         let place = Location::Collection { space: *space, home: *home, uri: uri.clone() };
         if let Some(known) = self.collections.get(&place) {
             return Ok(Some((known.clone(), name.clone())));
         }
-        let server = &self.members.server;
-        let checked = match server.require_owner(&self.members.who, &place, "d:read").await {
-            Ok(()) => server.collection(*space, *home, uri).await,
-            Err(error) => Err(error),
-        };
-        let checked = match checked {
-            Ok(collection) => Ok(collection),
+        let checked = match self.members.server.see(&self.members.who, &place, Need::Read).await {
+            Ok(sight) => Ok(sight),
             Err(error) if error.status.is_server_error() => return Err(error),
             Err(error) => Err(error.status),
         };

@@ -2,7 +2,7 @@
 //! a late client must not undo, and whom to tell. The rules are those of [`crate::itip`]; here they meet the calendar's
 //! owner and the request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::{HeaderName, StatusCode};
@@ -11,22 +11,23 @@ use super::access::location_of;
 use super::call::Call;
 use super::deliveries::Deliveries;
 use super::publish::Before;
+use super::rights::Sight;
 use super::schedule_tag;
-use super::tenant::Tenant;
+use super::{bookings, delegates};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::Location;
-use crate::events::Message;
+use crate::events::{Message, Topic};
 use crate::ical::{Component, Property};
-use crate::ids::{Uid, UserId};
+use crate::ids::Uid;
 use crate::itip::{self, Address, Diff, ItipError, ItipMessage, Knowledge, Outcome, Reason, Role};
-use crate::store::{Collection, Op, User};
+use crate::store::{Collection, Holder, Op};
 
 const SCHEDULE_REPLY: HeaderName = HeaderName::from_static("schedule-reply");
 
 /// `SCHEDULE-STATUS` values (RFC 6638 §3.2.9): the message is on its way,
 const PENDING: &str = "1.0";
 /// it is in the recipient's calendar,
-const DELIVERED: &str = "1.2";
+pub(super) const DELIVERED: &str = "1.2";
 /// the calendar user address leads to nobody,
 const UNUSABLE: &str = "3.7";
 /// or the sender has no say over what the recipient has there.
@@ -37,18 +38,37 @@ const REFUSED: &str = "3.8";
 pub(super) struct Scheduled {
     pub(super) ops: Vec<Op>,
     pub(super) publish: Vec<Message>,
+    /// What is told of the object that is written besides: answers that came to it at once, and what a resource answered.
+    pub(super) topics: Vec<Topic>,
 }
 
 impl Call {
-    /// The person whose calendar it is: scheduling happens in their name, whoever writes (mail-itip-alarms §5.3).
-    pub(super) async fn owner_of(&self, collection: &Collection) -> Result<Arc<User>, DavError> {
-        match &self.who {
-            Tenant::User(user) if collection.home == user.id.into() => Ok(user.clone()),
-            _ => {
-                let owner = self.inner().directory.user(UserId(collection.home.0)).await?;
-                owner.map(Arc::new).ok_or_else(|| DavError::no_node(&self.path))
-            }
+    /// In whose name scheduling happens at this place: the calendar's owner, whoever writes; a subscriber for what they
+    /// organize themselves (observed §1.4); the organizer of what is in a team's calendar (dav §11.3).
+    pub(super) async fn scheduler_at(&self, sight: &Sight, objects: &[&Component]) -> Result<Arc<Holder>, DavError> {
+        if let Some(subscriber) = self.organizing_subscriber(sight, objects) {
+            return Ok(subscriber);
         }
+        let owner = self.owner_of(sight.source()).await?;
+        if owner.team().is_some() { self.team_scheduler(owner, objects).await } else { Ok(owner) }
+    }
+
+    fn organizing_subscriber(&self, sight: &Sight, objects: &[&Component]) -> Option<Arc<Holder>> {
+        sight.instance().filter(|instance| instance.delegation().is_none())?;
+        let subscriber = self.who.as_holder_of(self.who.home()?)?;
+        let mut parts = objects.iter().flat_map(|object| object.components());
+        let organizes =
+            |c: &Component| c.value("ORGANIZER").is_some_and(|o| Address::read(o).is_one_of(&subscriber.emails));
+        parts.any(organizes).then(|| subscriber.clone())
+    }
+
+    /// Whose calendar it is.
+    pub(super) async fn owner_of(&self, collection: &Collection) -> Result<Arc<Holder>, DavError> {
+        if let Some(own) = self.who.as_holder_of(collection.home) {
+            return Ok(own);
+        }
+        let owner = self.inner().tenants.holder(collection.home).await?;
+        owner.ok_or_else(|| DavError::no_node(&self.path))
     }
 }
 
@@ -64,12 +84,14 @@ pub(super) fn name_alarms(call: &Call, calendar: &mut Component) {
 }
 
 /// Step: an answer to the series is one to its overrides too (mail-itip-alarms §5.7).
-pub(super) fn follow_participation(call: &Call, old: &Component, calendar: &mut Component) {
-    itip::sync_participation(old, calendar, call.who.emails());
+pub(super) fn follow_participation(call: &Call, old: &Component, calendar: &mut Component, owner: &Holder) {
+    // Whoever decides for a resource answers for it and not for themselves.
+    let who = if owner.resource().is_some() { &owner.emails } else { call.who.emails() };
+    itip::sync_participation(old, calendar, who);
 }
 
 /// Step: answers that arrived after the client last looked stay (RFC 6638 §3.2.10).
-pub(super) fn keep_answers(call: &Call, old: &Component, calendar: &mut Component, owner: &User) {
+pub(super) fn keep_answers(call: &Call, old: &Component, calendar: &mut Component, owner: &Holder) {
     let knowledge = if schedule_tag::is_given(call) {
         Knowledge::UpToTag
     } else if call.headers.get(http::header::IF_MATCH).is_some_and(|v| v.as_bytes() != b"*") {
@@ -86,7 +108,7 @@ pub(super) fn guard_changes(
     call: &Call,
     old: &Component,
     calendar: &mut Component,
-    owner: &User,
+    owner: &Holder,
 ) -> Result<(), DavError> {
     if itip::hands_over(old, calendar, &owner.emails) {
         return Err(DavError::forbidden("The ORGANIZER of a scheduling object cannot be replaced by somebody else.")
@@ -111,7 +133,7 @@ pub(super) async fn validate_organizer(
     call: &Call,
     old: Option<&Component>,
     calendar: &Component,
-    owner: &User,
+    owner: &Holder,
 ) -> Result<(), DavError> {
     if !call.inner().settings.organizer_validation {
         return Ok(());
@@ -132,6 +154,9 @@ pub(super) async fn validate_organizer(
         return refused(text, "cal:same-organizer-in-all-components");
     }
     let Some(organizer) = named.first() else { return Ok(()) };
+    if owner.team().is_some() {
+        return Err(delegates::not_a_member());
+    }
     let is_kept = old.is_some_and(|old| organizers(old) == named);
     if is_kept || organizer.is_one_of(&owner.emails) || organizer.is_one_of(call.who.emails()) {
         return Ok(());
@@ -147,7 +172,7 @@ pub(super) async fn require_unique(
     (collection, name): (&Collection, &str),
     source: Option<(&Collection, &str)>,
     calendar: &Component,
-    owner: &User,
+    owner: &Holder,
 ) -> Result<(), DavError> {
     if itip::role(calendar, &owner.emails) == Role::None {
         return Ok(());
@@ -176,19 +201,36 @@ pub(super) async fn require_unique(
 pub(super) async fn of_write(
     call: &Call,
     collection: &Collection,
-    owner: &User,
+    owner: &Holder,
     before: Option<(&str, &Component)>,
     calendar: &mut Component,
     most: usize,
 ) -> Result<Scheduled, DavError> {
     let old = before.map(|(_, tree)| tree);
     let now = call.inner().env.now();
-    let Diff { messages, stored, role } = itip::diff(old, Some(calendar), &owner.emails, now).map_err(unschedulable)?;
+    let mut deliveries = Deliveries::new(call);
+    let mut diff = itip::diff(old, Some(calendar), &owner.emails, now).map_err(unschedulable)?;
+    let mut answered = HashSet::new();
+    if diff.role == Role::Organizer {
+        // Rooms answer at once, so that everybody is told where it takes place and where not.
+        answered = bookings::ask_resources(&mut deliveries, owner, &diff.messages, calendar, most).await?;
+        if !answered.is_empty() {
+            let settled: Vec<_> = answered.iter().filter_map(|who| Address::read(who).email()).collect();
+            diff =
+                itip::diff_after_answers(old, Some(calendar), &owner.emails, &settled, now).map_err(unschedulable)?;
+        }
+    }
+    let Diff { messages, stored, role } = diff;
     if let Some(stored) = stored {
         *calendar = stored;
     }
     let before = Before::from(before.map(|(text, _)| text));
-    let (scheduled, statuses) = send(call, collection, owner, &messages, before, most).await?;
+    let (mut scheduled, mut statuses) = send(deliveries, collection, owner, &messages, before, most).await?;
+    statuses.retain(|(_, who), _| !answered.contains(who));
+    if !answered.is_empty() {
+        scheduled.topics.push(Topic::EventReply);
+    }
+    scheduled.topics.extend(bookings::answer_of(owner, &messages, &statuses));
     note(calendar, &statuses);
     if role == Role::Organizer {
         itip::set_schedule_status(calendar, |address| (!address.is_deliverable()).then_some(UNUSABLE));
@@ -197,18 +239,18 @@ pub(super) async fn of_write(
 }
 
 /// The line that a status belongs on, and of whom: the ORGANIZER of a REPLY, else an ATTENDEE.
-type Line = (&'static str, String);
+pub(super) type Line = (&'static str, String);
 
 /// Delivers to local people what can be, and hands everything to the queue, which tells people by mail.
 async fn send(
-    call: &Call,
+    mut deliveries: Deliveries<'_>,
     collection: &Collection,
-    owner: &User,
+    owner: &Holder,
     messages: &[ItipMessage],
     before: Before<'_>,
     most: usize,
 ) -> Result<(Scheduled, HashMap<Line, &'static str>), DavError> {
-    let mut deliveries = Deliveries::new(call);
+    let call = deliveries.call();
     let mut statuses = HashMap::new();
     let by = call.who.principal();
     let mut octets = 0;
@@ -218,11 +260,11 @@ async fn send(
         // An override that repeats the answer to the series makes none with the organizer: nobody reads it, and nothing is noted.
         let is_idle = message.method == itip::Method::Reply && !message.significant_change;
         let recipient = match !is_idle && index < most && octets <= call.inner().settings.limits.copied_bytes {
-            true => call.calendar_user(&address, owner.domain).await?.filter(|user| user.id != owner.id),
+            true => call.calendar_user(&address, owner.domain).await?.filter(|recipient| recipient.home != owner.home),
             false => None,
         };
         let fate = match &recipient {
-            Some(recipient) => Some(deliveries.deliver(recipient, message).await?),
+            Some(recipient) => Some(deliveries.deliver_once(recipient, message).await?),
             None => None,
         };
         let status = match fate {
@@ -238,8 +280,9 @@ async fn send(
         }
         deliveries.queue(message, before, &collection.uri, &by, status != PENDING);
     }
-    let (ops, publish) = deliveries.finish();
-    Ok((Scheduled { ops, publish }, statuses))
+    deliveries.settle().await?;
+    let (ops, publish) = deliveries.finish().await?;
+    Ok((Scheduled { ops, publish, topics: Vec::new() }, statuses))
 }
 
 /// Notes the statuses on the lines of those who are told (RFC 6638 §3.2.9).
@@ -260,10 +303,10 @@ fn note(calendar: &mut Component, statuses: &HashMap<Line, &'static str>) {
 pub(super) async fn of_deletion(
     call: &Call,
     collection: &Collection,
+    owner: &Holder,
     calendar: &Component,
     most: usize,
 ) -> Result<Scheduled, DavError> {
-    let owner = call.owner_of(collection).await?;
     let now = call.inner().env.now();
     // What cannot be scheduled could not be when it was stored either; it can be deleted all the same.
     let messages = match itip::diff(Some(calendar), None, &owner.emails, now) {
@@ -274,7 +317,10 @@ pub(super) async fn of_deletion(
         }
     };
     let text = calendar.to_text();
-    let (scheduled, _) = send(call, collection, &owner, &messages, Before::Deleted(&text), most).await?;
+    let deliveries = Deliveries::new(call);
+    let (mut scheduled, statuses) =
+        send(deliveries, collection, owner, &messages, Before::Deleted(&text), most).await?;
+    scheduled.topics.extend(bookings::answer_of(owner, &messages, &statuses));
     Ok(scheduled)
 }
 

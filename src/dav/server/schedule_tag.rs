@@ -10,7 +10,7 @@ use crate::dav::precondition::quoted;
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::itip::{self, Role};
-use crate::store::{ObjectMeta, User};
+use crate::store::{Holder, ObjectMeta};
 
 const SCHEDULE_TAG: HeaderName = HeaderName::from_static("schedule-tag");
 const IF_SCHEDULE_TAG_MATCH: HeaderName = HeaderName::from_static("if-schedule-tag-match");
@@ -34,9 +34,9 @@ pub(super) fn check(call: &Call, current: Option<&ObjectMeta>) -> Result<(), Dav
         .because(Condition::Header("If-Schedule-Tag-Match")))
 }
 
-/// The tag of an object that a client wrote into this person's calendar: a new one for a scheduling object, none for
+/// The tag of an object that a client wrote into this calendar: a new one for a scheduling object, none for
 /// others.
-pub(super) fn of_write(meta: &ObjectMeta, calendar: &Component, owner: &User) -> Option<String> {
+pub(super) fn of_write(meta: &ObjectMeta, calendar: &Component, owner: &Holder) -> Option<String> {
     (itip::role(calendar, &owner.emails) != Role::None).then(|| meta.etag.clone())
 }
 
@@ -46,7 +46,7 @@ pub(super) fn of_delivery(
     stored: Option<&ObjectMeta>,
     is_inconsequential: bool,
     calendar: &Component,
-    owner: &User,
+    owner: &Holder,
 ) -> Option<String> {
     let had = stored.and_then(|meta| meta.schedule_tag.clone()).filter(|_| is_inconsequential);
     had.or_else(|| of_write(meta, calendar, owner))

@@ -1,4 +1,4 @@
-//! Looking for people: principal-property-search and principal-search-property-set (RFC 3744 §9.4–§9.5), and
+//! Looking for people, rooms, things and teams: principal-property-search and principal-search-property-set (RFC 3744 §9.4–§9.5), and
 //! calendarserver-principal-search, with which Apple's clients complete what somebody types. Always within the actor's
 //! domain; where principals are private, nobody finds anybody else.
 
@@ -10,23 +10,27 @@ use super::Server;
 use super::call::Call;
 use super::chunked::{self, Pages, Progress, Written};
 use super::plan::{Plan, write_truncated};
+use super::principal_props::emails;
 use super::principals::Principal;
 use super::properties::{Resource, Scene};
-use super::tenant::{Tenant, principal_of};
+use super::tenant::Tenant;
 use crate::dav::error::{DavError, XML_TYPE};
 use crate::dav::path::{Location, PrincipalKind, Space};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CALENDARSERVER, CARDDAV, DAV, Element, MatchType, Name};
 use crate::dav::xml::{PropRequest, SABRE, Wanted, Writer, read_limit};
-use crate::ids::UserId;
-use crate::store::User;
+use crate::ids::{HomeId, UserId};
+use crate::store::{HolderKind, User};
 
 /// Users that are read at once.
 const PAGE: usize = 500;
 /// Matches that are answered where the client names no number.
 const MOST: usize = 500;
 
-/// A property of people that can be searched by.
+/// Collections of principals that are looked through when all are meant, last first.
+const SEARCHED: [PrincipalKind; 3] = [PrincipalKind::TeamCalendar, PrincipalKind::Resource, PrincipalKind::User];
+
+/// A property of principals that can be searched by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     DisplayName,
@@ -53,18 +57,80 @@ impl Field {
         })
     }
 
-    fn any(self, user: &User, base: &str, passes: impl Fn(&str) -> bool) -> bool {
+    fn any(self, principal: &Principal, base: &str, passes: impl Fn(&str) -> bool) -> bool {
         let passes = |value: &str| passes(&value.to_lowercase());
+        let user = match principal {
+            Principal::User(person) => Some(&person.user),
+            _ => None,
+        };
         match self {
-            Self::DisplayName => passes(&user.display_name()),
-            Self::FirstName => passes(&user.firstname),
-            Self::LastName => passes(&user.lastname),
-            Self::Email => user.emails.iter().any(|email| passes(email.as_str())),
+            Self::DisplayName => names(principal).iter().any(|name| passes(name)),
+            Self::FirstName => user.is_some_and(|user| passes(&user.firstname)),
+            Self::LastName => user.is_some_and(|user| passes(&user.lastname)),
+            Self::Email => emails(principal).iter().any(|email| passes(email.as_str())),
             Self::CalendarAddress => {
-                user.emails.iter().any(|email| passes(&email.to_calendar_address()))
-                    || passes(&format!("{base}{}", principal_of(user.id)))
+                emails(principal).iter().any(|email| passes(&email.to_calendar_address()))
+                    || passes(&format!("{base}{}", principal.href()))
             }
-            Self::Home(space) => passes(&format!("{base}{}", Location::Home(space, user.id.into()).href())),
+            Self::Home(space) => {
+                home_of(principal).is_some_and(|home| passes(&format!("{base}{}", Location::Home(space, home).href())))
+            }
+        }
+    }
+}
+
+/// What a principal is called. Teams go by two names.
+fn names(principal: &Principal) -> Vec<String> {
+    match principal {
+        Principal::User(person) => vec![person.user.display_name()],
+        Principal::Holder(holder) => {
+            let short = holder.team().map(|team| team.name.clone());
+            std::iter::once(holder.display_name()).chain(short).collect()
+        }
+        Principal::Domain(_) | Principal::Proxies(..) => Vec::new(),
+    }
+}
+
+fn home_of(principal: &Principal) -> Option<HomeId> {
+    match principal {
+        Principal::User(person) => Some(person.user.id.into()),
+        Principal::Holder(holder) => Some(holder.home),
+        Principal::Domain(_) | Principal::Proxies(..) => None,
+    }
+}
+
+/// Which kinds of principals a search is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Context {
+    /// Whoever can be invited.
+    Anybody,
+    People,
+    Groups,
+    Rooms,
+    /// Resources that are no rooms.
+    Things,
+}
+
+impl Context {
+    fn read(text: Option<&str>) -> Self {
+        match text {
+            Some("user") => Self::People,
+            Some("group") => Self::Groups,
+            Some("location") => Self::Rooms,
+            Some("resource") => Self::Things,
+            _ => Self::Anybody,
+        }
+    }
+
+    fn wants(self, principal: &Principal) -> bool {
+        let Principal::Holder(holder) = principal else { return matches!(self, Self::Anybody | Self::People) };
+        match (&holder.kind, self) {
+            (_, Self::Anybody) => true,
+            (HolderKind::User(_), context) => context == Self::People,
+            (HolderKind::TeamCalendar(_), context) => context == Self::Groups,
+            (HolderKind::Resource(resource), Self::Rooms) => resource.is_room,
+            (HolderKind::Resource(resource), Self::Things) => !resource.is_room,
+            (HolderKind::Resource(_), Self::People | Self::Groups) => false,
         }
     }
 }
@@ -81,9 +147,9 @@ enum Criterion {
 }
 
 impl Criterion {
-    fn matches(&self, user: &User, base: &str) -> bool {
+    fn matches(&self, principal: &Principal, base: &str) -> bool {
         match self {
-            Self::Matches(field, kind, text) => field.any(user, base, |value| match kind {
+            Self::Matches(field, kind, text) => field.any(principal, base, |value| match kind {
                 MatchType::Equals => value == text,
                 MatchType::Contains => value.contains(text.as_str()),
                 MatchType::StartsWith => value.starts_with(text.as_str()),
@@ -91,7 +157,8 @@ impl Criterion {
             }),
             Self::Begins(token) => {
                 let begins = |value: &str| value.to_lowercase().starts_with(token.as_str());
-                user.display_name().split_whitespace().any(begins) || user.emails.iter().any(|e| begins(e.as_str()))
+                names(principal).iter().any(|name| name.split_whitespace().any(begins))
+                    || emails(principal).iter().any(|e| begins(e.as_str()))
             }
             Self::Never => false,
         }
@@ -127,54 +194,79 @@ struct Search {
     criteria: Vec<Criterion>,
     any: bool,
     left: usize,
-    after: Option<UserId>,
+    context: Context,
+    /// The collections of principals that are still to be looked through, last first.
+    kinds: Vec<PrincipalKind>,
+    /// The last one that was looked at in the one at hand.
+    after: Option<HomeId>,
 }
 
 impl Search {
-    fn matches(&self, user: &User) -> bool {
+    fn matches(&self, principal: &Principal) -> bool {
         let base = &self.server.0.settings.base;
-        let mut results = self.criteria.iter().map(|c| c.matches(user, base));
+        if !self.context.wants(principal) {
+            return false;
+        }
+        let mut results = self.criteria.iter().map(|c| c.matches(principal, base));
         // Whoever names no condition wants everybody.
         if self.any && !self.criteria.is_empty() { results.any(|held| held) } else { results.all(|held| held) }
     }
 
-    async fn write(&mut self, user: User, out: &mut Writer) -> Result<(), DavError> {
+    async fn write(&mut self, mut principal: Principal, out: &mut Writer) -> Result<(), DavError> {
         self.left -= 1;
-        let is_owner = self.who.home() == Some(user.id.into());
-        let mut principal = Principal::user(user);
+        let is_owner = self.who.home().is_some() && self.who.home() == home_of(&principal);
         self.server.complete(&self.who, &mut principal, |name| self.plan.asks_for(name)).await?;
         let scene = Scene { server: &self.server.0, who: &self.who, is_owner, data: None };
         self.plan.write(&scene, &Resource::Principal(&principal), &principal.href(), out);
         Ok(())
+    }
+
+    /// The next page of principals, and whether it is the last of its kind.
+    async fn page(&mut self, kind: PrincipalKind) -> Result<(Vec<Principal>, bool), DavError> {
+        if kind != PrincipalKind::User {
+            let page = self.server.others(&self.who, kind, self.after, PAGE).await?;
+            self.after = page.next;
+            return Ok((page.holders.into_iter().map(Principal::of).collect(), page.next.is_none()));
+        }
+        let page: Vec<User> = match (self.server.0.settings.principal_privacy, &self.who) {
+            (true, Tenant::User(user)) => vec![(**user).clone()],
+            (true, Tenant::Holder(_)) => Vec::new(),
+            _ => {
+                let after = self.after.map(|home| UserId(home.0));
+                self.server.0.directory.users(Some(self.who.domain()), after, PAGE).await?
+            }
+        };
+        self.after = page.last().map(|user| user.id.into());
+        let is_last = page.len() < PAGE;
+        Ok((page.into_iter().map(Principal::user).collect(), is_last))
     }
 }
 
 #[async_trait]
 impl Pages for Search {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
-        let page = if let (true, Tenant::User(user)) = (self.server.0.settings.principal_privacy, &self.who) {
-            vec![(**user).clone()]
-        } else {
-            self.server.0.directory.users(Some(self.who.domain()), self.after, PAGE).await?
-        };
-        let is_last = page.len() < PAGE;
-        self.after = page.last().map(|u| u.id);
-        for user in page {
-            if !self.matches(&user) {
+        let Some(kind) = self.kinds.last().copied() else { return Ok(Progress::Done) };
+        let (page, is_last) = self.page(kind).await?;
+        if is_last {
+            self.kinds.pop();
+            self.after = None;
+        }
+        for principal in page {
+            if !self.matches(&principal) {
                 continue;
             }
             if self.left == 0 {
                 write_truncated(&self.asked_at, out);
                 return Ok(Progress::Done);
             }
-            self.write(user, out).await?;
+            self.write(principal, out).await?;
         }
-        Ok(if is_last { Progress::Done } else { Progress::More })
+        Ok(if self.kinds.is_empty() { Progress::Done } else { Progress::More })
     }
 }
 
 impl Call {
-    /// Answers with the people that match (RFC 3744 §9.4).
+    /// Answers with the principals that match (RFC 3744 §9.4).
     pub(super) async fn principal_search(self, root: &Element) -> Result<Response<Body>, DavError> {
         self.require_principals_below("{DAV:}principal-property-search")?;
         let mut criteria = Vec::new();
@@ -191,49 +283,46 @@ impl Call {
             return self.domain_search(root, &criteria).await;
         }
         let everywhere = root.child(DAV, "apply-to-principal-collection-set").is_some();
-        self.search(root, criteria, any, most, everywhere).await
+        self.search(root, criteria, (any, Context::Anybody), most, everywhere).await
     }
 
-    /// Answers with the people who match every word that was typed, the first letters of each being enough.
+    /// Answers with the principals who match every word that was typed, the first letters of each being enough.
     pub(super) async fn principal_search_by_words(self, root: &Element) -> Result<Response<Body>, DavError> {
         self.require_principals_below("{http://calendarserver.org/ns/}calendarserver-principal-search")?;
         let tokens = root.children(CALENDARSERVER, "search-token").map(|t| t.text().trim().to_lowercase());
-        let mut criteria: Vec<_> = tokens.filter(|t| !t.is_empty()).map(Criterion::Begins).collect();
+        let criteria: Vec<_> = tokens.filter(|t| !t.is_empty()).map(Criterion::Begins).collect();
         if criteria.is_empty() {
             return Err(DavError::bad_request("A calendarserver-principal-search needs a search-token"));
-        }
-        // There are no groups, rooms and things yet that could be found.
-        if matches!(root.attribute("context"), Some("group" | "location" | "resource")) {
-            criteria.push(Criterion::Never);
         }
         let limit = root.child(CALENDARSERVER, "limit").and_then(|l| l.child(CALENDARSERVER, "nresults"));
         let most = limit.map(|n| n.text().trim().parse::<usize>());
         let most = most.transpose().map_err(|_| DavError::bad_request("nresults is not a number"))?;
         let everywhere = !matches!(self.location, Location::PrincipalSet(_));
-        self.search(root, criteria, false, most, everywhere).await
+        let context = Context::read(root.attribute("context"));
+        self.search(root, criteria, (false, context), most, everywhere).await
     }
 
     async fn search(
         self,
         root: &Element,
         criteria: Vec<Criterion>,
-        any: bool,
+        (any, context): (bool, Context),
         most: Option<usize>,
         everywhere: bool,
     ) -> Result<Response<Body>, DavError> {
         let plan = Plan::for_request(&wanted(root)?, self.prefers("return=minimal"));
         let minimal = plan.is_minimal();
         self.target().await?;
-        let holds_users = matches!(
-            self.location,
-            Location::Root | Location::Principals | Location::PrincipalSet(PrincipalKind::User)
-        );
-        if !holds_users && !everywhere {
-            return chunked::multistatus(Written(String::new()), minimal).await;
-        }
+        let kinds = match self.location {
+            Location::PrincipalSet(kind) if !everywhere => vec![kind],
+            Location::Root | Location::Principals => SEARCHED.to_vec(),
+            _ if everywhere => SEARCHED.to_vec(),
+            _ => return chunked::multistatus(Written(String::new()), minimal).await,
+        };
         let left = most.unwrap_or(MOST).min(MOST);
         let asked_at = self.href(&self.location);
-        let search = Search { server: self.server, who: self.who, plan, asked_at, criteria, any, left, after: None };
+        let (server, who) = (self.server, self.who);
+        let search = Search { server, who, plan, asked_at, criteria, any, left, context, kinds, after: None };
         chunked::multistatus(search, minimal).await
     }
 

@@ -10,12 +10,13 @@ use super::plan::{Plan, write_status, write_truncated};
 use super::properties::Resource;
 use super::propfind::Target;
 use super::report::{Members, unsupported};
+use super::rights::Sight;
 use crate::dav::announce::SYNC_PREFIX;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::push_segment;
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DAV, Element, PropRequest, Writer, read_limit};
-use crate::store::{Change, Changes, Collection, CollectionKind, ObjectMeta};
+use crate::store::{Change, Changes, CollectionKind, ObjectMeta};
 
 /// Changes that are read at once.
 const PAGE: usize = 500;
@@ -88,7 +89,7 @@ enum Position {
 
 struct Sync {
     members: Members,
-    collection: Collection,
+    collection: Sight,
     position: Position,
 }
 
@@ -155,7 +156,7 @@ impl Sync {
         let mut objects = Vec::new();
         if self.members.plan.needs_data() {
             let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
-            objects = self.members.server.0.store.objects(self.collection.id, &names).await?;
+            objects = self.members.server.0.objects_in(&self.collection, &names).await?;
         }
         for (index, meta) in metas.iter().enumerate() {
             let object = objects.get(index).and_then(Option::as_ref);

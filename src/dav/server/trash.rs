@@ -21,7 +21,7 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Server;
-use super::access::{location_of, space_of};
+use super::access::{Relation, location_of, space_of};
 use super::answer;
 use super::call::Call;
 use super::properties::media_type_of;
@@ -94,7 +94,9 @@ impl Call {
     pub(super) async fn about_trash(self, home: HomeId, id: Option<TrashId>) -> Result<Response<Body>, DavError> {
         let is_read = matches!(self.method.as_str(), "GET" | "HEAD");
         let privilege = if is_read { "d:read" } else { "d:unbind" };
-        self.server.require_owner(&self.who, &Location::Home(Space::Calendars, home), privilege).await?;
+        if self.server.relation(&self.who, Space::Calendars, home).await? != Relation::Owner {
+            return Err(self.server.needs(&Location::Home(Space::Calendars, home), privilege));
+        }
         match (self.method.as_str(), id) {
             ("GET" | "HEAD", None) => self.list_trash(home).await,
             ("GET" | "HEAD", Some(id)) => {

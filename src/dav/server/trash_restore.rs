@@ -58,10 +58,11 @@ impl Call {
         let collection = self.home_of_trashed(entry).await?;
         self.refuse_second(&collection, &object).await?;
         object.meta.modified = self.inner().env.now();
+        let audience = self.server.audience_at_home(&collection).await?;
         for _ in 0..ATTEMPTS {
             object.meta.name = self.free_name(&collection, &object.meta).await?;
             let mut batch = Batch::default();
-            batch.publish.extend(self.told_of(&collection, &object, Told::Created));
+            batch.publish.extend(self.told_of(&collection, &audience, &object, Told::Created));
             let (put, expect) = (object.clone(), Expect::Absent);
             batch.ops.push(Op::PutObject { collection: collection.id, object: put, expect });
             batch.ops.push(Op::Untrash { home: entry.home, id: entry.id });
@@ -160,6 +161,8 @@ impl Call {
             props: props.clone(),
             // Of one id no token is issued twice.
             sync_token: token + 1,
+            // Nobody is let in who was not let in again.
+            public_right: None,
         };
         for n in 2..NAMES {
             let publish = vec![match made.kind {
@@ -198,12 +201,13 @@ impl Call {
         home: HomeId,
         parts: Vec<(Trashed, String)>,
     ) -> Result<(), DavError> {
+        let audience = self.server.audience_at_home(collection).await?;
         let mut batch = Batch::default();
         for (part, data) in parts {
             let TrashedThing::Object { meta, .. } = part.what else { continue };
             let mut object = Object { meta, data };
             object.meta.modified = self.inner().env.now();
-            batch.publish.extend(self.told_of(collection, &object, Told::Created));
+            batch.publish.extend(self.told_of(collection, &audience, &object, Told::Created));
             let expect = Expect::Absent;
             batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
             batch.ops.push(Op::Untrash { home, id: part.id });

@@ -7,7 +7,7 @@ mod read;
 mod write;
 
 pub use read::{JcalError, from_jcal};
-pub use write::to_jcal;
+pub use write::{Jcal, to_jcal};
 
 /// Value type of a property that has no VALUE parameter (RFC 5545 §3.8, RFC 7986, RFC 9073, RFC 9074, RFC 9253; the
 /// vendor properties as esn-sabre types them).

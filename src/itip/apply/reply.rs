@@ -304,7 +304,11 @@ impl<'a> Held<'a> {
         let later: Vec<usize> = self.places.iter().filter(|(id, _)| is_later(id)).map(|(_, at)| *at).collect();
         let zones = self.zones.clone();
         for at in later {
-            if let Some(event) = self.component(at).filter(|event| !answer.is_stale(event, &zones)) {
+            let is_news = |event: &Component| {
+                let is_in = find_line(event, &answer.attendee).is_some_and(|line| answer.is_in(line));
+                !is_in && !answer.is_stale(event, &zones)
+            };
+            if let Some(event) = self.component(at).filter(|event| is_news(event)) {
                 answer.record_and_note(event);
             }
         }

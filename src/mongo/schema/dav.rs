@@ -89,6 +89,30 @@ pub(super) const INDEXES: &[Index] = &[
     ),
     // Ours.
     index(
+        "sharedaddressbooks",
+        "principaluri_1_uri_1",
+        &[("principaluri", 1), ("uri", 1)],
+        "every home reads all shared address books",
+    ),
+    index(
+        "sharedaddressbooks",
+        "addressbookid_1",
+        &[("addressbookid", 1)],
+        "every write of a card reads all shared address books",
+    ),
+    index(
+        "addressbooksubscriptions",
+        "principaluri_1",
+        &[("principaluri", 1)],
+        "every home reads all subscriptions to address books",
+    ),
+    index(
+        "addressbooksubscriptions",
+        "source_1",
+        &[("source", 1)],
+        "every write of a card reads all subscriptions to address books",
+    ),
+    index(
         "cards",
         "addressbookid_1_convoke.uid_1",
         &[("addressbookid", 1), ("convoke.uid", 1)],

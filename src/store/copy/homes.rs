@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::objects::{Names, compare, counts_from};
-use super::{Copied, CopyError, End, Options, Tally, Watch, patiently};
+use super::{Copied, CopyError, End, Options, Tally, Watch, patiently, sharing};
 use crate::ids::HomeId;
 use crate::store::{Batch, Collection, Expect, Object, ObjectMeta, Op, StoreError, WriteError};
 
@@ -113,6 +113,9 @@ impl Home<'_> {
                 (Some(to), Some(theirs)) => self.bring_in_step(to, ours, theirs).await?,
                 (Some(to), None) if !self.options.dry_run => self.make(to, ours).await?,
                 _ => self.would_make(ours).await?,
+            }
+            if let Some(to) = self.to.filter(|_| !self.options.dry_run) {
+                sharing::bring_in_step(self.from, to, ours, &mut self.copied.left).await?;
             }
         }
         Ok(self.copied)

@@ -1,5 +1,6 @@
-//! Copies everything that the store's ports hold from one engine to another: domains, people, settings and passwords, then
-//! homes with their collections and objects, plain files, and the trash, byte for byte. It publishes no message, so a copy invites nobody, and it can be
+//! Copies everything that the store's ports hold from one engine to another: domains, people, settings and passwords, resources
+//! and team calendars, then homes with their collections and objects, plain files, and the trash, byte for byte. It publishes no
+//! message, so a copy invites nobody, and it can be
 //! broken off and continued.
 //!
 //! The source is only read. What the target holds is never overwritten or removed unless [`Options::replace`] says so: the
@@ -15,6 +16,8 @@ mod files;
 mod homes;
 mod objects;
 mod people;
+mod resources;
+mod sharing;
 mod trash;
 mod verify;
 
@@ -66,6 +69,10 @@ pub struct Tally {
     pub settings: u64,
     /// People with a password here.
     pub passwords: u64,
+    /// Rooms and other resources, deleted ones too.
+    pub resources: u64,
+    /// Team calendars.
+    pub teams: u64,
     /// Calendars, inboxes, outboxes and address books.
     pub collections: u64,
     /// Events, tasks, cards and messages of inboxes.
@@ -82,6 +89,8 @@ impl std::ops::AddAssign for Tally {
         self.users += other.users;
         self.settings += other.settings;
         self.passwords += other.passwords;
+        self.resources += other.resources;
+        self.teams += other.teams;
         self.collections += other.collections;
         self.objects += other.objects;
         self.files += other.files;
@@ -91,8 +100,9 @@ impl std::ops::AddAssign for Tally {
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { domains, users, settings, passwords, collections, objects, files, trash } = self;
+        let Self { domains, users, settings, passwords, resources, teams, collections, objects, files, trash } = self;
         write!(f, "{domains} domains, {users} users ({settings} with settings, {passwords} with a password), ")?;
+        write!(f, "{resources} resources, {teams} team calendars, ")?;
         write!(f, "{collections} collections, {objects} objects, {files} files, {trash} in the trash")
     }
 }
@@ -180,6 +190,7 @@ pub async fn copy(from: &End, to: Option<&End>, options: Options, watch: &dyn Wa
         check_empty(to).await?;
     }
     let mut copied = people::copy(from, to, options, watch).await?;
+    copied.extend(resources::copy(from, to, options, watch).await?);
     copied.extend(homes::copy(from, to, options, watch).await?);
     copied.extend(files::copy(from, to, options, watch).await?);
     copied.extend(trash::copy(from, to, options, watch).await?);
@@ -200,6 +211,10 @@ async fn check_empty(to: &End) -> Result<(), CopyError> {
         "domains"
     } else if !to.directory.users(None, None, 1).await.map_err(CopyError::Target)?.is_empty() {
         "users"
+    } else if !to.directory.resources(None, None, 1).await.map_err(CopyError::Target)?.is_empty() {
+        "resources"
+    } else if !to.directory.team_calendars(None, None, 1).await.map_err(CopyError::Target)?.is_empty() {
+        "team calendars"
     } else if !to.dav.homes(None, 1).await.map_err(CopyError::Target)?.is_empty() {
         "collections"
     } else if !to.files.homes(None, 1).await.map_err(CopyError::Target)?.is_empty() {

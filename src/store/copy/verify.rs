@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::homes::{all, collections, place, same_path};
 use super::objects::{compare as compare_objects, counts_from};
-use super::{Compared, CopyError, End, Tally, Watch, files, patiently, people, trash};
+use super::{Compared, CopyError, End, Tally, Watch, files, patiently, people, resources, sharing, trash};
 use crate::ids::{HomeId, UserId};
 use crate::store::Collection;
 
@@ -20,6 +20,7 @@ pub(super) async fn compare(from: &End, to: &End, watch: &dyn Watch) -> Result<C
     let mut compared = Compared::default();
     domains(from, to, &mut compared).await?;
     users(from, to, watch, &mut compared).await?;
+    resources::compare(from, to, &mut compared).await?;
     homes(from, to, watch, &mut compared).await?;
     files::compare(from, to, &mut compared).await?;
     trash::compare(from, to, &mut compared).await?;
@@ -144,6 +145,7 @@ async fn collection(
     let first_missing = found.missing.first().map_or("", |meta| meta.name.as_str());
     let first = found.first.as_deref().unwrap_or_default();
     let counts = counts_from(to, theirs, ours.sync_token).await.map_err(CopyError::Target)?;
+    let sharing = sharing::compare(from, to, ours, theirs).await?;
     for (wrong, what) in [
         (ours.id != theirs.id, "is another collection".to_owned()),
         (ours.props != theirs.props, "has other properties".to_owned()),
@@ -153,6 +155,7 @@ async fn collection(
             format!("has {} objects that the source does not have like that, e.g. {first}", found.differing),
         ),
         (!counts, "counts changes from a state before that of the source".to_owned()),
+        (sharing.is_some(), sharing.unwrap_or_default().to_owned()),
     ] {
         if wrong {
             compared.differences.add(format!("{} in the target {what}", place(ours)));

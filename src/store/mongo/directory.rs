@@ -246,7 +246,7 @@ async fn rows_after(
     Ok(mongo.timed(page).await?)
 }
 
-async fn known_domain(mongo: &Mongo, domain: DomainId) -> Result<(), StoreError> {
+pub(super) async fn known_domain(mongo: &Mongo, domain: DomainId) -> Result<(), StoreError> {
     let found = async { domains(mongo).find_one(doc! { "_id": oid(domain.0) }).projection(doc! { "_id": 1 }).await };
     match mongo.timed(found).await? {
         Some(_) => Ok(()),

@@ -190,19 +190,7 @@ const fn foreign(place: Place, collection: &'static str, what: &'static str, fil
     Foreign { place, collection, what, filter }
 }
 
-const FOREIGN: [Foreign; 11] = [
-    foreign(Place::Dav, "calendarinstances", "shares of calendars", || doc! { "access": { "$gt": 1 } }),
-    foreign(
-        Place::Dav,
-        "calendarinstances",
-        "calendars that others may see",
-        || doc! { "public_right": { "$gt": "" } },
-    ),
-    foreign(Place::Dav, "calendarsubscriptions", "subscriptions to calendars", Document::new),
-    foreign(Place::Dav, "sharedaddressbooks", "shares of address books", Document::new),
-    foreign(Place::Dav, "addressbooksubscriptions", "subscriptions to address books", Document::new),
-    foreign(Place::Platform, "resources", "resources", Document::new),
-    foreign(Place::Platform, "team_calendars", "team calendars", Document::new),
+const FOREIGN: [Foreign; 4] = [
     foreign(Place::Platform, "secretlinks", "secret links", Document::new),
     foreign(Place::Platform, "booking_links", "booking links", Document::new),
     foreign(Place::Platform, "domain_settings", "settings of domains", Document::new),

@@ -10,6 +10,7 @@ mod directory;
 mod files;
 pub mod migrate;
 mod people;
+mod resources;
 mod settings;
 mod tickets;
 

@@ -5,18 +5,19 @@ use rusqlite::{OptionalExtension, params};
 
 use super::dav::{kind_code, space_code};
 use super::upkeep::{self, Grown};
-use super::{AsBlob, span};
+use super::{AsBlob, instances, span};
 use crate::ids::CollectionId;
 use crate::sqlite::{Tx, outgoing};
 use crate::store::{
-    Batch, Collection, CollectionKind, CollectionProps, Expect, Object, Op, StoreError, WriteError, Written,
+    Batch, Collection, CollectionKind, CollectionProps, Expect, Object, Op, PublicRight, StoreError, WriteError,
+    Written,
 };
 
 /// A collection as writes see it.
-struct Target {
-    row: i64,
-    kind: i64,
-    token: u64,
+pub(super) struct Target {
+    pub(super) row: i64,
+    pub(super) kind: i64,
+    pub(super) token: u64,
 }
 
 /// An object as writes see it.
@@ -41,6 +42,11 @@ pub(super) fn apply(tx: &mut Tx<'_>, batch: Batch, now: DateTime<Utc>) -> Result
                 found if found == token => (token, true),
                 _ => return Err(WriteError::Precondition(index)),
             },
+            Op::SetPublicRight { collection, right } => {
+                (instances::set_public_right(tx, index, collection, right.as_ref())?, true)
+            }
+            Op::PutInstance(instance) => instances::put(tx, index, &instance)?,
+            Op::RemoveInstance(instance) => instances::remove(tx, index, &instance)?,
             Op::DeleteCollection(collection) => (delete_collection(tx, index, collection)?, true),
             Op::PutObject { collection, object, expect } => put(tx, (index, collection), &object, &expect, &mut grown)?,
             Op::DeleteObject { collection, name, expect } => {
@@ -73,7 +79,7 @@ fn create(tx: &Tx<'_>, index: usize, new: &Collection) -> Result<u64, WriteError
             "SELECT EXISTS (SELECT 1 FROM collections WHERE oid = ?1 OR (home = ?2 AND space = ?3 AND uri = ?4))",
         )?
         .query_row(params![new.id.blob(), home, space, new.uri], |row| row.get::<_, bool>(0))?;
-    if taken {
+    if taken || instances::is_at(tx, new.home, new.kind, &new.uri)? {
         return Err(WriteError::CollectionExists(index));
     }
     // Tokens of a deleted collection of this name must mean nothing here: count on from the last of them.
@@ -82,8 +88,19 @@ fn create(tx: &Tx<'_>, index: usize, new: &Collection) -> Result<u64, WriteError
         .query_row(params![home, space, new.uri], |row| row.get::<_, i64>(0))
         .optional()?;
     let token = new.sync_token.max(1).max(retired.map_or(1, |t| t as u64 + 1));
-    tx.prepare_cached("INSERT INTO collections (oid, home, space, kind, uri, props) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![new.id.blob(), home, space, kind_code(new.kind), new.uri, json(&new.props)?])?;
+    tx.prepare_cached(
+        "INSERT INTO collections (oid, home, space, kind, uri, props, public_right)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        new.id.blob(),
+        home,
+        space,
+        kind_code(new.kind),
+        new.uri,
+        json(&new.props)?,
+        new.public_right.as_ref().map(PublicRight::privilege),
+    ])?;
     tx.prepare_cached(
         "INSERT INTO sync_states (collection, token, oldest, objects, octets) VALUES (?1, ?2, ?2, 0, 0)",
     )?
@@ -109,6 +126,7 @@ fn delete_collection(tx: &Tx<'_>, index: usize, id: CollectionId) -> Result<u64,
         "DELETE FROM bodies WHERE id IN (SELECT body FROM objects WHERE collection = ?1)",
         "DELETE FROM objects WHERE collection = ?1",
         "DELETE FROM tombstones WHERE collection = ?1",
+        "DELETE FROM instances WHERE collection = ?1",
         "DELETE FROM sync_states WHERE collection = ?1",
         "DELETE FROM collections WHERE id = ?1",
     ] {
@@ -196,7 +214,7 @@ fn delete(
     Ok((token, true))
 }
 
-fn target(tx: &Tx<'_>, index: usize, id: CollectionId) -> Result<Target, WriteError> {
+pub(super) fn target(tx: &Tx<'_>, index: usize, id: CollectionId) -> Result<Target, WriteError> {
     tx.prepare_cached(
         "SELECT c.id, c.kind, s.token FROM collections c JOIN sync_states s ON s.collection = c.id WHERE c.oid = ?1",
     )?
@@ -236,7 +254,7 @@ fn other_with_uid(tx: &Tx<'_>, target: &Target, uid: &str, name: &str) -> Result
 }
 
 /// Counts a change of the collection; its number.
-fn advance(tx: &Tx<'_>, target: &Target, objects: i64, octets: i64) -> Result<u64, WriteError> {
+pub(super) fn advance(tx: &Tx<'_>, target: &Target, objects: i64, octets: i64) -> Result<u64, WriteError> {
     tx.prepare_cached(
         "UPDATE sync_states SET token = token + 1, objects = objects + ?2, octets = octets + ?3 WHERE collection = ?1",
     )?
@@ -244,6 +262,6 @@ fn advance(tx: &Tx<'_>, target: &Target, objects: i64, octets: i64) -> Result<u6
     Ok(target.token + 1)
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Broken(e.to_string()))
 }

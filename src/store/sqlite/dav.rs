@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::apply::apply;
-use super::{AsBlob, Sqlite, id, span, unreadable};
+use super::{AsBlob, Sqlite, id, instances, span, unreadable};
 use crate::ids::{CollectionId, HomeId, Uid};
 use crate::store::paging::Stand;
 use crate::store::{
-    Batch, Change, Changes, Collection, CollectionKind, DavStore, Object, ObjectFilter, ObjectMeta, StoreError,
-    WriteError, Written,
+    Batch, Change, Changes, Collection, CollectionKind, DavStore, Instance, Object, ObjectFilter, ObjectMeta,
+    PublicRight, Shared, StoreError, WriteError, Written,
 };
 
 /// The code of a kind in `collections.kind`.
@@ -52,7 +52,7 @@ impl DavStore for Sqlite {
             .read(move |conn| {
                 let mut found = conn
                     .prepare_cached(
-                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token FROM collections c
+                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token, c.public_right FROM collections c
                          JOIN sync_states s ON s.collection = c.id WHERE c.home = ?1 ORDER BY c.id",
                     )?
                     .query_map([home.blob()], collection)?
@@ -75,7 +75,7 @@ impl DavStore for Sqlite {
             .read(move |conn| {
                 let found = conn
                     .prepare_cached(
-                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token FROM collections c
+                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token, c.public_right FROM collections c
                          JOIN sync_states s ON s.collection = c.id WHERE c.home = ?1 AND c.space = ?2 AND c.uri = ?3",
                     )?
                     .query_row(params![home.blob(), space_code(kind), uri], collection)
@@ -162,7 +162,7 @@ impl DavStore for Sqlite {
             .read(move |conn| {
                 let found = conn
                     .prepare_cached(
-                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token,
+                        "SELECT c.oid, c.home, c.kind, c.uri, c.props, s.token, c.public_right,
                             o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
                          FROM collections c
                          JOIN sync_states s ON s.collection = c.id
@@ -171,7 +171,7 @@ impl DavStore for Sqlite {
                          WHERE c.home = ?1 AND c.space = 0 AND c.kind = ?2 ORDER BY c.id",
                     )?
                     .query_map(params![home.blob(), kind_code(CollectionKind::Calendar), uid.0], |row| {
-                        Ok((collection(row)?, object(row, 6)?))
+                        Ok((collection(row)?, object(row, 7)?))
                     })?
                     .collect::<Result<_, _>>()?;
                 Ok(found)
@@ -181,6 +181,25 @@ impl DavStore for Sqlite {
 
     async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError> {
         self.db().read(move |conn| changes(conn, collection, since, limit)).await
+    }
+
+    async fn shared_in(&self, home: HomeId) -> Result<Vec<Shared>, StoreError> {
+        self.db().read(move |conn| instances::shared_in(conn, home)).await
+    }
+
+    async fn shared_at(&self, home: HomeId, kind: CollectionKind, uri: &str) -> Result<Option<Shared>, StoreError> {
+        let uri = uri.to_owned();
+        self.db().read(move |conn| instances::shared_at(conn, home, kind, &uri)).await
+    }
+
+    async fn instances(&self, source: &Collection) -> Result<Vec<Instance>, StoreError> {
+        let of = source.id;
+        self.db().read(move |conn| instances::instances(conn, of, None)).await
+    }
+
+    async fn instances_for(&self, source: &Collection, home: HomeId) -> Result<Vec<Instance>, StoreError> {
+        let of = source.id;
+        self.db().read(move |conn| instances::instances(conn, of, Some(home))).await
     }
 
     async fn write(&self, batch: Batch) -> Result<Written, WriteError> {
@@ -396,23 +415,32 @@ fn changes(
     Ok(Some(Changes { changes, token, truncated }))
 }
 
-/// `oid, home, kind, uri, props, token` from the first column on.
-fn collection(row: &Row<'_>) -> rusqlite::Result<Collection> {
-    let kind = match row.get::<_, i64>(2)? {
-        0 => CollectionKind::Calendar,
-        1 => CollectionKind::Inbox,
-        2 => CollectionKind::Outbox,
-        3 => CollectionKind::AddressBook,
-        other => return Err(rusqlite::Error::IntegralValueOutOfRange(2, other)),
-    };
+/// The kind with a code of [`kind_code`].
+pub(super) fn kind_of(code: i64) -> rusqlite::Result<CollectionKind> {
+    match code {
+        0 => Ok(CollectionKind::Calendar),
+        1 => Ok(CollectionKind::Inbox),
+        2 => Ok(CollectionKind::Outbox),
+        3 => Ok(CollectionKind::AddressBook),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(2, other)),
+    }
+}
+
+/// `oid, home, kind, uri, props, token, public_right` from a column on.
+pub(super) fn collection_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Collection> {
     Ok(Collection {
-        id: id(row, 0)?,
-        home: id(row, 1)?,
-        kind,
-        uri: row.get(3)?,
-        props: serde_json::from_str(row.get_ref(4)?.as_str()?).map_err(|e| unreadable(4, e))?,
-        sync_token: row.get::<_, i64>(5)? as u64,
+        id: id(row, at)?,
+        home: id(row, at + 1)?,
+        kind: kind_of(row.get(at + 2)?)?,
+        uri: row.get(at + 3)?,
+        props: serde_json::from_str(row.get_ref(at + 4)?.as_str()?).map_err(|e| unreadable(at + 4, e))?,
+        sync_token: row.get::<_, i64>(at + 5)? as u64,
+        public_right: row.get::<_, Option<String>>(at + 6)?.as_deref().and_then(PublicRight::of_privilege),
     })
+}
+
+fn collection(row: &Row<'_>) -> rusqlite::Result<Collection> {
+    collection_at(row, 0)
 }
 
 /// `name, etag, size, modified, component, uid, first, last, schedule_tag` from a column on.

@@ -264,7 +264,7 @@ fn put_emails(tx: &Tx<'_>, user: &User) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn known_domain(conn: &Connection, domain: DomainId) -> Result<(), StoreError> {
+pub(super) fn known_domain(conn: &Connection, domain: DomainId) -> Result<(), StoreError> {
     let known = conn
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM domains WHERE id = ?1)")?
         .query_row([domain.blob()], |row| row.get::<_, bool>(0))?;

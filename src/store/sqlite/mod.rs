@@ -5,6 +5,8 @@ mod apply;
 mod dav;
 mod directory;
 mod files;
+mod instances;
+mod resources;
 mod span;
 mod tickets;
 mod upkeep;
@@ -12,7 +14,9 @@ mod upkeep;
 pub use crate::sqlite::{OpenError, Sqlite};
 
 use super::{StoreError, WriteError};
-use crate::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, TrashId, UserId};
+use crate::ids::{
+    CollectionId, ContentId, DomainId, FileId, HomeId, ObjectId, ResourceId, TeamCalendarId, TrashId, UserId,
+};
 use crate::sqlite::DbError;
 
 impl From<DbError> for StoreError {
@@ -48,6 +52,16 @@ trait AsBlob {
     fn of(id: ObjectId) -> Self;
 }
 
+impl AsBlob for ObjectId {
+    fn blob(&self) -> [u8; 12] {
+        *self.bytes()
+    }
+
+    fn of(id: ObjectId) -> Self {
+        id
+    }
+}
+
 macro_rules! as_blob {
     ($($id:ident),*) => {$(
         impl AsBlob for $id {
@@ -61,7 +75,7 @@ macro_rules! as_blob {
         }
     )*};
 }
-as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, TrashId, UserId);
+as_blob!(CollectionId, ContentId, DomainId, FileId, HomeId, ResourceId, TeamCalendarId, TrashId, UserId);
 
 /// Reads an id from a column.
 fn id<T: AsBlob>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {

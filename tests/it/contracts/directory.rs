@@ -17,7 +17,7 @@ use crate::mongo_support::{REPLICA_SET, STANDALONE, TestMongo};
 
 /// Opens the directory on its data, which is fresh the first time and kept until the harness is dropped.
 #[async_trait]
-trait Harness: Send + Sync {
+pub(super) trait Harness: Send + Sync {
     async fn open(&self) -> SharedDirectory;
     /// Stops what was opened last; whether it can be stopped.
     async fn close(&self) -> bool;

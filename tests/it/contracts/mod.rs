@@ -9,11 +9,13 @@ mod directory;
 mod files;
 mod nodes;
 pub mod queue;
+mod resources;
 pub mod search;
 mod search_queries;
 mod search_words;
 mod store;
 mod store_engines;
+mod store_sharing;
 mod store_sync;
 mod store_upkeep;
 mod tickets;
@@ -121,12 +123,41 @@ pub mod samples {
     use chrono::{DateTime, Utc};
     use convoke::clock::Env;
     use convoke::events::{Message, Topic};
-    use convoke::ids::{CollectionId, HomeId, Uid};
+    use convoke::ids::{CollectionId, DomainId, HomeId, ResourceId, TeamCalendarId, Uid};
     use convoke::store::{
-        Batch, Collection, CollectionKind, CollectionProps, DavStore, Expect, Object, ObjectMeta, Op, WriteError,
-        Written,
+        Batch, Collection, CollectionKind, CollectionProps, DavStore, Expect, Object, ObjectMeta, Op, Resource,
+        TeamCalendar, WriteError, Written,
     };
     use md5::{Digest as _, Md5};
+
+    /// A resource without administrators.
+    pub fn resource(domain: DomainId, name: &str) -> Resource {
+        Resource {
+            id: ResourceId(Env::system().object_id()),
+            domain,
+            name: name.to_owned(),
+            description: "Second floor".to_owned(),
+            icon: "laptop".to_owned(),
+            is_room: true,
+            creator: None,
+            administrators: Vec::new(),
+            deleted: false,
+            created: "2026-02-01T09:00:00.123Z".parse().unwrap(),
+            updated: "2026-02-02T09:00:00Z".parse().unwrap(),
+        }
+    }
+
+    pub fn team(domain: DomainId, name: &str) -> TeamCalendar {
+        TeamCalendar {
+            id: TeamCalendarId(Env::system().object_id()),
+            domain,
+            name: name.to_owned(),
+            display_name: format!("The {name} team"),
+            email: None,
+            created: "2026-03-01T09:00:00.5Z".parse().unwrap(),
+            updated: "2026-03-02T09:00:00Z".parse().unwrap(),
+        }
+    }
 
     pub fn home() -> HomeId {
         HomeId(Env::system().object_id())
@@ -140,6 +171,7 @@ pub mod samples {
             uri: uri.to_owned(),
             props: CollectionProps::default(),
             sync_token: 1,
+            public_right: None,
         }
     }
 

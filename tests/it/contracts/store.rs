@@ -86,6 +86,21 @@ async fn properties_are_replaced_as_a_whole_and_count_as_a_change(engine: &dyn S
     assert!(matches!(write(&*store, vec![gone]).await, Err(WriteError::NoCollection(0))));
 }
 
+async fn an_address_book_remembers_what_it_is_for(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let mut book = collection(home(), CollectionKind::AddressBook, "work");
+    book.props.book.kind = "user".to_owned();
+    book.props.book.privileges = vec!["dav:read".to_owned()];
+    write(&*store, vec![Op::CreateCollection(book.clone())]).await.unwrap();
+    let found = async || store.collection(book.home, CollectionKind::AddressBook, "work").await.unwrap().unwrap();
+    assert_eq!(found().await.props, book.props);
+    let mut props = book.props.clone();
+    props.book.state = "disabled".to_owned();
+    props.book.privileges = Vec::new();
+    write(&*store, vec![Op::SetProps { collection: book.id, props: props.clone() }]).await.unwrap();
+    assert_eq!(found().await.props, props);
+}
+
 async fn an_inbox_remembers_where_invitations_go(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let home = super::samples::home();
@@ -535,6 +550,7 @@ macro_rules! over {
                 the_default_collection_is_listed_first_then_by_order_then_by_creation,
                 a_collection_cannot_be_created_twice,
                 properties_are_replaced_as_a_whole_and_count_as_a_change,
+                an_address_book_remembers_what_it_is_for,
                 an_inbox_remembers_where_invitations_go,
                 an_object_comes_back_byte_for_byte,
                 a_listing_pages_through_all_names_in_order,

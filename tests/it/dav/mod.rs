@@ -16,6 +16,9 @@ mod discovery;
 mod files;
 mod files_over_http;
 mod groups_and_photos;
+mod json_books;
+mod json_calendars;
+mod json_reports;
 mod limits;
 mod locks;
 mod members;
@@ -27,13 +30,19 @@ mod principals;
 mod queries;
 mod quota;
 mod relocation;
+mod replay;
 mod representations;
+mod resources;
 mod scheduling;
 mod scheduling_guard;
 mod scheduling_here;
 mod scheduling_rules;
 mod scheduling_tags;
+mod sharing;
+mod sharing_books;
+mod sharing_matrix;
 mod sync;
+mod teams;
 mod tenants;
 mod trash;
 
@@ -47,7 +56,7 @@ use convoke::dav::{Actor, Body, Upstream};
 use convoke::events::{Message, Topic};
 use convoke::queue::{ConsumerSpec, Queue, Settlement};
 use convoke::store::sqlite::Sqlite;
-use convoke::store::{DirectoryStore, Domain, User};
+use convoke::store::{DirectoryStore, Domain, SharedDavStore, User};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -77,6 +86,7 @@ const WITNESS: ConsumerSpec = ConsumerSpec {
 pub struct World {
     pub upstream: Upstream,
     pub sqlite: Sqlite,
+    pub dav: SharedDavStore,
     witness: ConsumerSpec,
     _dir: tempfile::TempDir,
 }
@@ -87,6 +97,11 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
+        Self::over(settings, None).await
+    }
+
+    /// The same with calendars in another store.
+    pub async fn over(settings: Settings, dav: Option<SharedDavStore>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now: DateTime<Utc> = "2026-11-21T06:20:15Z".parse().unwrap();
         let env = Env::new(ManualClock::at(now), CountingEntropy::default());
@@ -111,9 +126,10 @@ impl World {
         }
         let witness = ConsumerSpec { topics: Topic::ALL.to_vec(), ..WITNESS };
         sqlite.bind(&witness).await.unwrap();
-        let server = Server::new(Arc::new(sqlite.clone()), Arc::new(sqlite.clone()), env, settings)
-            .with_files(Arc::new(sqlite.clone()));
-        Self { upstream: server.into_upstream(), sqlite, witness, _dir: dir }
+        let dav = dav.unwrap_or_else(|| Arc::new(sqlite.clone()));
+        let server =
+            Server::new(dav.clone(), Arc::new(sqlite.clone()), env, settings).with_files(Arc::new(sqlite.clone()));
+        Self { upstream: server.into_upstream(), sqlite, dav, witness, _dir: dir }
     }
 
     /// The client of a person.

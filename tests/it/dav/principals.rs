@@ -317,7 +317,7 @@ async fn rights_that_cannot_be_given_are_refused_by_name() {
     let calendar = CALENDAR.to_owned();
     for (body, condition) in [
         (ace(&bob, &grant("<d:read/>")), "<d:allowed-principal/>"),
-        (ace("<d:authenticated/>", &grant("<d:read/>")), "<d:allowed-principal/>"),
+        (ace("<d:authenticated/>", &grant("<d:all/>")), "<d:allowed-principal/>"),
         (ace(&bob, &grant("<d:fly/>")), "<d:not-supported-privilege/>"),
         (ace("<d:href>/elsewhere/</d:href>", &grant("<d:read/>")), "<d:recognized-principal/>"),
         (ace(&bob, "<d:deny><d:privilege><d:read/></d:privilege></d:deny>"), "<d:grant-only/>"),
@@ -334,6 +334,14 @@ async fn rights_that_cannot_be_given_are_refused_by_name() {
     set(calendar.clone(), ace("<d:property><d:owner/></d:property>", &grant("<d:write/>"))).await.expect(200);
     set(calendar.clone(), ace("<d:authenticated/>", &grant("<cal:read-free-busy/>"))).await.expect(200);
     set(calendar.clone(), format!("{}</d:acl>", root("d:acl"))).await.expect(200);
+    assert!(world.topics().await.is_empty());
+    // Everybody of the domain may read it, and then no longer.
+    set(calendar.clone(), ace("<d:authenticated/>", &grant("<d:read/>"))).await.expect(200);
+    world.bob().get(&calendar).await.expect(200);
+    world.bob().delete(&calendar).await.expect(403);
+    set(calendar.clone(), format!("{}</d:acl>", root("d:acl"))).await.expect(200);
+    world.bob().get(&calendar).await.expect(403);
+    assert_eq!(world.topics().await, ["calendar:calendar:updated"; 2]);
     set(calendar.clone(), "<d:acl xmlns:d=\"DAV:\"><d:ace/></d:acl>".to_owned()).await.expect(400);
     set(calendar, "<d:prop xmlns:d=\"DAV:\"/>".to_owned()).await.expect(400);
     let refused = set(format!("/calendars/{BOB}/{BOB}/"), format!("{}</d:acl>", root("d:acl"))).await.expect(403);

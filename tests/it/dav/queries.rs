@@ -316,7 +316,7 @@ async fn the_outbox_tells_when_colleagues_are_busy() {
     let forged = request.replace("ORGANIZER:mailto:bob", "ORGANIZER:mailto:alice");
     world.bob().send("POST", &outbox, &[], &forged).await.expect(403);
     world.bob().send("POST", &outbox, &[], "garbage").await.expect(403);
-    world.alice().send("POST", &format!("/calendars/{ALICE}/work/"), &[], request).await.expect(501);
+    world.alice().send("POST", &format!("/calendars/{ALICE}/work/"), &[], request).await.expect(404);
 }
 
 #[tokio::test]

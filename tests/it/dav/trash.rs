@@ -271,6 +271,7 @@ async fn a_deletion_that_broke_off_can_be_restored_or_gone_on_with() {
         uri: entry.uri,
         props: Default::default(),
         sync_token: 1,
+        public_right: None,
     };
     let ops = vec![convoke::store::Op::CreateCollection(calendar)];
     world.sqlite.write(convoke::store::Batch { ops, publish: Vec::new() }).await.unwrap();

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::access::location_of;
 use super::super::call::Call;
+use super::super::rights::Need;
 use super::view::{CalendarLink, with};
 use super::{answer_language, broken, style};
 use crate::dav::error::DavError;
@@ -62,7 +63,10 @@ impl Call {
         let locale = &speaker.locale;
         let (cards, is_cut) = self.cards_of(&book, locale).await?;
         let siblings = match self.who.home() == Some(book.home) {
-            true => self.server.collections(Space::AddressBooks, book.home).await?,
+            true => {
+                let sights = self.server.sights(&self.who, Space::AddressBooks, book.home, Need::Read).await?;
+                sights.iter().map(|sight| sight.shown().clone()).collect()
+            }
             false => vec![book.clone()],
         };
         let books = siblings.iter().map(|sibling| CalendarLink {

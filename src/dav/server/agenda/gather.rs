@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use super::super::Server;
 use super::super::expander::instants;
 use super::super::filter::Matcher;
+use super::super::rights::Sight;
 use super::details::Details;
 use crate::dav::error::DavError;
 use crate::dav::precondition::etag_of;
@@ -16,7 +17,7 @@ use crate::ical::recur::{Occurrence, Series};
 use crate::ical::words::{Class, Status};
 use crate::ical::zone::Zone;
 use crate::ical::{Component, Event, When, Zones};
-use crate::store::{Collection, Object, ObjectFilter};
+use crate::store::{Object, ObjectFilter};
 use crate::wording::plain;
 
 /// Objects that are read at once.
@@ -36,8 +37,6 @@ pub(super) struct Wanted {
     pub(super) zone: Tz,
     /// Whether details are wanted.
     pub(super) with_details: bool,
-    /// Whether the reader may see what private events are about.
-    pub(super) sees_private: bool,
     /// Events at most.
     pub(super) most: usize,
 }
@@ -71,7 +70,7 @@ impl Server {
     /// What takes place, by start; and whether there would have been more.
     pub(super) async fn happenings(
         &self,
-        calendars: &[Collection],
+        calendars: &[Sight],
         wanted: &Wanted,
     ) -> Result<(Vec<Happening>, bool), DavError> {
         let mut found = Vec::new();
@@ -93,7 +92,7 @@ impl Server {
     /// Adds what one calendar holds of one kind; false when it was too much.
     async fn gather_kind(
         &self,
-        calendar: &Collection,
+        calendar: &Sight,
         index: usize,
         kind: &str,
         wanted: &Wanted,
@@ -104,7 +103,10 @@ impl Server {
         let mut after: Option<String> = None;
         loop {
             let page = self.0.store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
-            for (n, object) in page.iter().enumerate() {
+            let (is_last, last) = (page.len() < PAGE, page.last().map(|o| o.meta.name.clone()));
+            for (n, object) in page.into_iter().enumerate() {
+                // What the reader may see of it.
+                let Some(object) = calendar.show(object) else { continue };
                 if n % TURN == TURN - 1 {
                     tokio::task::yield_now().await;
                 }
@@ -113,12 +115,11 @@ impl Server {
                     "VEVENT" => matcher.passes(&object.meta, &object.data),
                     _ => object.meta.first_occurrence.is_some(),
                 };
-                if may_be && !self.add_object(calendar, index, object, wanted, found) {
+                if may_be && !self.add_object(calendar, index, &object, wanted, found) {
                     return Ok(false);
                 }
             }
-            let is_last = page.len() < PAGE;
-            after = page.into_iter().next_back().map(|o| o.meta.name);
+            after = last;
             if is_last {
                 return Ok(true);
             }
@@ -128,13 +129,14 @@ impl Server {
     /// Adds the times of one object; false when there are too many. One that cannot be read or followed hides no other.
     fn add_object(
         &self,
-        calendar: &Collection,
+        calendar: &Sight,
         index: usize,
         object: &Object,
         wanted: &Wanted,
         found: &mut Vec<Happening>,
     ) -> bool {
         let Ok(parsed) = Component::parse(&object.data) else { return true };
+        let sees_private = calendar.sees_private();
         let zones = Zones::of(&parsed);
         for series in Series::all(&parsed, wanted.zone) {
             let repeats = series.is_recurring();
@@ -148,8 +150,12 @@ impl Server {
                 }
                 let place = format!("{}/{}/{}", calendar.uri, object.meta.name, occurrence.recurrence_id.value());
                 let key = format!("e{}", &etag_of(&place)[..12]);
-                let happening =
-                    Happening { key, calendar: index, repeats, ..Happening::of(&occurrence, &zones, wanted) };
+                let happening = Happening {
+                    key,
+                    calendar: index,
+                    repeats,
+                    ..Happening::of(&occurrence, &zones, wanted, sees_private)
+                };
                 found.push(happening);
             }
         }
@@ -158,11 +164,11 @@ impl Server {
 }
 
 impl Happening {
-    fn of(occurrence: &Occurrence<'_>, zones: &Zones, wanted: &Wanted) -> Self {
+    fn of(occurrence: &Occurrence<'_>, zones: &Zones, wanted: &Wanted, sees_private: bool) -> Self {
         let event = Event::new(occurrence.component, zones);
         let status = event.status();
         let class = event.class();
-        let is_veiled = !wanted.sees_private && class != Class::Public;
+        let is_veiled = !sees_private && class != Class::Public;
         let (start, end, all_day) = times(occurrence, wanted.zone);
         let mut happening = Self {
             start,
@@ -231,11 +237,11 @@ mod tests {
         let parsed = Component::parse(&text).unwrap();
         let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
         let range = between(day("2026-10-01"), day("2026-12-01"), zone);
-        let wanted = Wanted { range: range.clone(), zone, with_details: true, sees_private, most: 100 };
+        let wanted = Wanted { range: range.clone(), zone, with_details: true, most: 100 };
         let zones = Zones::of(&parsed);
         let all = Series::all(&parsed, zone);
         let found = all.iter().flat_map(|series| series.occurrences(range.clone(), Bounds::default()));
-        found.map(|occurrence| Happening::of(&occurrence.unwrap(), &zones, &wanted)).collect()
+        found.map(|occurrence| Happening::of(&occurrence.unwrap(), &zones, &wanted, sees_private)).collect()
     }
 
     #[test]

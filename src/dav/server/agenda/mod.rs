@@ -33,17 +33,18 @@ use self::gather::{Wanted, between};
 use self::question::{Question, week_starts};
 use self::view::{Page, Place};
 use super::accept::Accept;
-use super::access::{Relation, location_of};
+use super::access::location_of;
 use super::answer;
 use super::call::Call;
 use super::expander::zone_of;
+use super::rights::{Need, Sight};
 use super::tenant::Tenant;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{ConditionError, Preconditions, ResourceState, etag_of, quoted};
 use crate::dav::upstream::Body;
 use crate::ids::HomeId;
-use crate::store::{Collection, CollectionKind};
+use crate::store::CollectionKind;
 use crate::wording::{self, Sources, Speaker, Speakers, Templates};
 
 /// Every language there is, English first.
@@ -92,30 +93,32 @@ impl Call {
     /// Answers with the agenda of all calendars of a home.
     pub(super) async fn agenda_of_home(self, home: HomeId) -> Result<Response<Body>, DavError> {
         let location = Location::Home(Space::Calendars, home);
-        self.server.require_owner(&self.who, &location, "d:read").await?;
-        let mut calendars = self.server.collections(Space::Calendars, home).await?;
-        calendars.retain(|c| c.kind == CollectionKind::Calendar);
+        let calendars = self.calendars_in(home).await?;
+        if calendars.is_empty() {
+            return Err(self.server.needs(&location, Need::Read.privilege()));
+        }
         self.agenda(home, calendars, None).await
     }
 
     /// Answers with the agenda of one calendar, which the reader may read.
-    pub(super) async fn agenda_of_calendar(self, calendar: Collection) -> Result<Response<Body>, DavError> {
+    pub(super) async fn agenda_of_calendar(self, calendar: Sight) -> Result<Response<Body>, DavError> {
         let home = calendar.home;
-        let mut calendars = self.server.collections(Space::Calendars, home).await?;
-        calendars.retain(|c| c.kind == CollectionKind::Calendar);
+        let calendars = self.calendars_in(home).await?;
         self.agenda(home, calendars, Some(calendar)).await
     }
 
-    async fn agenda(
-        self,
-        home: HomeId,
-        siblings: Vec<Collection>,
-        only: Option<Collection>,
-    ) -> Result<Response<Body>, DavError> {
+    /// The calendars of a home that the reader may read.
+    async fn calendars_in(&self, home: HomeId) -> Result<Vec<Sight>, DavError> {
+        let mut calendars = self.server.sights(&self.who, Space::Calendars, home, Need::Read).await?;
+        calendars.retain(|c| c.kind == CollectionKind::Calendar);
+        Ok(calendars)
+    }
+
+    async fn agenda(self, home: HomeId, siblings: Vec<Sight>, only: Option<Sight>) -> Result<Response<Body>, DavError> {
         let limits = &self.inner().settings.limits;
         let now = self.inner().env.now();
         let (speaker, languages) = answer_language(&self.headers)?;
-        let own_zone = only.as_ref().or(siblings.first()).map_or(chrono_tz::Tz::UTC, zone_of);
+        let own_zone = only.as_ref().or(siblings.first()).map_or(chrono_tz::Tz::UTC, |shown| zone_of(shown));
         let question = Question::read(&self.query, own_zone, now, (limits.first_year, limits.last_year));
         let starts = week_starts(&languages);
         let (first, after) = question.days(starts);
@@ -123,7 +126,6 @@ impl Call {
             range: between(first, after, question.zone),
             zone: question.zone,
             with_details: question.view == question::View::List,
-            sees_private: self.server.relation(&self.who, Space::Calendars, home).await? == Relation::Owner,
             most: limits.page_events,
         };
         let shown = only.as_ref().map_or(siblings.as_slice(), std::slice::from_ref);
@@ -137,13 +139,13 @@ impl Call {
                 let public_url = &self.inner().settings.public_url;
                 Some(Addresses::of(public_url, user.email().as_str(), &path, only.is_some()))
             }
-            Tenant::Technical(_) => None,
+            Tenant::Holder(_) | Tenant::Technical(_) => None,
         };
         let place = Place {
             home: self.href(&Location::Home(Space::Calendars, home)),
             books: self.href(&Location::Home(Space::AddressBooks, home)),
-            siblings: siblings.iter().map(|c| (self.href(&location_of(c)), c)).collect(),
-            only: only.as_ref(),
+            siblings: siblings.iter().map(|c| (self.href(&location_of(c)), c.shown())).collect(),
+            only: only.as_ref().map(Sight::shown),
             addresses,
         };
         let page =

@@ -28,6 +28,7 @@ fn calendar(name: &str, colour: &str) -> Collection {
             ..CollectionProps::default()
         },
         sync_token: 1,
+        public_right: None,
     }
 }
 

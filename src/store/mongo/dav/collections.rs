@@ -21,7 +21,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::place::{Place, Shelf, collection_id, home_of, row_id};
 use super::value;
 use crate::ids::HomeId;
-use crate::store::{Collection, CollectionKind, CollectionProps, Usage};
+use crate::store::{BookProps, Collection, CollectionKind, CollectionProps, PublicRight, Usage};
 
 /// Our own document in a row.
 pub(super) const OURS: &str = "convoke";
@@ -31,6 +31,8 @@ const OWNER: i64 = 1;
 const ACCEPTED: i32 = 2;
 /// Component types of a calendar that takes any, for those who do not know `convoke.any`.
 const ANY: [&str; 3] = ["VEVENT", "VTODO", "VJOURNAL"];
+/// `privilege` of a book about which its creator said nothing.
+const USUAL_PRIVILEGES: [&str; 2] = ["dav:read", "dav:write"];
 /// What everybody of the domain may do with a resource's calendar.
 const RESOURCE_RIGHT: &str = "{DAV:}read";
 
@@ -78,19 +80,24 @@ pub(super) fn calendar(head: &Document, face: &Document) -> Option<Found> {
         return None;
     }
     let id = value::object_id(head.get("_id"))?;
-    let ours = value::inner(face, OURS);
-    let props = CollectionProps {
+    let props = CollectionProps { components: components(head), ..face_props(face) };
+    found(Place::calendar(id), CollectionKind::Calendar, head, face, props)
+}
+
+/// The properties in an instance of a calendar.
+pub(super) fn face_props(face: &Document) -> CollectionProps {
+    CollectionProps {
         displayname: value::words(face.get("displayname")),
         description: value::words(face.get("description")),
         timezone: value::words(face.get("timezone")),
         color: value::words(face.get("calendarcolor")),
         order: value::number(face.get("calendarorder")),
         transparent: value::number(face.get("transparent")).unwrap_or(0) != 0,
-        components: components(head),
+        components: Vec::new(),
         default_calendar: None,
-        dead: ours.and_then(|ours| json(ours, "dead")).unwrap_or_default(),
-    };
-    found(Place::calendar(id), CollectionKind::Calendar, head, face, props)
+        book: BookProps::default(),
+        dead: value::inner(face, OURS).and_then(|ours| json(ours, "dead")).unwrap_or_default(),
+    }
 }
 
 /// An address book.
@@ -101,10 +108,22 @@ pub(super) fn book(row: &Document) -> Option<Found> {
     let props = CollectionProps {
         displayname: value::words(row.get("displayname")),
         description: value::words(row.get("description")),
+        book: BookProps {
+            kind: value::words(row.get("type")).unwrap_or_default(),
+            state: value::words(row.get("state")).unwrap_or_default(),
+            privileges: privileges(row),
+        },
         ..value::inner(row, OURS).and_then(|ours| json(ours, "props")).unwrap_or_default()
     };
     let place = Place::book(value::object_id(row.get("_id"))?);
     found(place, CollectionKind::AddressBook, row, row, props)
+}
+
+/// What a book's creator wanted to be possible with it; nothing where that is the usual.
+fn privileges(row: &Document) -> Vec<String> {
+    let words = row.get_array("privilege").map(Vec::as_slice).unwrap_or_default();
+    let words: Vec<String> = words.iter().filter_map(|word| value::words(Some(word))).collect();
+    if words == USUAL_PRIVILEGES { Vec::new() } else { words }
 }
 
 /// An inbox or outbox.
@@ -152,6 +171,7 @@ fn found(
             uri: value::text(face.get("uri"))?,
             props,
             sync_token: token(head),
+            public_right: value::words(face.get("public_right")).as_deref().and_then(PublicRight::of_privilege),
         },
         made: made.or_else(|| value::object_id(Some(&face_id))).unwrap_or(place.id),
         oldest: value::inner(head, OURS).and_then(|ours| unsigned(ours.get("oldest"))).unwrap_or(1),
@@ -196,11 +216,11 @@ fn components(head: &Document) -> Vec<String> {
     }
 }
 
-fn json<T: serde::de::DeserializeOwned>(ours: &Document, field: &str) -> Option<T> {
+pub(super) fn json<T: serde::de::DeserializeOwned>(ours: &Document, field: &str) -> Option<T> {
     serde_json::from_str(ours.get_str(field).ok()?).ok()
 }
 
-fn as_json(value: &impl serde::Serialize) -> String {
+pub(super) fn as_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -263,7 +283,10 @@ impl New {
         head.insert("uri", uri);
         if shelf == Shelf::Books {
             head.extend(book_fields(props));
-            head.extend(doc! { "privilege": ["dav:read", "dav:write"], "type": "" });
+            head.extend(book_marks(&props.book));
+            if let Some(right) = &self.collection.public_right {
+                head.insert("public_right", right.privilege());
+            }
         } else {
             head.insert("kind", if *kind == CollectionKind::Inbox { "inbox" } else { "outbox" });
         }
@@ -282,7 +305,9 @@ impl New {
             "calendarid": row_id(self.collection.id),
         };
         face.extend(calendar_fields(props));
-        if self.principal.starts_with("principals/resources/") {
+        if let Some(right) = &self.collection.public_right {
+            face.insert("public_right", right.privilege());
+        } else if self.principal.starts_with("principals/resources/") {
             face.insert("public_right", RESOURCE_RIGHT);
         }
         let mut ours = doc! { "made": self.made };
@@ -295,7 +320,7 @@ impl New {
 }
 
 /// Properties of a calendar in its instance. All are written, for esn-sabre expects them to be there.
-fn calendar_fields(props: &CollectionProps) -> Document {
+pub(super) fn calendar_fields(props: &CollectionProps) -> Document {
     doc! {
         "displayname": optional(props.displayname.as_deref()),
         "description": optional(props.description.as_deref()),
@@ -313,14 +338,27 @@ fn component_fields(props: &CollectionProps) -> Document {
 }
 
 /// Properties of an address book that have fields.
-fn book_fields(props: &CollectionProps) -> Document {
+pub(super) fn book_fields(props: &CollectionProps) -> Document {
     doc! {
         "displayname": props.displayname.as_deref().unwrap_or_default(),
         "description": props.description.as_deref().unwrap_or_default(),
     }
 }
 
-fn optional(text: Option<&str>) -> Bson {
+/// What is said of an address book alone.
+fn book_marks(book: &BookProps) -> Document {
+    let privileges = match book.privileges.is_empty() {
+        true => USUAL_PRIVILEGES.map(str::to_owned).to_vec(),
+        false => book.privileges.clone(),
+    };
+    let mut marks = doc! { "privilege": privileges, "type": &book.kind };
+    if !book.state.is_empty() {
+        marks.insert("state", &book.state);
+    }
+    marks
+}
+
+pub(super) fn optional(text: Option<&str>) -> Bson {
     text.map_or(Bson::Null, |text| Bson::String(text.to_owned()))
 }
 
@@ -334,7 +372,11 @@ pub(super) fn set_props(
     let face = doc! { "_id": found.face.clone(), "convoke.rev": found.rev.clone() };
     let mut set = match shelf {
         Shelf::Calendars => calendar_fields(props),
-        Shelf::Books => book_fields(props),
+        Shelf::Books => {
+            let mut fields = book_fields(props);
+            fields.extend(book_marks(&props.book));
+            fields
+        }
         Shelf::Boxes => Document::new(),
     };
     set.insert("convoke.rev", rev);

@@ -38,8 +38,9 @@ impl MongoDav {
 
     /// The calendars that the instances of their owners show.
     async fn calendars_of(&self, faces: &[Document]) -> Result<Vec<Found>, Failure> {
+        let owners = faces.iter().filter(|face| collections::is_owners(face));
         let ids: Vec<Bson> =
-            faces.iter().filter_map(|face| value::object_id(face.get("calendarid"))).map(Bson::ObjectId).collect();
+            owners.filter_map(|face| value::object_id(face.get("calendarid"))).map(Bson::ObjectId).collect();
         if ids.is_empty() {
             return Ok(Vec::new());
         }

@@ -7,13 +7,19 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::collections::{self, Found};
+use super::instances::{TABLES, Table};
 use super::objects;
 use super::place::{self, PRINCIPALS, Place, Shelf, home_of, principals_of, row_id};
 use super::via::Via;
 use super::{upkeep, value};
 use crate::ids::{CollectionId, HomeId, TrashId};
 use crate::mongo::{Mongo, Timed};
-use crate::store::{Batch, Collection, CollectionKind, Op, Usage};
+use crate::store::{Batch, Collection, CollectionKind, Instance, Op, Usage};
+
+/// What `access` is in the instance of an owner; some have none.
+pub(super) fn owners() -> Document {
+    doc! { "$not": { "$gt": 1 } }
+}
 
 /// Collection of the last tokens of deleted collections.
 pub(super) const PATHS: &str = "convoke_paths";
@@ -67,6 +73,8 @@ pub(super) struct Loaded {
     pub(super) principals: HashMap<HomeId, String>,
     /// Rows that point at a collection and go with it.
     pub(super) subscriptions: HashMap<CollectionId, Vec<(&'static str, Bson)>>,
+    /// The instances that the batch names, by id.
+    pub(super) instances: HashMap<crate::ids::ObjectId, (Table, Document)>,
     /// What the batch takes out of the trash, as far as it is there.
     pub(super) trash: HashSet<TrashId>,
     /// What is in the calendars and address books of homes whose room matters.
@@ -80,7 +88,8 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
     for found in find_collections(via, &named, &mut loaded.ids).await? {
         loaded.collections.insert(found.collection.id, found);
     }
-    let created: Vec<&Collection> = batch.ops.iter().filter_map(created_by).collect();
+    load_instances(via, batch, &mut loaded).await?;
+    let created: Vec<Path> = batch.ops.iter().filter_map(path_made_by).collect();
     if !created.is_empty() {
         load_paths(via, &created, &mut loaded).await?;
         load_principals(mongo, via, &created, &mut loaded).await?;
@@ -122,16 +131,45 @@ pub(super) fn named_by(op: &Op) -> Option<CollectionId> {
         | Op::ExpectRoom { collection, .. }
         | Op::DeleteCollection(collection)
         | Op::PutObject { collection, .. }
+        | Op::SetPublicRight { collection, .. }
         | Op::DeleteObject { collection, .. } => Some(*collection),
+        Op::PutInstance(instance) | Op::RemoveInstance(instance) => Some(instance.of),
         Op::Trash { .. } | Op::Untrash { .. } => None,
     }
 }
 
-fn created_by(op: &Op) -> Option<&Collection> {
+/// The path that an operation makes, if nothing is there.
+fn path_made_by(op: &Op) -> Option<Path> {
     match op {
-        Op::CreateCollection(collection) => Some(collection),
+        Op::CreateCollection(collection) => Some(path_of(collection)),
+        Op::PutInstance(new) => Some((new.home, new.kind == CollectionKind::AddressBook, new.uri.clone())),
         _ => None,
     }
+}
+
+/// The rows of the instances that the batch names.
+async fn load_instances(via: &mut Via<'_>, batch: &Batch, loaded: &mut Loaded) -> Result<(), Timed> {
+    let named = |op| match op {
+        &Op::PutInstance(ref instance) | &Op::RemoveInstance(ref instance) => Some(instance),
+        _ => None,
+    };
+    let named: Vec<&Instance> = batch.ops.iter().filter_map(named).collect();
+    for table in TABLES {
+        let ids: Vec<Bson> = named
+            .iter()
+            .filter(|instance| Table::of(instance) == table)
+            .map(|instance| Bson::ObjectId(crate::mongo::oid(instance.id)))
+            .collect();
+        if ids.is_empty() {
+            continue;
+        }
+        for row in via.find(table.name(), doc! { "_id": { "$in": ids } }, doc! {}).await? {
+            if let Some(id) = value::object_id(row.get("_id")) {
+                loaded.instances.insert(crate::mongo::id(id), (table, row));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn ids<'a>(collections: impl IntoIterator<Item = &'a CollectionId>) -> Vec<ObjectId> {
@@ -174,7 +212,8 @@ pub(super) async fn with_faces(via: &mut Via<'_>, shelf: Shelf, heads: &[Documen
         Shelf::Calendars if heads.is_empty() => Ok(Vec::new()),
         Shelf::Calendars => {
             let ids: Vec<Bson> = heads.iter().filter_map(|head| head.get("_id").cloned()).collect();
-            let faces = via.find(shelf.faces(), doc! { "calendarid": { "$in": ids } }, doc! {}).await?;
+            let filter = doc! { "calendarid": { "$in": ids }, "access": owners() };
+            let faces = via.find(shelf.faces(), filter, doc! {}).await?;
             Ok(heads.iter().filter_map(|head| owned(head, &faces)).collect())
         }
     }
@@ -222,11 +261,11 @@ pub(super) fn boxes_without_row(home: HomeId, faces: &[Document], boxes: &[Docum
 }
 
 /// Which of the paths are taken, and what was at them.
-async fn load_paths(via: &mut Via<'_>, created: &[&Collection], loaded: &mut Loaded) -> Result<(), Timed> {
+async fn load_paths(via: &mut Via<'_>, created: &[Path], loaded: &mut Loaded) -> Result<(), Timed> {
     const CALENDARS: [&str; 3] = ["calendarinstances", "convoke_boxes", "calendarsubscriptions"];
     const BOOKS: [&str; 3] = ["addressbooks", "sharedaddressbooks", "addressbooksubscriptions"];
     for (is_book, places) in [(false, CALENDARS), (true, BOOKS)] {
-        let wanted: Vec<Path> = created.iter().map(|c| path_of(c)).filter(|path| path.1 == is_book).collect();
+        let wanted: Vec<Path> = created.iter().filter(|path| path.1 == is_book).cloned().collect();
         if wanted.is_empty() {
             continue;
         }
@@ -263,13 +302,8 @@ async fn load_paths(via: &mut Via<'_>, created: &[&Collection], loaded: &mut Loa
 
 /// Whose home it is: as the rows say that are there, or as the platform knows resources, team calendars and domains; else a
 /// user's.
-async fn load_principals(
-    mongo: &Mongo,
-    via: &mut Via<'_>,
-    created: &[&Collection],
-    loaded: &mut Loaded,
-) -> Result<(), Timed> {
-    let homes: HashSet<HomeId> = created.iter().map(|c| c.home).collect();
+async fn load_principals(mongo: &Mongo, via: &mut Via<'_>, created: &[Path], loaded: &mut Loaded) -> Result<(), Timed> {
+    let homes: HashSet<HomeId> = created.iter().map(|(home, _, _)| *home).collect();
     for home in homes {
         let mut principal = None;
         for collection in ["calendarinstances", "addressbooks", "convoke_boxes"] {

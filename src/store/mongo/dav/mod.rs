@@ -23,6 +23,7 @@
 mod changes;
 mod collections;
 mod homes;
+mod instances;
 mod journal;
 mod load;
 mod locks;
@@ -49,8 +50,8 @@ use self::place::{Place, collection_id};
 use crate::ids::{CollectionId, HomeId, Uid};
 use crate::mongo::{Failure, Mongo, schema};
 use crate::store::{
-    Batch, Changes, Collection, CollectionKind, DavStore, Object, ObjectFilter, ObjectMeta, Op, StoreError, WriteError,
-    Written,
+    Batch, Changes, Collection, CollectionKind, DavStore, Instance, Object, ObjectFilter, ObjectMeta, Op, Shared,
+    StoreError, WriteError, Written,
 };
 
 /// Collections whose place is remembered.
@@ -188,6 +189,23 @@ impl DavStore for MongoDav {
 
     async fn changes(&self, collection: CollectionId, since: u64, limit: usize) -> Result<Option<Changes>, StoreError> {
         Ok(self.changed(collection, since, limit).await?)
+    }
+
+    async fn shared_in(&self, home: HomeId) -> Result<Vec<Shared>, StoreError> {
+        Ok(self.shared_within(home, None).await?)
+    }
+
+    async fn shared_at(&self, home: HomeId, kind: CollectionKind, uri: &str) -> Result<Option<Shared>, StoreError> {
+        let found = self.shared_within(home, Some(uri)).await?;
+        Ok(found.into_iter().find(|shared| shared.instance.kind == kind))
+    }
+
+    async fn instances(&self, source: &Collection) -> Result<Vec<Instance>, StoreError> {
+        Ok(self.instances_of(source, None).await?)
+    }
+
+    async fn instances_for(&self, source: &Collection, home: HomeId) -> Result<Vec<Instance>, StoreError> {
+        Ok(self.instances_of(source, Some(home)).await?)
     }
 
     async fn write(&self, batch: Batch) -> Result<Written, WriteError> {

@@ -3,6 +3,7 @@
 //! The operations are gone through in order against a picture of the collections and objects they name; what is left at the
 //! end is written once, however often the batch changed its mind on the way.
 
+mod instances;
 mod room;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -10,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
+use self::instances::Guest;
 use super::collections::{self, Found, New, OURS};
 use super::load::{Loaded, PATHS, Path, Stored, path_id, path_of};
 use super::place::{Place, Shelf};
 use super::upkeep::TRASH;
 use super::{objects, value};
 use crate::ids::{CollectionId, TrashId};
-use crate::store::{Batch, Collection, CollectionProps, Expect, Object, Op, Usage, WriteError, Written};
+use crate::store::{Batch, Collection, CollectionProps, Expect, Object, Op, PublicRight, Usage, WriteError, Written};
 
 /// What happened to an object (dav §14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +133,8 @@ struct Sketch<'b> {
     alive: bool,
     token: u64,
     props: Option<CollectionProps>,
+    /// The public right that the batch sets.
+    right: Option<Option<PublicRight>>,
     changes: Vec<Change>,
     /// Octets and objects that the batch added.
     grown: (i64, i64),
@@ -153,6 +157,8 @@ struct Picture<'b> {
     source: &'b Source<'b>,
     sketches: HashMap<CollectionId, Sketch<'b>>,
     items: BTreeMap<(CollectionId, &'b str), Item<'b>>,
+    /// What others have of collections, by id.
+    guests: BTreeMap<crate::ids::ObjectId, Guest<'b>>,
     /// Names by UID.
     uids: HashMap<(CollectionId, String), BTreeSet<&'b str>>,
     ids: HashSet<CollectionId>,
@@ -171,6 +177,7 @@ impl<'b> Picture<'b> {
             token: found.collection.sync_token,
             origin: Origin::Found(found),
             props: None,
+            right: None,
             changes: Vec::new(),
             grown: (0, 0),
         };
@@ -179,6 +186,7 @@ impl<'b> Picture<'b> {
             source,
             sketches: loaded.collections.iter().map(|(id, found)| (*id, sketch(found))).collect(),
             items: BTreeMap::new(),
+            guests: BTreeMap::new(),
             uids: HashMap::new(),
             ids: loaded.ids.clone(),
             paths: loaded.paths.clone(),
@@ -205,6 +213,9 @@ impl<'b> Picture<'b> {
                 found if found == *token => (*collection, true),
                 _ => return Err(WriteError::Precondition(index)),
             },
+            Op::SetPublicRight { collection, right } => self.set_public_right(index, *collection, right.as_ref())?,
+            Op::PutInstance(instance) => self.put_instance(index, instance)?,
+            Op::RemoveInstance(instance) => self.remove_instance(index, instance)?,
             Op::DeleteCollection(collection) => self.delete_collection(index, *collection)?,
             Op::PutObject { collection, object, expect } => self.put(index, *collection, object, expect)?,
             Op::DeleteObject { collection, name, expect } => self.delete(index, *collection, name, expect)?,
@@ -239,8 +250,15 @@ impl<'b> Picture<'b> {
             made: (self.source.new_id)(),
             usage: Usage::default(),
         };
-        let origin = Origin::New(Box::new(new));
-        let sketch = Sketch { origin, alive: true, token, props: None, changes: Vec::new(), grown: (0, 0) };
+        let sketch = Sketch {
+            origin: Origin::New(Box::new(new)),
+            alive: true,
+            token,
+            props: None,
+            right: None,
+            changes: Vec::new(),
+            grown: (0, 0),
+        };
         self.sketches.insert(wanted.id, sketch);
         Ok((wanted.id, false))
     }
@@ -352,9 +370,9 @@ impl<'b> Picture<'b> {
     }
 
     /// What is left to write.
-    fn into_plan(self) -> Plan {
-        let mut plan = Plan { steps: self.trashing, ..Plan::default() };
-        plan.rows.extend(self.trashed.into_iter().map(|row| (TRASH, row)));
+    fn into_plan(mut self) -> Plan {
+        let mut plan = Plan { steps: std::mem::take(&mut self.trashing), ..Plan::default() };
+        plan.rows.extend(std::mem::take(&mut self.trashed).into_iter().map(|row| (TRASH, row)));
         let mut new = Vec::new();
         for (id, sketch) in &self.sketches {
             match &sketch.origin {
@@ -384,6 +402,7 @@ impl<'b> Picture<'b> {
         for (made, sketch) in new {
             plan.create(made, sketch, self.source);
         }
+        self.plan_instances(&mut plan);
         plan
     }
 }
@@ -404,6 +423,10 @@ impl Sketch<'_> {
             Origin::Found(found) => &found.collection,
             Origin::New(new) => &new.collection,
         }
+    }
+
+    fn is_new(&self) -> bool {
+        matches!(self.origin, Origin::New(_))
     }
 
     fn shelf(&self) -> Shelf {
@@ -513,6 +536,9 @@ impl Plan {
         collection.sync_token = sketch.token;
         if let Some(props) = &sketch.props {
             collection.props = props.clone();
+        }
+        if let Some(right) = &sketch.right {
+            collection.public_right.clone_from(right);
         }
         // Whoever makes the same path at the same time, in another collection of rows, changes this row, too.
         let path = doc! { "_id": path_id(&path_of(&collection)) };

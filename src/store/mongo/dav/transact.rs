@@ -70,7 +70,7 @@ impl Writing<'_> {
         match step {
             Step::Update { collection, filter, update, upsert } => {
                 let collection = rows(&collection);
-                let update = collection.update_one(filter, update).upsert(upsert);
+                let update = collection.update_many(filter, update).upsert(upsert);
                 mongo.timed(update.session(&mut **session)).await.map(drop)
             }
             Step::Delete { collection, filter } => {

@@ -1,0 +1,133 @@
+//! What a batch does to what others have of collections.
+
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, Document, doc};
+
+use super::{Operation, Picture, Plan, Sketch, Source, Step};
+use crate::ids::CollectionId;
+use crate::store::mongo::dav::collections::OURS;
+use crate::store::mongo::dav::instances::{Pointing, Table, new_row, set_public_right, update};
+use crate::store::mongo::dav::load::{Loaded, PATHS, path_id};
+use crate::store::mongo::dav::value;
+use crate::store::{CollectionKind, CollectionProps, Instance, PublicRight, WriteError};
+
+/// An instance while the batch goes on.
+pub(super) struct Guest<'b> {
+    /// The row that was there before, and where.
+    row: Option<(Table, &'b Document)>,
+    /// What the batch wrote last; `None` where it took it away.
+    now: Option<&'b Instance>,
+    /// The collection it shows.
+    of: CollectionId,
+    /// Tells the order of creation, where the batch makes it.
+    made: ObjectId,
+}
+
+impl<'b> Picture<'b> {
+    pub(super) fn set_public_right(
+        &mut self,
+        index: usize,
+        id: CollectionId,
+        right: Option<&PublicRight>,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        self.alive(index, id)?.right = Some(right.cloned());
+        Ok((id, true))
+    }
+
+    pub(super) fn put_instance(&mut self, index: usize, new: &'b Instance) -> Result<(CollectionId, bool), WriteError> {
+        if self.alive(index, new.of)?.collection().kind != new.kind {
+            return Err(WriteError::NoCollection(index));
+        }
+        let before = self.props_of(new);
+        if before.is_none() {
+            let path = (new.home, new.kind == CollectionKind::AddressBook, new.uri.clone());
+            if !self.paths.insert(path) {
+                return Err(WriteError::CollectionExists(index));
+            }
+        }
+        let existed = before.is_some();
+        if new.delegation().is_some() && before.is_some_and(|before| before != new.props) {
+            self.count(new.of, "", Operation::Modified);
+        }
+        let row = self.row_of(new);
+        let made = (self.source.new_id)();
+        self.guests.insert(new.id, Guest { row, now: Some(new), of: new.of, made });
+        Ok((new.of, existed))
+    }
+
+    pub(super) fn remove_instance(
+        &mut self,
+        index: usize,
+        gone: &'b Instance,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        self.alive(index, gone.of)?;
+        let existed = self.props_of(gone).is_some();
+        if existed {
+            self.paths.remove(&(gone.home, gone.kind == CollectionKind::AddressBook, gone.uri.clone()));
+        }
+        let row = self.row_of(gone);
+        let made = (self.source.new_id)();
+        self.guests.insert(gone.id, Guest { row, now: None, of: gone.of, made });
+        Ok((gone.of, existed))
+    }
+
+    fn row_of(&self, instance: &Instance) -> Option<(Table, &'b Document)> {
+        self.loaded.instances.get(&instance.id).map(|(table, row)| (*table, row))
+    }
+
+    /// The properties that an instance has at this point of the batch; `None` when it is not there.
+    fn props_of(&self, instance: &Instance) -> Option<CollectionProps> {
+        match self.guests.get(&instance.id) {
+            Some(guest) => guest.now.map(|now| now.props.clone()),
+            None => self.row_of(instance).and_then(|(table, row)| Pointing::read(table, row)).map(|p| p.props),
+        }
+    }
+
+    /// Adds what is left to write of instances and public rights.
+    pub(super) fn plan_instances(&self, plan: &mut Plan) {
+        for sketch in self.sketches.values().filter(|sketch| sketch.alive && !sketch.is_new()) {
+            if let Some(right) = &sketch.right {
+                let (collection, filter, update) = set_public_right(&sketch.place(), right.as_ref());
+                plan.update(collection, filter, update, false);
+            }
+        }
+        for guest in self.guests.values() {
+            let sketch = &self.sketches[&guest.of];
+            if sketch.alive {
+                plan.write_guest(guest, sketch, self.source, self.loaded);
+            }
+        }
+    }
+}
+
+impl Plan {
+    fn write_guest(&mut self, guest: &Guest<'_>, sketch: &Sketch<'_>, source: &Source<'_>, loaded: &Loaded) {
+        match (guest.row, guest.now) {
+            (None, None) => {}
+            (Some((table, row)), None) => {
+                let filter = doc! { "_id": row.get("_id").cloned() };
+                self.steps.push(Step::Delete { collection: table.name().to_owned(), filter });
+            }
+            (Some((table, row)), Some(now)) => {
+                let rev = value::inner(row, OURS).and_then(|o| o.get("rev")).cloned().unwrap_or(Bson::Null);
+                let filter = doc! { "_id": row.get("_id").cloned(), "convoke.rev": rev };
+                self.update(table.name(), filter, update(now, (source.new_id)()), false);
+            }
+            (None, Some(now)) => {
+                let mut shown = sketch.collection().clone();
+                if let Some(right) = &sketch.right {
+                    shown.public_right.clone_from(right);
+                }
+                if now.delegation().is_none() {
+                    // As for collections: the path is the client's choice.
+                    let path = (now.home, now.kind == CollectionKind::AddressBook, now.uri.clone());
+                    let made = doc! { "$set": { "made": (source.new_id)() } };
+                    self.update(PATHS, doc! { "_id": path_id(&path) }, made, true);
+                }
+                let principal = loaded.principals.get(&now.home).map_or("", String::as_str);
+                let seconds = source.now.timestamp_millis().div_euclid(1000);
+                self.rows.push((Table::of(now).name(), new_row(now, principal, &shown, guest.made, seconds)));
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Collections in the homes of people who do not own them: the table `instances`.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::apply::{Target, advance, json, target};
+use super::dav::{collection_at, kind_code, kind_of, space_code};
+use super::{AsBlob, id, unreadable};
+use crate::ids::{CollectionId, HomeId};
+use crate::sqlite::Tx;
+use crate::store::{
+    Access, CollectionKind, Delegation, Instance, InviteStatus, PublicRight, Shared, StoreError, Tie, WriteError,
+};
+
+/// What [`instance`] reads, then what `collection_at` reads from the column [`SOURCE`] on.
+macro_rules! shared {
+    ($rest:literal) => {
+        concat!(
+            "SELECT i.oid, c.oid, c.kind, i.home, i.uri, i.props, i.access, i.status, i.href, i.name, i.hidden, i.writes,
+                c.oid, c.home, c.kind, c.uri, c.props, s.token, c.public_right
+             FROM instances i
+             JOIN collections c ON c.id = i.collection
+             JOIN sync_states s ON s.collection = c.id ",
+            $rest
+        )
+    };
+}
+/// Where the source begins in the columns of `shared!`.
+const SOURCE: usize = 12;
+
+fn instance(row: &Row<'_>) -> rusqlite::Result<Instance> {
+    let access: Option<i64> = row.get(6)?;
+    let status: i64 = row.get(7)?;
+    let tie = match access {
+        None => Tie::Subscription { writes: row.get(11)? },
+        Some(number) => Tie::Delegation(Delegation {
+            access: Access::of_number(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(6, number))?,
+            status: InviteStatus::of_number(status).ok_or(rusqlite::Error::IntegralValueOutOfRange(7, status))?,
+            href: row.get(8)?,
+            name: row.get(9)?,
+            hidden: row.get(10)?,
+        }),
+    };
+    Ok(Instance {
+        id: id(row, 0)?,
+        of: id(row, 1)?,
+        kind: kind_of(row.get(2)?)?,
+        home: id(row, 3)?,
+        uri: row.get(4)?,
+        props: serde_json::from_str(row.get_ref(5)?.as_str()?).map_err(|e| unreadable(5, e))?,
+        tie,
+    })
+}
+
+fn shared(row: &Row<'_>) -> rusqlite::Result<Shared> {
+    Ok(Shared { instance: instance(row)?, source: collection_at(row, SOURCE)? })
+}
+
+pub(super) fn shared_in(conn: &Connection, home: HomeId) -> Result<Vec<Shared>, StoreError> {
+    let mut found = conn
+        .prepare_cached(shared!("WHERE i.home = ?1 ORDER BY i.id"))?
+        .query_map([home.blob()], shared)?
+        .collect::<Result<Vec<_>, _>>()?;
+    // Stable: those that compare equal stay in the order of creation.
+    found.sort_by_key(|s| s.instance.props.order.unwrap_or(i64::MAX));
+    Ok(found)
+}
+
+pub(super) fn shared_at(
+    conn: &Connection,
+    home: HomeId,
+    kind: CollectionKind,
+    uri: &str,
+) -> Result<Option<Shared>, StoreError> {
+    let found = conn
+        .prepare_cached(shared!("WHERE i.home = ?1 AND i.space = ?2 AND i.uri = ?3"))?
+        .query_row(params![home.blob(), space_code(kind), uri], shared)
+        .optional()?;
+    Ok(found.filter(|s| s.instance.kind == kind))
+}
+
+/// The instances of a collection: all, or those in one home.
+pub(super) fn instances(
+    conn: &Connection,
+    of: CollectionId,
+    home: Option<HomeId>,
+) -> Result<Vec<Instance>, StoreError> {
+    let found = conn
+        .prepare_cached(
+            "SELECT i.oid, c.oid, c.kind, i.home, i.uri, i.props, i.access, i.status, i.href, i.name, i.hidden, i.writes
+             FROM collections c JOIN instances i ON i.collection = c.id
+             WHERE c.oid = ?1 AND (?2 IS NULL OR i.home = ?2) ORDER BY i.access IS NULL, i.id",
+        )?
+        .query_map(params![of.blob(), home.map(|home| home.blob())], instance)?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// Whether an instance is at a path.
+pub(super) fn is_at(tx: &Tx<'_>, home: HomeId, kind: CollectionKind, uri: &str) -> Result<bool, WriteError> {
+    let taken = tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM instances WHERE home = ?1 AND space = ?2 AND uri = ?3)")?
+        .query_row(params![home.blob(), space_code(kind), uri], |row| row.get(0))?;
+    Ok(taken)
+}
+
+/// The token of the collection, and whether the instance was there.
+pub(super) fn put(tx: &Tx<'_>, index: usize, new: &Instance) -> Result<(u64, bool), WriteError> {
+    let target = target(tx, index, new.of)?;
+    if target.kind != kind_code(new.kind) {
+        return Err(WriteError::NoCollection(index));
+    }
+    let before: Option<(i64, String)> = tx
+        .prepare_cached("SELECT collection, props FROM instances WHERE oid = ?1")?
+        .query_row([new.id.blob()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match before {
+        None => insert(tx, index, &target, new).map(|()| (target.token, false)),
+        Some((of, _)) if of != target.row => Err(WriteError::CollectionExists(index)),
+        Some((_, props)) => {
+            let is_changed = update(tx, new)? != props;
+            let counts = is_changed && new.delegation().is_some();
+            let token = if counts { advance(tx, &target, 0, 0)? } else { target.token };
+            Ok((token, true))
+        }
+    }
+}
+
+fn insert(tx: &Tx<'_>, index: usize, target: &Target, new: &Instance) -> Result<(), WriteError> {
+    let (home, space) = (new.home.blob(), space_code(new.kind));
+    let is_collection: bool = tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM collections WHERE home = ?1 AND space = ?2 AND uri = ?3)")?
+        .query_row(params![home, space, new.uri], |row| row.get(0))?;
+    if is_collection || is_at(tx, new.home, new.kind, &new.uri)? {
+        return Err(WriteError::CollectionExists(index));
+    }
+    let tie = Columns::of(&new.tie);
+    tx.prepare_cached(
+        "INSERT INTO instances (oid, collection, home, space, uri, props, access, status, href, name, hidden, writes)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?
+    .execute(params![
+        new.id.blob(),
+        target.row,
+        home,
+        space,
+        new.uri,
+        json(&new.props)?,
+        tie.access,
+        tie.status,
+        tie.href,
+        tie.name,
+        tie.hidden,
+        tie.writes,
+    ])?;
+    Ok(())
+}
+
+/// The properties as they are stored now.
+fn update(tx: &Tx<'_>, new: &Instance) -> Result<String, WriteError> {
+    let (props, tie) = (json(&new.props)?, Columns::of(&new.tie));
+    tx.prepare_cached(
+        "UPDATE instances SET props = ?2, access = ?3, status = ?4, href = ?5, name = ?6, hidden = ?7, writes = ?8
+         WHERE oid = ?1",
+    )?
+    .execute(params![new.id.blob(), props, tie.access, tie.status, tie.href, tie.name, tie.hidden, tie.writes])?;
+    Ok(props)
+}
+
+/// The token of the collection, and whether the instance was there.
+pub(super) fn remove(tx: &Tx<'_>, index: usize, gone: &Instance) -> Result<(u64, bool), WriteError> {
+    let target = target(tx, index, gone.of)?;
+    let removed = tx
+        .prepare_cached("DELETE FROM instances WHERE oid = ?1 AND collection = ?2")?
+        .execute(params![gone.id.blob(), target.row])?;
+    Ok((target.token, removed > 0))
+}
+
+pub(super) fn set_public_right(
+    tx: &Tx<'_>,
+    index: usize,
+    of: CollectionId,
+    right: Option<&PublicRight>,
+) -> Result<u64, WriteError> {
+    let target = target(tx, index, of)?;
+    tx.prepare_cached("UPDATE collections SET public_right = ?2 WHERE id = ?1")?
+        .execute(params![target.row, right.map(PublicRight::privilege)])?;
+    Ok(target.token)
+}
+
+/// A [`Tie`] in columns.
+struct Columns<'a> {
+    access: Option<i32>,
+    status: i32,
+    href: &'a str,
+    name: Option<&'a str>,
+    hidden: bool,
+    writes: bool,
+}
+
+impl<'a> Columns<'a> {
+    fn of(tie: &'a Tie) -> Self {
+        match tie {
+            Tie::Delegation(given) => Self {
+                access: Some(given.access.number()),
+                status: given.status.number(),
+                href: &given.href,
+                name: given.name.as_deref(),
+                hidden: given.hidden,
+                writes: given.access.writes(),
+            },
+            Tie::Subscription { writes } => Self {
+                access: None,
+                status: InviteStatus::Accepted.number(),
+                href: "",
+                name: None,
+                hidden: false,
+                writes: *writes,
+            },
+        }
+    }
+}
