@@ -34,6 +34,10 @@ pub(super) fn create(delivery: &Delivery) -> Result<Applied, ItipError> {
     }
     let mut copy = Component::clone(&delivery.message.calendar);
     copy.remove("METHOD");
+    // As the next update would write it.
+    let news = Events::of(delivery.events(), &delivery.zones)?;
+    let parts = news.iter().map(|(id, event)| Part::news(id, event)).collect();
+    let copy = assemble(&copy, &delivery.message.calendar, parts);
     Ok(Applied { result: Some(copy), outcome: Outcome::Created })
 }
 
