@@ -20,10 +20,6 @@ const GROUP: usize = 128;
 /// How long a transaction waits for changes like those that came together before, when several waited for the disk: they
 /// come back about when they were answered.
 const COMPANY: Duration = Duration::from_micros(300);
-/// How long changes that nobody waits for the disk with are kept back for one that does, while such changes come often.
-const RIDE: Duration = Duration::from_millis(2);
-/// How long ago the last one was, at most, that [`RIDE`] hopes for another.
-const OFTEN: Duration = Duration::from_millis(10);
 /// After this time without a change the write-ahead log is moved into the main file.
 const IDLE: Duration = Duration::from_millis(750);
 
@@ -114,8 +110,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(conn: Connection, durability: Durability, bells: Bells) -> std::io::Result<Self> {
         let (orders, line) = channel();
-        let rhythm = Rhythm { together: 1, last: None };
-        let thread = Thread { conn, bells, durability, waits_for_disk: None, dirty: true, rhythm };
+        let thread = Thread { conn, bells, durability, waits_for_disk: None, dirty: true, together: 1 };
         spawn("sqlite-write", move || thread.serve(&line))?;
         Ok(Self { orders })
     }
@@ -154,33 +149,8 @@ struct Thread {
     waits_for_disk: Option<bool>,
     /// Something was committed since the last checkpoint.
     dirty: bool,
-    rhythm: Rhythm,
-}
-
-/// How durable changes have come lately.
-struct Rhythm {
-    /// How many the last transaction with one had.
+    /// How many durable changes the last transaction had, of those that had any.
     together: usize,
-    /// When that was.
-    last: Option<Instant>,
-}
-
-impl Rhythm {
-    /// How long a transaction should wait for more, having this many durable changes.
-    fn patience(&self, durable: usize) -> Duration {
-        match durable {
-            0 if self.last.is_some_and(|last| last.elapsed() < OFTEN) => RIDE,
-            0 => Duration::ZERO,
-            _ if durable < self.together => COMPANY,
-            _ => Duration::ZERO,
-        }
-    }
-
-    fn note(&mut self, durable: usize) {
-        if durable > 0 {
-            *self = Self { together: durable, last: Some(Instant::now()) };
-        }
-    }
 }
 
 impl Thread {
@@ -216,7 +186,8 @@ impl Thread {
         let mut group = vec![first];
         while group.len() < GROUP {
             let next = line.try_recv().or_else(|_| {
-                let patience = self.rhythm.patience(durable).saturating_sub(began.elapsed());
+                let hopeful = durable > 0 && durable < self.together;
+                let patience = if hopeful { COMPANY.saturating_sub(began.elapsed()) } else { Duration::ZERO };
                 if patience.is_zero() { Err(RecvTimeoutError::Timeout) } else { line.recv_timeout(patience) }
             });
             match next {
@@ -228,7 +199,9 @@ impl Thread {
                 Err(_) => break,
             }
         }
-        self.rhythm.note(durable);
+        if durable > 0 {
+            self.together = durable;
+        }
         (group, None)
     }
 

@@ -86,6 +86,19 @@ impl Server {
         depth: &'static str,
         body: String,
     ) -> Result<Vec<Element>, TransferError> {
+        self.each_response(method, path, depth, body, Some).await
+    }
+
+    /// What `read` makes of each `response` of a multistatus. The elements are dropped on the way: those of a calendar with very
+    /// many events would take ten times the memory of their text.
+    pub(super) async fn each_response<T>(
+        &self,
+        method: &str,
+        path: &str,
+        depth: &'static str,
+        body: String,
+        read: impl Fn(Element) -> Option<T>,
+    ) -> Result<Vec<T>, TransferError> {
         let name = Method::from_bytes(method.as_bytes()).unwrap_or_default();
         let asked = Asked::xml(name, path, body).with(DEPTH_HEADER, HeaderValue::from_static(depth));
         let answer = self.ask(&asked).await?;
@@ -93,11 +106,14 @@ impl Server {
             return Err(refusal(method, path, &answer));
         }
         let limits = XmlLimits { bytes: ANSWER, depth: DEPTH };
-        let responses = Members::new(&answer.body()[..], limits)
-            .filter(|member| member.as_ref().map_or(true, |element| element.name.is(DAV, "response")));
         let wrong =
             |e: crate::dav::xml::ReadError| TransferError::Answer { path: path.to_owned(), reason: e.to_string() };
-        responses.collect::<Result<_, _>>().map_err(wrong)
+        let mut all = Vec::new();
+        for member in Members::new(&answer.body()[..], limits) {
+            let member = member.map_err(wrong)?;
+            all.extend(Some(member).filter(|member| member.name.is(DAV, "response")).and_then(&read));
+        }
+        Ok(all)
     }
 
     /// The answer, whatever its status; what may pass by itself is tried again where the server is elsewhere.

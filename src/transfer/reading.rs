@@ -33,18 +33,15 @@ pub(super) struct Page {
 
 /// The objects in a collection.
 pub(super) async fn members(server: &Server, found: &Found) -> Result<Vec<Member>, TransferError> {
-    let responses = server.multistatus("PROPFIND", &found.href, "1", MEMBERS.to_owned()).await?;
-    let is_object = |response: &&Element| {
-        let types = property(response, DAV, "resourcetype");
-        types.is_none_or(|types| types.child(DAV, "collection").is_none())
-    };
-    let member = |response: &Element| {
-        let size = property(response, DAV, "getcontentlength").and_then(|size| size.text().trim().parse().ok());
-        Some(Member { href: href(response)?, size })
-    };
     let itself = decoded(found.href.trim_end_matches('/'));
-    let members = responses.iter().filter(is_object).filter_map(member);
-    Ok(members.filter(|member| decoded(member.href.trim_end_matches('/')) != itself).collect())
+    let member = |response: Element| {
+        let types = property(&response, DAV, "resourcetype");
+        let is_object = types.is_none_or(|types| types.child(DAV, "collection").is_none());
+        let size = property(&response, DAV, "getcontentlength").and_then(|size| size.text().trim().parse().ok());
+        let href = href(&response).filter(|href| is_object && decoded(href.trim_end_matches('/')) != itself)?;
+        Some(Member { href, size })
+    };
+    server.each_response("PROPFIND", &found.href, "1", MEMBERS.to_owned(), member).await
 }
 
 /// Objects of a listing. What is gone meanwhile is left out.

@@ -1,6 +1,6 @@
 //! What a VTIMEZONE says, as a table of offset changes.
 
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use chrono::{FixedOffset, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
@@ -16,6 +16,8 @@ use crate::ical::when::parse_date_time;
 const YEARS: (i32, i32) = (1900, 2200);
 /// No more changes than this of one observance, and ten times as many of a zone.
 const MAX_CHANGES: usize = 2000;
+/// Answers of [`Definition::agrees_with`] that are kept.
+const MAX_AGREEMENTS: usize = 100;
 /// Rules of one observance that count.
 const MAX_RULES: usize = 4;
 
@@ -24,6 +26,8 @@ const MAX_RULES: usize = 4;
 pub(super) struct Definition {
     observances: Vec<Observance>,
     changes: OnceLock<Vec<Change>>,
+    /// Whether it agrees with an IANA zone around a year, where that was asked before.
+    agreements: RwLock<Vec<(Tz, i32, bool)>>,
 }
 
 /// STANDARD or DAYLIGHT.
@@ -69,7 +73,7 @@ impl Definition {
             .filter(|c| c.is("STANDARD") || c.is("DAYLIGHT"))
             .filter_map(Observance::read)
             .collect();
-        Self { observances, changes: OnceLock::new() }
+        Self { observances, changes: OnceLock::new(), agreements: RwLock::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -107,6 +111,20 @@ impl Definition {
     /// Whether the IANA zone has the same offsets in the year and the one after, as far as the definition covers them:
     /// many writers define only the years they care about.
     pub(super) fn agrees_with(&self, tz: Tz, year: i32) -> bool {
+        let kept = self.agreements.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, _, agrees)) = kept.iter().find(|(t, y, _)| (*t, *y) == (tz, year)) {
+            return *agrees;
+        }
+        drop(kept);
+        let agrees = self.compare(tz, year);
+        let mut kept = self.agreements.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MAX_AGREEMENTS {
+            kept.push((tz, year, agrees));
+        }
+        agrees
+    }
+
+    fn compare(&self, tz: Tz, year: i32) -> bool {
         let Some(first) = self.observances.iter().map(|o| o.onset).min() else { return true };
         let open_ended = self.observances.len() == 1 || self.observances.iter().any(Observance::is_open_ended);
         let changes = self.unroll(year - 1, year + 2);

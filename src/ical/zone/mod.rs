@@ -5,6 +5,7 @@
 //! something else by that name.
 
 mod definition;
+mod lately;
 mod names;
 mod vtimezone;
 
@@ -159,7 +160,7 @@ impl Zones {
                 let iana = names::iana(tzid).or_else(|| c.value("X-LIC-LOCATION").and_then(names::iana));
                 Some(Defined {
                     tzid: tzid.into(),
-                    definition: Arc::new(Definition::read(c)),
+                    definition: lately::definition_of(c),
                     iana,
                     around,
                     zone: OnceLock::new(),
