@@ -202,6 +202,9 @@ pub enum Op {
     /// and segment stay what they were. Counts as a change of the collection where a delegation gets other properties.
     /// [`WriteError::CollectionExists`](super::WriteError::CollectionExists) when something else is at its path.
     PutInstance(Instance),
+    /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) unless
+    /// this instance is there at this point of the batch, with this tie. Its looks do not matter.
+    ExpectInstance(Instance),
     /// Takes an instance away; nothing happens without it. Only its ids, kind and tie matter.
     RemoveInstance(Instance),
     /// Deletes a collection with all that is in it, and everybody's instances of it. Tokens it issued mean nothing to a later one of the same path.

@@ -7,6 +7,7 @@ use super::access::write_failed;
 use super::audience::Audience;
 use super::call::Call;
 use super::publish_books::Book;
+use super::put::ATTEMPTS;
 use super::rights::{Need, Sight};
 use super::tenant::Tenant;
 use crate::dav::announce::{calendar_changed, path_of};
@@ -17,7 +18,7 @@ use crate::ids::{CalendarPath, Email, HomeId};
 use crate::itip::Address;
 use crate::store::{
     Access, Batch, Collection, CollectionKind, CollectionProps, Delegation, Instance, InviteStatus, Op, PublicRight,
-    Tie,
+    Tie, WriteError,
 };
 
 /// What an owner wants for one person.
@@ -118,6 +119,24 @@ impl Call {
         }
         self.server.require(sight, &self.location, Need::Share)?;
         self.require_domain(sharees).await?;
+        for _ in 0..ATTEMPTS {
+            let batch = self.share_of(sight, sharees).await?;
+            if batch.ops.is_empty() {
+                return Ok(());
+            }
+            match self.inner().store.write(batch).await {
+                Ok(_) => return Ok(()),
+                // Somebody else shared it, or answered, since it was read: everything is decided anew.
+                Err(WriteError::Precondition(_)) => {}
+                Err(error) => return Err(write_failed(error)),
+            }
+        }
+        Err(DavError::conflict("What is shared keeps being changed by somebody else"))
+    }
+
+    /// The operations and messages that give and take back, on exactly what is shared now.
+    async fn share_of(&self, sight: &Sight, sharees: &[Sharee]) -> Result<Batch, DavError> {
+        let is_book = sight.kind == CollectionKind::AddressBook;
         let source = sight.source();
         let existing = self.server.instances(source).await?;
         let mut told = Told { call: self, sight, messages: Vec::new() };
@@ -155,14 +174,10 @@ impl Call {
             }
             let instance = self.instance_for(sight, sharee, access, home, known);
             told.given(&instance, access, known.is_none());
+            ops.extend(known.cloned().map(Op::ExpectInstance));
             ops.push(Op::PutInstance(instance));
         }
-        if ops.is_empty() {
-            return Ok(());
-        }
-        let publish = told.messages;
-        self.inner().store.write(Batch { ops, publish }).await.map_err(write_failed)?;
-        Ok(())
+        Ok(Batch { ops, publish: told.messages })
     }
 
     /// A new instance looks as it does where it is shared; one that is there keeps its looks, and stays put away.
@@ -270,36 +285,27 @@ impl Call {
         }
         self.server.require(&found, &wish.source, Need::Read)?;
         let mine = self.inner().store.instances_for(&source, wish.home).await?;
-        let mut batch = Batch::default();
-        if let Some(hidden) = mine.into_iter().find(|instance| !instance.is_shown()) {
-            let mut instance = hidden;
-            if let Tie::Delegation(given) = &mut instance.tie {
-                given.hidden = false;
-            }
-            if wish.props.color.is_some() {
-                instance.props.color = wish.props.color;
-            }
-            batch.ops.push(Op::PutInstance(instance));
-        } else {
-            if self.server.sight(&self.who, *space, wish.home, &wish.uri).await.is_ok() {
-                return Err(DavError::method_not_allowed("The resource you tried to create already exists"));
-            }
-            let instance = Instance {
-                id: self.inner().env.object_id(),
-                of: source.id,
-                kind: source.kind,
-                home: wish.home,
-                uri: wish.uri,
-                props: CollectionProps { components: Vec::new(), ..wish.props },
-                tie: Tie::Subscription { writes: found.grants(Need::WriteContent) },
-            };
-            let by = self.who.principal();
-            batch.publish.push(match is_book {
-                true => Book::told_to(Audience::at(&instance, &source), &self.who).given(),
-                false => subscription(Topic::SubscriptionCreated, &instance, &source, &by),
-            });
-            batch.ops.push(Op::PutInstance(instance));
+        if let Some(hidden) = mine.iter().find(|instance| !instance.is_shown()) {
+            return self.change_held(hidden, Vec::new(), |held| shown_again(held, &wish.props)).await;
         }
+        if self.server.sight(&self.who, *space, wish.home, &wish.uri).await.is_ok() {
+            return Err(DavError::method_not_allowed("The resource you tried to create already exists"));
+        }
+        let instance = Instance {
+            id: self.inner().env.object_id(),
+            of: source.id,
+            kind: source.kind,
+            home: wish.home,
+            uri: wish.uri,
+            props: CollectionProps { components: Vec::new(), ..wish.props },
+            tie: Tie::Subscription { writes: found.grants(Need::WriteContent) },
+        };
+        let by = self.who.principal();
+        let told = match is_book {
+            true => Book::told_to(Audience::at(&instance, &source), &self.who).given(),
+            false => subscription(Topic::SubscriptionCreated, &instance, &source, &by),
+        };
+        let batch = Batch { ops: vec![Op::PutInstance(instance)], publish: vec![told] };
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(())
     }
@@ -314,44 +320,45 @@ impl Call {
         status: InviteStatus,
         name: Option<String>,
     ) -> Result<(), DavError> {
-        let instance = sight.instance().filter(|_| sight.is_at_home());
-        let Some((instance, given)) = instance.and_then(|i| Some((i, i.delegation()?))) else {
+        let instance = sight.instance().filter(|instance| sight.is_at_home() && instance.delegation().is_some());
+        let Some(instance) = instance else {
             return Err(DavError::forbidden("Nobody shared this with you"));
         };
-        let mut props = instance.props.clone();
-        if name.is_some() {
-            props.displayname = name;
-        }
         let hidden = status == InviteStatus::Declined;
-        let tie = Tie::Delegation(Delegation { status, hidden, ..given.clone() });
-        let replied = Instance { props, tie, ..instance.clone() };
-        let mut batch = Batch::default();
-        if replied.kind == CollectionKind::AddressBook {
-            let book = Book::told_to(Audience::at(&replied, sight.source()), &self.who);
-            batch.publish.push(if hidden { book.taken_away() } else { book.given() });
+        let mut publish = Vec::new();
+        if instance.kind == CollectionKind::AddressBook {
+            let book = Book::told_to(Audience::at(instance, sight.source()), &self.who);
+            publish.push(if hidden { book.taken_away() } else { book.given() });
         } else if hidden {
-            batch.publish.push(at_instance(Topic::CalendarDeleted, &replied, Value::Null, &self.who.principal()));
+            publish.push(at_instance(Topic::CalendarDeleted, instance, Value::Null, &self.who.principal()));
         }
-        batch.ops.push(Op::PutInstance(replied));
-        self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(())
+        let reply = |held: &mut Instance| {
+            if let Tie::Delegation(given) = &mut held.tie {
+                (given.status, given.hidden) = (status, hidden);
+            }
+            if name.is_some() {
+                held.props.displayname.clone_from(&name);
+            }
+        };
+        self.change_held(instance, publish, reply).await
     }
 
     /// Takes what somebody else owns out of the actor's home: what was given is put away and can come back, a subscription
     /// ends (dav §9).
     pub(super) async fn put_away(&self, sight: &Sight) -> Result<(), DavError> {
         let Some(instance) = sight.instance() else { return Ok(()) };
-        let mut batch =
-            Batch { ops: Vec::new(), publish: self.told_taken_away(sight.source(), std::slice::from_ref(instance)) };
+        let mut publish = self.told_taken_away(sight.source(), std::slice::from_ref(instance));
         // That it was shared is nothing new to its owner.
-        batch.publish.truncate(1);
-        batch.ops.push(match &instance.tie {
-            Tie::Delegation(given) if instance.kind == CollectionKind::Calendar => {
-                let tie = Tie::Delegation(Delegation { hidden: true, ..given.clone() });
-                Op::PutInstance(Instance { tie, ..instance.clone() })
-            }
-            _ => Op::RemoveInstance(instance.clone()),
-        });
+        publish.truncate(1);
+        if instance.delegation().is_some() && instance.kind == CollectionKind::Calendar {
+            let hide = |held: &mut Instance| {
+                if let Tie::Delegation(given) = &mut held.tie {
+                    given.hidden = true;
+                }
+            };
+            return self.change_held(instance, publish, hide).await;
+        }
+        let batch = Batch { ops: vec![Op::RemoveInstance(instance.clone())], publish };
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(())
     }
@@ -375,6 +382,16 @@ impl Call {
             }
         }
         messages
+    }
+}
+
+/// What was put away is shown again, in the colour that is wanted for it.
+fn shown_again(held: &mut Instance, wanted: &CollectionProps) {
+    if let Tie::Delegation(given) = &mut held.tie {
+        given.hidden = false;
+    }
+    if wanted.color.is_some() {
+        held.props.color.clone_from(&wanted.color);
     }
 }
 

@@ -179,6 +179,45 @@ async fn what_is_shared_in_one_batch_is_shared_as_a_whole(engine: &dyn StoreHarn
     assert_eq!(store.instances(&work).await.unwrap(), [one, two]);
 }
 
+async fn an_expected_instance_is_there_with_the_tie_that_was_seen(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    let friends = book(work.home);
+    write(&*store, vec![Op::CreateCollection(friends.clone())]).await.unwrap();
+    let refused = |done: Result<_, WriteError>, at: usize| matches!(done, Err(WriteError::Precondition(n)) if n == at);
+    for seen in [given(&work, home(), "a", Access::ReadWrite), given(&friends, home(), "a", Access::ReadWrite)] {
+        let expect = |instance: &Instance| Op::ExpectInstance(instance.clone());
+        let put = |instance: &Instance| Op::PutInstance(instance.clone());
+        assert!(refused(write(&*store, vec![expect(&seen)]).await, 0), "it is not there yet");
+        write(&*store, vec![put(&seen), expect(&seen)]).await.unwrap();
+        let mut looks = seen.clone();
+        looks.props.color = Some("#00ff00".to_owned());
+        let before = store.shared_at(seen.home, seen.kind, "a").await.unwrap().unwrap().source.sync_token;
+        let written = write(&*store, vec![expect(&looks)]).await.unwrap();
+        assert_eq!((written.sync_tokens, written.existed), (vec![before], vec![true]), "its looks do not matter");
+        let mut lower = seen.clone();
+        if let Tie::Delegation(given) = &mut lower.tie {
+            given.access = Access::Read;
+        }
+        assert!(refused(write(&*store, vec![put(&lower), expect(&seen)]).await, 1), "as the batch has it by then");
+        assert_eq!(store.shared_in(seen.home).await.unwrap()[0].instance, seen);
+        write(&*store, vec![expect(&seen), put(&lower)]).await.unwrap();
+        assert!(refused(write(&*store, vec![expect(&seen), put(&looks)]).await, 0));
+        assert_eq!(store.shared_in(seen.home).await.unwrap()[0].instance, lower);
+        assert!(refused(write(&*store, vec![Op::RemoveInstance(lower.clone()), expect(&lower)]).await, 1));
+        write(&*store, vec![Op::RemoveInstance(lower.clone())]).await.unwrap();
+        assert!(refused(write(&*store, vec![expect(&lower), put(&lower)]).await, 0));
+        assert!(store.shared_in(seen.home).await.unwrap().is_empty());
+    }
+    let follows = instance(&friends, home(), "b", Tie::Subscription { writes: true });
+    write(&*store, vec![Op::PutInstance(follows.clone()), Op::ExpectInstance(follows.clone())]).await.unwrap();
+    let less = Instance { tie: Tie::Subscription { writes: false }, ..follows };
+    assert!(refused(write(&*store, vec![Op::ExpectInstance(less)]).await, 0));
+    write(&*store, vec![Op::DeleteCollection(work.id)]).await.unwrap();
+    let gone = write(&*store, vec![Op::ExpectInstance(given(&work, home(), "a", Access::Read))]).await;
+    assert!(matches!(gone, Err(WriteError::NoCollection(0))));
+}
+
 macro_rules! sharing_suite {
     ($suite:ident, $engine:ident, $harness:expr) => {
         $suite!(
@@ -191,6 +230,7 @@ macro_rules! sharing_suite {
                 with_the_collection_go_its_instances,
                 a_public_right_is_set_and_taken_back,
                 what_is_shared_in_one_batch_is_shared_as_a_whole,
+                an_expected_instance_is_there_with_the_tie_that_was_seen,
             ]
         );
     };

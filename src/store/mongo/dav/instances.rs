@@ -98,7 +98,7 @@ pub(super) struct Pointing {
     home: HomeId,
     uri: String,
     pub(super) props: CollectionProps,
-    tie: Tie,
+    pub(super) tie: Tie,
     /// Tells the order of creation.
     made: ObjectId,
 }

@@ -133,7 +133,7 @@ pub(super) fn named_by(op: &Op) -> Option<CollectionId> {
         | Op::PutObject { collection, .. }
         | Op::SetPublicRight { collection, .. }
         | Op::DeleteObject { collection, .. } => Some(*collection),
-        Op::PutInstance(instance) | Op::RemoveInstance(instance) => Some(instance.of),
+        Op::PutInstance(instance) | Op::ExpectInstance(instance) | Op::RemoveInstance(instance) => Some(instance.of),
         Op::Trash { .. } | Op::Untrash { .. } => None,
     }
 }
@@ -150,7 +150,9 @@ fn path_made_by(op: &Op) -> Option<Path> {
 /// The rows of the instances that the batch names.
 async fn load_instances(via: &mut Via<'_>, batch: &Batch, loaded: &mut Loaded) -> Result<(), Timed> {
     let named = |op| match op {
-        &Op::PutInstance(ref instance) | &Op::RemoveInstance(ref instance) => Some(instance),
+        &Op::PutInstance(ref instance)
+        | &Op::ExpectInstance(ref instance)
+        | &Op::RemoveInstance(ref instance) => Some(instance),
         _ => None,
     };
     let named: Vec<&Instance> = batch.ops.iter().filter_map(named).collect();

@@ -55,6 +55,19 @@ impl<'b> Picture<'b> {
         Ok((new.of, existed))
     }
 
+    pub(super) fn expect_instance(
+        &mut self,
+        index: usize,
+        seen: &'b Instance,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        self.alive(index, seen.of)?;
+        let tie = match self.guests.get(&seen.id) {
+            Some(guest) => guest.now.map(|now| now.tie.clone()),
+            None => self.row_of(seen).and_then(|(table, row)| Pointing::read(table, row)).map(|row| row.tie),
+        };
+        if tie.as_ref() == Some(&seen.tie) { Ok((seen.of, true)) } else { Err(WriteError::Precondition(index)) }
+    }
+
     pub(super) fn remove_instance(
         &mut self,
         index: usize,
