@@ -205,6 +205,14 @@ pub enum Op {
     /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) unless
     /// this instance is there at this point of the batch, with this tie. Its looks do not matter.
     ExpectInstance(Instance),
+    /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) where at
+    /// this point of the batch somebody was given a collection already: the home has a delegation of it.
+    ExpectNotGiven {
+        /// The collection.
+        collection: CollectionId,
+        /// Whose home.
+        home: HomeId,
+    },
     /// Takes an instance away; nothing happens without it. Only its ids, kind and tie matter.
     RemoveInstance(Instance),
     /// Deletes a collection with all that is in it, and everybody's instances of it. Tokens it issued mean nothing to a later one of the same path.

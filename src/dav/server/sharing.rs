@@ -141,21 +141,22 @@ impl Call {
         let existing = self.server.instances(source).await?;
         let mut told = Told { call: self, sight, messages: Vec::new() };
         let mut ops = Vec::new();
-        for sharee in sharees {
-            let home = self.home_of_sharee(sharee).await?;
+        for (sharee, home) in self.each_once(sharees).await? {
             let is_theirs = |instance: &&Instance| {
                 let href = instance.delegation().map(|given| given.href.as_str());
                 href.is_some_and(|href| home == Some(instance.home) || href.eq_ignore_ascii_case(&sharee.href))
             };
-            let known = existing.iter().find(is_theirs);
+            // More than one only where another program, or an older version of this one, gave it twice.
+            let mut theirs = existing.iter().filter(is_theirs);
             let Some(access) = sharee.access.filter(|access| !is_book || *access != Access::FreeBusy) else {
                 // What is to be taken back; of address books nobody can be told when they are busy.
-                if let (None, Some(known)) = (sharee.access, known) {
+                for known in theirs.filter(|_| sharee.access.is_none()) {
                     told.taken(known);
                     ops.push(Op::RemoveInstance(known.clone()));
                 }
                 continue;
             };
+            let known = theirs.next();
             let Some(home) = home else {
                 match self.who {
                     Tenant::Technical(_) => return Err(DavError::forbidden("The sharee is nobody of this domain")),
@@ -174,10 +175,32 @@ impl Call {
             }
             let instance = self.instance_for(sight, sharee, access, home, known);
             told.given(&instance, access, known.is_none());
-            ops.extend(known.cloned().map(Op::ExpectInstance));
+            ops.push(match known {
+                Some(known) => Op::ExpectInstance(known.clone()),
+                None => Op::ExpectNotGiven { collection: source.id, home },
+            });
             ops.push(Op::PutInstance(instance));
+            for double in theirs {
+                told.taken(double);
+                ops.push(Op::RemoveInstance(double.clone()));
+            }
         }
         Ok(Batch { ops, publish: told.messages })
+    }
+
+    /// The people of a request with the homes that their addresses lead to. Of what is wanted for one person under several
+    /// addresses, the last counts.
+    async fn each_once<'s>(&self, sharees: &'s [Sharee]) -> Result<Vec<(&'s Sharee, Option<HomeId>)>, DavError> {
+        let mut people: Vec<(&Sharee, Option<HomeId>)> = Vec::with_capacity(sharees.len());
+        for sharee in sharees {
+            let home = self.home_of_sharee(sharee).await?;
+            people.retain(|(before, theirs)| match home {
+                Some(_) => home != *theirs,
+                None => theirs.is_some() || !before.href.eq_ignore_ascii_case(&sharee.href),
+            });
+            people.push((sharee, home));
+        }
+        Ok(people)
     }
 
     /// A new instance looks as it does where it is shared; one that is there keeps its looks, and stays put away.

@@ -182,6 +182,17 @@ pub(super) fn expect(tx: &Tx<'_>, index: usize, seen: &Instance) -> Result<u64, 
     if tie.as_ref() == Some(&seen.tie) { Ok(target.token) } else { Err(WriteError::Precondition(index)) }
 }
 
+/// The token of the collection, where a home has no delegation of it.
+pub(super) fn expect_not_given(tx: &Tx<'_>, index: usize, of: CollectionId, home: HomeId) -> Result<u64, WriteError> {
+    let target = target(tx, index, of)?;
+    let given: bool = tx
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM instances WHERE collection = ?1 AND home = ?2 AND access IS NOT NULL)",
+        )?
+        .query_row(params![target.row, home.blob()], |row| row.get(0))?;
+    if given { Err(WriteError::Precondition(index)) } else { Ok(target.token) }
+}
+
 /// The token of the collection, and whether the instance was there.
 pub(super) fn remove(tx: &Tx<'_>, index: usize, gone: &Instance) -> Result<(u64, bool), WriteError> {
     let target = target(tx, index, gone.of)?;

@@ -218,6 +218,43 @@ async fn an_expected_instance_is_there_with_the_tie_that_was_seen(engine: &dyn S
     assert!(matches!(gone, Err(WriteError::NoCollection(0))));
 }
 
+async fn who_was_given_a_collection_already_is_known(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    let friends = book(work.home);
+    write(&*store, vec![Op::CreateCollection(friends.clone())]).await.unwrap();
+    let refused = |done: Result<_, WriteError>, at: usize| matches!(done, Err(WriteError::Precondition(n)) if n == at);
+    let put = Op::PutInstance;
+    for of in [&work, &friends] {
+        let (bob, carol) = (home(), home());
+        let new = |home: HomeId| Op::ExpectNotGiven { collection: of.id, home };
+        // What they took themselves was not given to them, and what was given to others neither.
+        let ops = vec![new(bob), put(subscribed(of, bob, "s")), put(given(of, carol, "g", Access::Read))];
+        write(&*store, ops).await.unwrap();
+        let first = given(of, bob, "a", Access::FreeBusy);
+        write(&*store, vec![new(bob), put(first.clone())]).await.unwrap();
+        assert!(refused(write(&*store, vec![put(given(of, bob, "b", Access::Read)), new(bob)]).await, 1));
+        assert!(refused(write(&*store, vec![new(bob), put(given(of, bob, "b", Access::Read))]).await, 0));
+        let again = given(of, bob, "c", Access::Read);
+        let ops = vec![Op::RemoveInstance(first), new(bob), put(again.clone())];
+        write(&*store, ops).await.unwrap();
+        let theirs = store.instances_for(of, bob).await.unwrap();
+        assert_eq!(theirs.iter().filter(|i| i.delegation().is_some()).collect::<Vec<_>>(), [&again]);
+        let dave = home();
+        let twice =
+            vec![new(dave), put(given(of, dave, "d", Access::Read)), new(dave), put(given(of, dave, "e", Access::Read))];
+        assert!(refused(write(&*store, twice).await, 2), "within one batch, too");
+        assert!(store.shared_in(dave).await.unwrap().is_empty());
+    }
+    // Two at the same time: one of them.
+    let eve = home();
+    let one = vec![Op::ExpectNotGiven { collection: work.id, home: eve }, put(given(&work, eve, "a", Access::Read))];
+    let two = vec![Op::ExpectNotGiven { collection: work.id, home: eve }, put(given(&work, eve, "b", Access::Read))];
+    let (one, two) = tokio::join!(write(&*store, one), write(&*store, two));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert_eq!(store.shared_in(eve).await.unwrap().len(), 1);
+}
+
 macro_rules! sharing_suite {
     ($suite:ident, $engine:ident, $harness:expr) => {
         $suite!(
@@ -231,6 +268,7 @@ macro_rules! sharing_suite {
                 a_public_right_is_set_and_taken_back,
                 what_is_shared_in_one_batch_is_shared_as_a_whole,
                 an_expected_instance_is_there_with_the_tie_that_was_seen,
+                who_was_given_a_collection_already_is_known,
             ]
         );
     };

@@ -94,3 +94,47 @@ async fn what_was_lowered_stays_low_when_it_is_changed() {
         assert_eq!(now.props.displayname.as_deref() == Some("Other"), method == "PROPPATCH");
     }
 }
+
+#[tokio::test]
+async fn who_is_named_twice_is_given_it_once_and_has_it_no_longer_when_it_is_taken_back() {
+    let (world, _) = Meddling::world(Settings::default()).await;
+    let (bob, path) = (world.bob(), format!("/calendars/{BOB}/work/"));
+    bob.send("MKCALENDAR", &path, &[], "").await.expect(201);
+    others(&world.alice(), ALICE).await;
+    let people = [
+        ("alice@example.org", "read"),
+        ("a.martin@example.org", "administration"),
+        ("alice@example.org", "freebusy"),
+        ("A.Martin@example.org", "read-write"),
+    ];
+    give(&bob, &path, &people).await.expect(200);
+    let theirs = world.dav.shared_in(ALICE.parse().unwrap()).await.unwrap();
+    assert_eq!(theirs.len(), 1);
+    assert_eq!(theirs[0].instance.delegation().unwrap().access, Access::ReadWrite, "the last counts");
+    give(&bob, &path, &[("alice@example.org", "no-access")]).await.expect(200);
+    assert!(world.dav.shared_in(ALICE.parse().unwrap()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_two_give_at_the_same_moment_is_given_once() {
+    let (world, meddling, _, instance) = shared().await;
+    give(&world.alice(), WORK, &[("bob@example.org", "no-access")]).await.expect(200);
+    meddling.before_next_write(vec![Op::PutInstance(instance.clone())]);
+    give(&world.alice(), WORK, &[("bob@example.org", "read")]).await.expect(200);
+    assert!(meddling.has_happened());
+    assert_eq!(given(&world).await, [with_access(&instance, Access::Read)]);
+}
+
+#[tokio::test]
+async fn what_was_once_given_twice_is_lowered_and_taken_back_as_a_whole() {
+    for (right, left) in [("read", 1), ("no-access", 0)] {
+        let (world, _, _, instance) = shared().await;
+        let double = Instance { id: "65ab00000000000000000001".parse().unwrap(), uri: "again".to_owned(), ..instance };
+        let batch = convoke::store::Batch { ops: vec![Op::PutInstance(double)], publish: Vec::new() };
+        world.dav.write(batch).await.unwrap();
+        give(&world.alice(), WORK, &[("bob@example.org", right)]).await.expect(200);
+        let now = given(&world).await;
+        assert_eq!(now.len(), left, "{right}");
+        assert!(now.iter().all(|i| i.delegation().unwrap().access == Access::Read));
+    }
+}

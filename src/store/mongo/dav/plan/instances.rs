@@ -4,7 +4,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::{Operation, Picture, Plan, Sketch, Source, Step};
-use crate::ids::CollectionId;
+use crate::ids::{CollectionId, HomeId};
 use crate::store::mongo::dav::collections::OURS;
 use crate::store::mongo::dav::instances::{Pointing, Table, new_row, set_public_right, update};
 use crate::store::mongo::dav::load::{Loaded, PATHS, path_id};
@@ -66,6 +66,21 @@ impl<'b> Picture<'b> {
             None => self.row_of(seen).and_then(|(table, row)| Pointing::read(table, row)).map(|row| row.tie),
         };
         if tie.as_ref() == Some(&seen.tie) { Ok((seen.of, true)) } else { Err(WriteError::Precondition(index)) }
+    }
+
+    pub(super) fn expect_not_given(
+        &mut self,
+        index: usize,
+        of: CollectionId,
+        home: HomeId,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        self.alive(index, of)?;
+        let before = self.loaded.given.get(&(of, home)).into_iter().flatten();
+        let stays = |id: &ObjectId| self.guests.get(&crate::mongo::id(*id)).is_none_or(|guest| guest.now.is_some());
+        let is_made = |now: &Instance| now.of == of && now.home == home && now.delegation().is_some();
+        let is_given =
+            before.copied().any(|id| stays(&id)) || self.guests.values().filter_map(|guest| guest.now).any(is_made);
+        if is_given { Err(WriteError::Precondition(index)) } else { Ok((of, true)) }
     }
 
     pub(super) fn remove_instance(
