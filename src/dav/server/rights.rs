@@ -54,10 +54,6 @@ impl Need {
     const fn is_read(self) -> bool {
         matches!(self, Self::FreeBusy | Self::Read)
     }
-
-    const fn is_write(self) -> bool {
-        matches!(self, Self::WriteContent | Self::Bind | Self::Unbind)
-    }
 }
 
 /// What the actor is to a collection at some place.
@@ -69,8 +65,8 @@ pub(super) enum Standing {
     Technical,
     /// Its owner gave the actor this access.
     Delegate(Access),
-    /// The actor subscribed to it; to an address book with the right to write, or without.
-    Subscriber { writes: bool },
+    /// The actor subscribed to it; the public right decides, and nothing that was given to the actor besides.
+    Subscriber,
     /// The actor is of the owner's domain; the public right decides.
     Colleague,
     /// It is the address book of the people of the actor's domain.
@@ -89,7 +85,7 @@ impl Standing {
                 Need::WriteContent | Need::Bind | Need::Unbind => access.writes(),
                 Need::Share => matches!(access, Access::Administration),
             },
-            Self::Subscriber { writes } => matches!(need, Need::WriteProperties) || (writes && need.is_write()),
+            Self::Subscriber => matches!(need, Need::WriteProperties),
             Self::Member => need.is_read(),
             Self::Colleague | Self::Stranger => false,
         }
@@ -172,7 +168,7 @@ impl Sight {
     }
 
     /// Whether everybody of the domain may do it.
-    fn public_grants(&self, need: Need) -> bool {
+    pub(super) fn public_grants(&self, need: Need) -> bool {
         if matches!(self.standing, Standing::Stranger | Standing::Member) || self.is_a_box() {
             return false;
         }
@@ -444,10 +440,7 @@ fn through(who: &Tenant, shared: Shared) -> Sight {
     let standing = match (&shared.instance.tie, who) {
         (_, Tenant::Technical(_)) => Standing::Technical,
         (Tie::Delegation(given), _) => Standing::Delegate(given.access),
-        // What a subscriber may do with a calendar is what the public right lets everybody do.
-        (Tie::Subscription { writes }, _) => {
-            Standing::Subscriber { writes: *writes && shared.instance.kind == CollectionKind::AddressBook }
-        }
+        (Tie::Subscription { .. }, _) => Standing::Subscriber,
     };
     Sight::through(shared, standing)
 }

@@ -70,6 +70,11 @@ impl Told<'_> {
         if instance.kind == CollectionKind::AddressBook {
             return self.messages.push(self.book(instance).taken_away());
         }
+        if instance.delegation().is_none() {
+            let by = self.call.who.principal();
+            let ended = subscription(Topic::SubscriptionDeleted, instance, self.sight.source(), &by);
+            return self.messages.push(ended);
+        }
         self.tell(Topic::CalendarDeleted, instance, Value::Null);
     }
 
@@ -150,9 +155,10 @@ impl Call {
             let mut theirs = existing.iter().filter(is_theirs);
             let Some(access) = sharee.access.filter(|access| !is_book || *access != Access::FreeBusy) else {
                 // What is to be taken back; of address books nobody can be told when they are busy.
-                for known in theirs.filter(|_| sharee.access.is_none()) {
-                    told.taken(known);
-                    ops.push(Op::RemoveInstance(known.clone()));
+                if sharee.access.is_none() {
+                    let gone: Vec<&Instance> = theirs.chain(subscribed(source, &existing, home)).collect();
+                    gone.iter().for_each(|instance| told.taken(instance));
+                    ops.extend(gone.into_iter().cloned().map(Op::RemoveInstance));
                 }
                 continue;
             };
@@ -311,6 +317,10 @@ impl Call {
         if let Some(hidden) = mine.iter().find(|instance| !instance.is_shown()) {
             return self.change_held(hidden, Vec::new(), |held| shown_again(held, &wish.props)).await;
         }
+        // What was given to somebody is theirs as it was given; a subscription would outlive it.
+        if !found.public_grants(Need::Read) {
+            return Err(self.server.needs(&wish.source, Need::Read.privilege()));
+        }
         if self.server.sight(&self.who, *space, wish.home, &wish.uri).await.is_ok() {
             return Err(DavError::method_not_allowed("The resource you tried to create already exists"));
         }
@@ -321,7 +331,7 @@ impl Call {
             home: wish.home,
             uri: wish.uri,
             props: CollectionProps { components: Vec::new(), ..wish.props },
-            tie: Tie::Subscription { writes: found.grants(Need::WriteContent) },
+            tie: Tie::Subscription { writes: found.public_grants(Need::WriteContent) },
         };
         let by = self.who.principal();
         let told = match is_book {
@@ -406,6 +416,18 @@ impl Call {
         }
         messages
     }
+}
+
+/// The subscriptions of a home that show it nothing, since the public right lets nobody read: what was given to a person
+/// goes with them.
+fn subscribed<'i>(
+    source: &Collection,
+    instances: &'i [Instance],
+    home: Option<HomeId>,
+) -> impl Iterator<Item = &'i Instance> {
+    let is_public = source.public_right.as_ref().is_some_and(PublicRight::reads);
+    let is_left = move |i: &&Instance| i.delegation().is_none() && home == Some(i.home) && !is_public;
+    instances.iter().filter(is_left)
 }
 
 /// What was put away is shown again, in the colour that is wanted for it.
