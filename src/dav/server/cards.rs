@@ -170,15 +170,17 @@ impl Call {
     /// Stores a card.
     pub(super) async fn put_card(
         self,
-        collection: Sight,
+        mut collection: Sight,
         uploaded: String,
         mended: bool,
     ) -> Result<Response<Body>, DavError> {
         let conditions = Conditions::read(&self)?;
         let draft = Draft::read(&self, uploaded, mended)?;
-        for _ in 0..ATTEMPTS {
-            let store = &self.inner().store;
-            let current = store.object(collection.id, self.name()).await?;
+        for attempt in 1..=ATTEMPTS {
+            if attempt > 1 {
+                collection = self.place_to_write().await?;
+            }
+            let current = self.inner().store.object(collection.id, self.name()).await?;
             conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str()))?;
             let (data, uid) = draft.finished(&self, current.as_ref());
             if current.as_ref().is_some_and(|o| o.meta.uid != uid) {

@@ -1,10 +1,16 @@
 //! Rights that change while something is under way: what was taken back stays so.
 
+use bytes::Bytes;
 use convoke::dav::server::Settings;
+use convoke::dav::{Actor, Body};
 use convoke::store::{Access, CollectionKind, Instance, Op, Tie};
 
+use futures_util::{StreamExt as _, stream};
+use http::Request;
+use tower::ServiceExt as _;
+
 use super::meddling::Meddling;
-use super::sharing::{give, others};
+use super::sharing::{give, others, share};
 use super::{ALICE, BOB, World, event, root};
 
 const WORK: &str = "/calendars/65aa00000000000000000001/work/";
@@ -137,4 +143,54 @@ async fn what_was_once_given_twice_is_lowered_and_taken_back_as_a_whole() {
         assert_eq!(now.len(), left, "{right}");
         assert!(now.iter().all(|i| i.delegation().unwrap().access == Access::Read));
     }
+}
+
+/// The status of a request whose body stops in the middle until alice has taken everything from bob.
+async fn interrupted(world: &World, method: &str, path: &str, content_type: &str, body: &str) -> u16 {
+    let request = |method: &str, path: &str, who: &str, content_type: &str, body: Body| {
+        let mut request = Request::builder().method(method).uri(path).header("content-type", content_type);
+        request = request.header("depth", "0");
+        let mut request = request.body(body).unwrap();
+        request.extensions_mut().insert(Actor::User(who.parse().unwrap()));
+        request
+    };
+    let (begin, rest) = body.split_at(body.len() / 2);
+    let rest = Bytes::from(rest.to_owned());
+    let taken = Body::from(share(&[("bob@example.org", "no-access")]));
+    let taking = request("POST", WORK, "alice@example.org", DAV_SHARING.1, taken);
+    let upstream = world.upstream.clone();
+    let meanwhile = stream::once(async move {
+        assert_eq!(upstream.oneshot(taking).await.unwrap().status(), 200);
+        Ok::<_, std::io::Error>(rest)
+    });
+    let first = stream::once(std::future::ready(Ok(Bytes::from(begin.to_owned()))));
+    let body = Body::from_stream(first.chain(meanwhile));
+    let slow = request(method, path, "bob@example.org", content_type, body);
+    world.upstream.clone().oneshot(slow).await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn whoever_takes_their_time_over_a_body_may_do_what_they_may_at_its_end() {
+    let (world, _, bobs, _) = shared().await;
+    let path = format!("{bobs}b.ics");
+    let status = interrupted(&world, "PUT", &path, "text/calendar", &event("b", "20300102T110000Z")).await;
+    assert_eq!(status, 404);
+    world.alice().get(&format!("{WORK}b.ics")).await.expect(404);
+
+    give(&world.alice(), WORK, &[("bob@example.org", "administration")]).await.expect(200);
+    let bobs = others(&world.bob(), BOB).await.remove(0);
+    let body = share(&[("carol@example.org", "read")]);
+    assert_eq!(interrupted(&world, "POST", &bobs, DAV_SHARING.1, &body).await, 404);
+    assert_eq!(given(&world).await, []);
+}
+
+#[tokio::test]
+async fn a_write_that_is_tried_again_is_judged_again() {
+    let (world, meddling, bobs, instance) = shared().await;
+    let work = world.dav.collection(ALICE.parse().unwrap(), CollectionKind::Calendar, "work").await.unwrap().unwrap();
+    let gone = Op::DeleteObject { collection: work.id, name: "a.ics".to_owned(), expect: convoke::store::Expect::Any };
+    meddling.before_next_write(vec![gone, Op::RemoveInstance(instance)]);
+    world.bob().put(&format!("{bobs}a.ics"), &event("a", "20300103T110000Z")).await.expect(404);
+    assert!(meddling.has_happened());
+    world.alice().get(&format!("{WORK}a.ics")).await.expect(404);
 }
