@@ -147,9 +147,12 @@ impl Call {
         let mut told = Told { call: self, sight, messages: Vec::new() };
         let mut ops = Vec::new();
         for (sharee, home) in self.each_once(sharees).await? {
+            // An address may lead to somebody else by now than to whom it was given; only where it leads to nobody, it tells.
             let is_theirs = |instance: &&Instance| {
-                let href = instance.delegation().map(|given| given.href.as_str());
-                href.is_some_and(|href| home == Some(instance.home) || href.eq_ignore_ascii_case(&sharee.href))
+                instance.delegation().is_some_and(|given| match home {
+                    Some(home) => instance.home == home,
+                    None => given.href.eq_ignore_ascii_case(&sharee.href),
+                })
             };
             // More than one only where another program, or an older version of this one, gave it twice.
             let mut theirs = existing.iter().filter(is_theirs);

@@ -109,7 +109,7 @@ async fn a_collection_that_is_too_large_to_go_at_once_stays_whole() {
 
 #[tokio::test]
 async fn a_collection_that_is_shared_with_too_many_to_tell_at_once_stays_whole() {
-    let limits = Limits { told_bytes: 3_000, ..Limits::default() };
+    let limits = Limits { told_bytes: 2_000, ..Limits::default() };
     let world = World::with(Settings { limits, ..Settings::default() }).await;
     let client = world.alice();
     work(&client).await;

@@ -11,7 +11,7 @@ use tower::ServiceExt as _;
 
 use super::meddling::Meddling;
 use super::sharing::{give, others, share};
-use super::{ALICE, BOB, World, event, root};
+use super::{ALICE, BOB, CAROL, World, event, root};
 
 const WORK: &str = "/calendars/65aa00000000000000000001/work/";
 
@@ -193,4 +193,32 @@ async fn a_write_that_is_tried_again_is_judged_again() {
     world.bob().put(&format!("{bobs}a.ics"), &event("a", "20300103T110000Z")).await.expect(404);
     assert!(meddling.has_happened());
     world.alice().get(&format!("{WORK}a.ics")).await.expect(404);
+}
+
+#[tokio::test]
+async fn whoever_has_an_address_now_is_meant_by_it_and_not_whoever_had_it() {
+    let (world, _, _, instance) = shared().await;
+    // What bob has was given to an address that is carol's by now.
+    let mut old = instance;
+    if let Tie::Delegation(given) = &mut old.tie {
+        (given.href, given.access) = ("mailto:carol@example.org".to_owned(), Access::Read);
+    }
+    let batch = convoke::store::Batch { ops: vec![Op::PutInstance(old.clone())], publish: Vec::new() };
+    world.dav.write(batch).await.unwrap();
+    give(&world.alice(), WORK, &[("carol@example.org", "read-write")]).await.expect(200);
+    let accesses = |all: &[Instance]| -> Vec<_> {
+        all.iter().map(|i| (i.home.to_string(), i.delegation().unwrap().access)).collect()
+    };
+    let both = [(BOB.to_owned(), Access::Read), (CAROL.to_owned(), Access::ReadWrite)];
+    assert_eq!(accesses(&given(&world).await), both);
+    give(&world.alice(), WORK, &[("carol@example.org", "no-access")]).await.expect(200);
+    assert_eq!(given(&world).await, [old.clone()]);
+    // An address that leads to nobody any more takes back what was given to it.
+    if let Tie::Delegation(given) = &mut old.tie {
+        given.href = "mailto:gone@example.org".to_owned();
+    }
+    let batch = convoke::store::Batch { ops: vec![Op::PutInstance(old)], publish: Vec::new() };
+    world.dav.write(batch).await.unwrap();
+    give(&world.alice(), WORK, &[("gone@example.org", "no-access")]).await.expect(200);
+    assert_eq!(given(&world).await, []);
 }
