@@ -198,6 +198,14 @@ pub enum Op {
         /// The right; `None` takes it back.
         right: Option<PublicRight>,
     },
+    /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) unless this
+    /// is at this point of the batch what everybody of the domain may do with a collection.
+    ExpectPublicRight {
+        /// The collection.
+        collection: CollectionId,
+        /// The right that was seen.
+        right: Option<PublicRight>,
+    },
     /// Puts a collection into somebody's home, or replaces what the instance of that id says; its collection, home, kind
     /// and segment stay what they were. Counts as a change of the collection where a delegation gets other properties.
     /// [`WriteError::CollectionExists`](super::WriteError::CollectionExists) when something else is at its path.

@@ -290,13 +290,24 @@ impl Call {
         }
         let is_readable = right.as_ref().is_some_and(PublicRight::reads);
         batch.ops.push(Op::SetPublicRight { collection: source.id, right });
-        if !is_readable {
-            let gone: Vec<Instance> = instances.into_iter().filter(|i| i.delegation().is_none()).collect();
+        if is_readable {
+            self.inner().store.write(batch).await.map_err(write_failed)?;
+            return Ok(());
+        }
+        let subscriptions = |instances: Vec<Instance>| -> Vec<Instance> {
+            instances.into_iter().filter(|instance| instance.delegation().is_none()).collect()
+        };
+        let mut gone = subscriptions(instances);
+        loop {
             batch.publish.extend(self.told_taken_away(source, &gone));
             batch.ops.extend(gone.into_iter().map(Op::RemoveInstance));
+            self.inner().store.write(std::mem::take(&mut batch)).await.map_err(write_failed)?;
+            // Whoever subscribed while this was under way. From now on nobody can.
+            gone = subscriptions(self.server.instances(source).await?);
+            if gone.is_empty() {
+                return Ok(());
+            }
         }
-        self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(())
     }
 
     /// Takes a collection that everybody may read into a home. One that was shared with its owner, who put it away, comes
@@ -341,7 +352,9 @@ impl Call {
             true => Book::told_to(Audience::at(&instance, &source), &self.who).given(),
             false => subscription(Topic::SubscriptionCreated, &instance, &source, &by),
         };
-        let batch = Batch { ops: vec![Op::PutInstance(instance)], publish: vec![told] };
+        // What is private by now is subscribed to by nobody.
+        let seen = Op::ExpectPublicRight { collection: source.id, right: source.public_right.clone() };
+        let batch = Batch { ops: vec![seen, Op::PutInstance(instance)], publish: vec![told] };
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(())
     }

@@ -45,6 +45,9 @@ pub(super) fn apply(tx: &mut Tx<'_>, batch: Batch, now: DateTime<Utc>) -> Result
             Op::SetPublicRight { collection, right } => {
                 (instances::set_public_right(tx, index, collection, right.as_ref())?, true)
             }
+            Op::ExpectPublicRight { collection, right } => {
+                (instances::expect_public_right(tx, index, collection, right.as_ref())?, true)
+            }
             Op::PutInstance(instance) => instances::put(tx, index, &instance)?,
             Op::ExpectInstance(instance) => (instances::expect(tx, index, &instance)?, true),
             Op::ExpectNotGiven { collection, home } => {

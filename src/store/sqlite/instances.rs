@@ -214,6 +214,21 @@ pub(super) fn set_public_right(
     Ok(target.token)
 }
 
+/// The token of the collection, where this is its public right.
+pub(super) fn expect_public_right(
+    tx: &Tx<'_>,
+    index: usize,
+    of: CollectionId,
+    seen: Option<&PublicRight>,
+) -> Result<u64, WriteError> {
+    let target = target(tx, index, of)?;
+    let right = tx
+        .prepare_cached("SELECT public_right FROM collections WHERE id = ?1")?
+        .query_row([target.row], |row| row.get::<_, Option<String>>(0))?;
+    let right = right.as_deref().and_then(PublicRight::of_privilege);
+    if right.as_ref() == seen { Ok(target.token) } else { Err(WriteError::Precondition(index)) }
+}
+
 /// A [`Tie`] in columns.
 struct Columns<'a> {
     access: Option<i32>,

@@ -159,8 +159,15 @@ async fn a_public_right_is_set_and_taken_back(engine: &dyn StoreHarness) {
     for wanted in [Some(PublicRight::Write), Some(PublicRight::FreeBusy), None] {
         for collection in [&work, &friends] {
             let op = Op::SetPublicRight { collection: collection.id, right: wanted.clone() };
-            assert_eq!(write(&*store, vec![op]).await.unwrap().sync_tokens, [1]);
+            let expect = |right: Option<PublicRight>| Op::ExpectPublicRight { collection: collection.id, right };
+            let other = if wanted == Some(PublicRight::Write) { None } else { Some(PublicRight::Write) };
+            let stale = write(&*store, vec![op.clone(), expect(other.clone())]).await;
+            assert!(matches!(stale, Err(WriteError::Precondition(1))), "as the batch has it by then");
+            assert_ne!(right(collection).await, wanted);
+            assert_eq!(write(&*store, vec![op, expect(wanted.clone())]).await.unwrap().sync_tokens, [1, 1]);
             assert_eq!(right(collection).await, wanted);
+            assert_eq!(write(&*store, vec![expect(wanted.clone())]).await.unwrap().sync_tokens, [1]);
+            assert!(matches!(write(&*store, vec![expect(other)]).await, Err(WriteError::Precondition(0))));
         }
         assert_eq!(store.shared_at(bob.home, bob.kind, "a1").await.unwrap().unwrap().source.public_right, wanted);
     }
@@ -241,8 +248,12 @@ async fn who_was_given_a_collection_already_is_known(engine: &dyn StoreHarness) 
         let theirs = store.instances_for(of, bob).await.unwrap();
         assert_eq!(theirs.iter().filter(|i| i.delegation().is_some()).collect::<Vec<_>>(), [&again]);
         let dave = home();
-        let twice =
-            vec![new(dave), put(given(of, dave, "d", Access::Read)), new(dave), put(given(of, dave, "e", Access::Read))];
+        let twice = vec![
+            new(dave),
+            put(given(of, dave, "d", Access::Read)),
+            new(dave),
+            put(given(of, dave, "e", Access::Read)),
+        ];
         assert!(refused(write(&*store, twice).await, 2), "within one batch, too");
         assert!(store.shared_in(dave).await.unwrap().is_empty());
     }

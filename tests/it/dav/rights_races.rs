@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use convoke::dav::server::Settings;
 use convoke::dav::{Actor, Body};
-use convoke::store::{Access, CollectionKind, Instance, Op, Tie};
+use convoke::store::{Access, CollectionKind, Instance, Op, PublicRight, Tie};
 
 use futures_util::{StreamExt as _, stream};
 use http::Request;
 use tower::ServiceExt as _;
 
 use super::meddling::Meddling;
-use super::sharing::{give, others, share};
+use super::sharing::{give, others, publish, share, subscribe};
 use super::{ALICE, BOB, CAROL, World, event, root};
 
 const WORK: &str = "/calendars/65aa00000000000000000001/work/";
@@ -221,4 +221,62 @@ async fn whoever_has_an_address_now_is_meant_by_it_and_not_whoever_had_it() {
     world.dav.write(batch).await.unwrap();
     give(&world.alice(), WORK, &[("gone@example.org", "no-access")]).await.expect(200);
     assert_eq!(given(&world).await, []);
+}
+
+/// A subscription of carol to a calendar of alice.
+fn followed(of: &Instance) -> Instance {
+    let tie = Tie::Subscription { writes: false };
+    let id = "65ab00000000000000000002".parse().unwrap();
+    Instance { id, home: CAROL.parse().unwrap(), uri: "followed".to_owned(), tie, ..of.clone() }
+}
+
+async fn set_right(world: &World, privilege: &str) -> u16 {
+    let headers = [("content-type", "application/json"), ("accept", "application/json")];
+    let body = serde_json::json!({"public_right": privilege}).to_string();
+    let path = format!("{}.json", WORK.trim_end_matches('/'));
+    world.alice().send("ACL", &path, &headers, &body).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn whoever_subscribes_while_a_calendar_becomes_private_has_it_no_longer() {
+    let (world, meddling, _, instance) = shared().await;
+    others(&world.as_user("carol@example.org"), CAROL).await;
+    assert_eq!(set_right(&world, "{DAV:}read").await, 200);
+    meddling.before_next_write(vec![Op::PutInstance(followed(&instance))]);
+    assert_eq!(set_right(&world, "").await, 200);
+    assert!(meddling.has_happened());
+    assert_eq!(given(&world).await, [instance]);
+}
+
+#[tokio::test]
+async fn what_becomes_private_at_that_moment_cannot_be_subscribed_to() {
+    let (world, meddling, _, instance) = shared().await;
+    let carol = world.as_user("carol@example.org");
+    others(&carol, CAROL).await;
+    assert_eq!(set_right(&world, "{DAV:}read").await, 200);
+    meddling.before_next_write(vec![Op::SetPublicRight { collection: instance.of, right: None }]);
+    let path = format!("/calendars/{CAROL}/followed/");
+    subscribe(&carol, &path, WORK).await.expect(409);
+    assert!(meddling.has_happened());
+    assert_eq!(given(&world).await, [instance]);
+    subscribe(&carol, &path, WORK).await.expect(403);
+}
+
+#[tokio::test]
+async fn a_subscription_that_shows_nothing_is_told_nothing() {
+    let world = World::new().await;
+    world.alice().send("MKCALENDAR", WORK, &[], "").await.expect(201);
+    others(&world.as_user("carol@example.org"), CAROL).await;
+    give(&world.alice(), WORK, &[("bob@example.org", "read")]).await.expect(200);
+    let instance = given(&world).await.remove(0);
+    let batch = convoke::store::Batch { ops: vec![Op::PutInstance(followed(&instance))], publish: Vec::new() };
+    world.dav.write(batch).await.unwrap();
+    for (right, told) in [(None, false), (Some(PublicRight::Read), true), (Some(PublicRight::FreeBusy), false)] {
+        publish(&world, CollectionKind::Calendar, "work", right.clone()).await;
+        world.published().await;
+        let put = world.alice().put(&format!("{WORK}a.ics"), &event("a", "20300102T110000Z")).await;
+        assert!(put.status.is_success());
+        let paths: Vec<String> = world.published().await.iter().map(|m| m.payload["eventPath"].to_string()).collect();
+        assert_eq!(paths.iter().any(|path| path.contains(CAROL)), told, "{right:?}: {paths:?}");
+    }
 }

@@ -135,6 +135,7 @@ pub(super) fn named_by(op: &Op) -> Option<CollectionId> {
         | Op::DeleteCollection(collection)
         | Op::PutObject { collection, .. }
         | Op::SetPublicRight { collection, .. }
+        | Op::ExpectPublicRight { collection, .. }
         | Op::ExpectNotGiven { collection, .. }
         | Op::DeleteObject { collection, .. } => Some(*collection),
         Op::PutInstance(instance) | Op::ExpectInstance(instance) | Op::RemoveInstance(instance) => Some(instance.of),
@@ -154,9 +155,9 @@ fn path_made_by(op: &Op) -> Option<Path> {
 /// The rows of the instances that the batch names.
 async fn load_instances(via: &mut Via<'_>, batch: &Batch, loaded: &mut Loaded) -> Result<(), Timed> {
     let named = |op| match op {
-        &Op::PutInstance(ref instance)
-        | &Op::ExpectInstance(ref instance)
-        | &Op::RemoveInstance(ref instance) => Some(instance),
+        &Op::PutInstance(ref instance) | &Op::ExpectInstance(ref instance) | &Op::RemoveInstance(ref instance) => {
+            Some(instance)
+        }
         _ => None,
     };
     let named: Vec<&Instance> = batch.ops.iter().filter_map(named).collect();

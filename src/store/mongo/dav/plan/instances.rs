@@ -34,6 +34,17 @@ impl<'b> Picture<'b> {
         Ok((id, true))
     }
 
+    pub(super) fn expect_public_right(
+        &mut self,
+        index: usize,
+        id: CollectionId,
+        seen: Option<&PublicRight>,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        let sketch = self.alive(index, id)?;
+        let right = sketch.right.as_ref().unwrap_or(&sketch.collection().public_right);
+        if right.as_ref() == seen { Ok((id, true)) } else { Err(WriteError::Precondition(index)) }
+    }
+
     pub(super) fn put_instance(&mut self, index: usize, new: &'b Instance) -> Result<(CollectionId, bool), WriteError> {
         if self.alive(index, new.of)?.collection().kind != new.kind {
             return Err(WriteError::NoCollection(index));
