@@ -167,10 +167,12 @@ impl Call {
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());
-        let expect = match (&current, import) {
-            (_, true) => Expect::Any,
-            (Some(current), false) => Expect::Etag(current.meta.etag.clone()),
-            (None, false) => Expect::Absent,
+        let is_cleared = batch.ops.iter().any(
+            |op| matches!(op, Op::DeleteObject { collection: c, name, .. } if *c == collection.id && name == self.name()),
+        );
+        let expect = match &current {
+            Some(current) if !is_cleared => Expect::Etag(current.meta.etag.clone()),
+            _ => Expect::Absent,
         };
         let put = batch.ops.len();
         batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
@@ -280,7 +282,9 @@ impl Call {
                 let audience = self.server.audience_at_home(&from).await?;
                 batch.publish.extend(publish::Subject::stored(&audience, &object, &calendar, &by).deleted(Some(true)));
             }
-            batch.ops.push(Op::DeleteObject { collection: from.id, name: object.meta.name, expect: Expect::Any });
+            // What was judged, and nothing that somebody has put in its place since.
+            let expect = Expect::Etag(object.meta.etag);
+            batch.ops.push(Op::DeleteObject { collection: from.id, name: object.meta.name, expect });
         }
         Ok(batch)
     }

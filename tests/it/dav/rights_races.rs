@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use convoke::dav::server::Settings;
 use convoke::dav::{Actor, Body};
-use convoke::store::{Access, CollectionKind, Instance, Op, PublicRight, Tie};
+use convoke::store::{Access, CollectionKind, Expect, Instance, Op, PublicRight, Tie};
 
 use futures_util::{StreamExt as _, stream};
 use http::Request;
@@ -11,7 +11,7 @@ use tower::ServiceExt as _;
 
 use super::meddling::Meddling;
 use super::sharing::{give, others, publish, share, subscribe};
-use super::{ALICE, BOB, CAROL, World, event, root};
+use super::{ALICE, BOB, CAROL, World, calendar, event, root};
 
 const WORK: &str = "/calendars/65aa00000000000000000001/work/";
 
@@ -188,7 +188,7 @@ async fn whoever_takes_their_time_over_a_body_may_do_what_they_may_at_its_end() 
 async fn a_write_that_is_tried_again_is_judged_again() {
     let (world, meddling, bobs, instance) = shared().await;
     let work = world.dav.collection(ALICE.parse().unwrap(), CollectionKind::Calendar, "work").await.unwrap().unwrap();
-    let gone = Op::DeleteObject { collection: work.id, name: "a.ics".to_owned(), expect: convoke::store::Expect::Any };
+    let gone = Op::DeleteObject { collection: work.id, name: "a.ics".to_owned(), expect: Expect::Any };
     meddling.before_next_write(vec![gone, Op::RemoveInstance(instance)]);
     world.bob().put(&format!("{bobs}a.ics"), &event("a", "20300103T110000Z")).await.expect(404);
     assert!(meddling.has_happened());
@@ -279,4 +279,25 @@ async fn a_subscription_that_shows_nothing_is_told_nothing() {
         let paths: Vec<String> = world.published().await.iter().map(|m| m.payload["eventPath"].to_string()).collect();
         assert_eq!(paths.iter().any(|path| path.contains(CAROL)), told, "{right:?}: {paths:?}");
     }
+}
+
+#[tokio::test]
+async fn what_becomes_private_at_that_moment_is_not_replaced_by_an_import() {
+    let (world, meddling, bobs, instance) = shared().await;
+    let lines = ["DTSTART:20300102T110000Z", "DURATION:PT1H", "SUMMARY:Secret", "CLASS:PRIVATE"];
+    let mut private = world.dav.object(instance.of, "a.ics").await.unwrap().unwrap();
+    private.data = calendar("VEVENT", "a", &lines);
+    private.meta.etag = "00000000000000000000000000000001".to_owned();
+    private.meta.size = private.data.len() as u64;
+    let put = Op::PutObject { collection: instance.of, object: private.clone(), expect: Expect::Present };
+    for name in ["a.ics", "other.ics"] {
+        meddling.before_next_write(vec![put.clone()]);
+        let path = format!("{bobs}{name}?import");
+        world.bob().put(&path, &event("a", "20300103T110000Z")).await.expect(403);
+        assert!(meddling.has_happened());
+        assert_eq!(world.dav.object(instance.of, "a.ics").await.unwrap(), Some(private.clone()), "{name}");
+        // As it was before.
+        world.alice().put(&format!("{WORK}a.ics"), &event("a", "20300102T110000Z")).await.expect(204);
+    }
+    world.bob().put(&format!("{bobs}a.ics?import"), &event("a", "20300103T110000Z")).await.expect(201);
 }
