@@ -1,5 +1,6 @@
 //! A store in which somebody else is faster: what they do happens just before the next write.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use convoke::ids::{CollectionId, HomeId, TrashId, Uid};
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{
     Batch, Changes, Collection, CollectionKind, DavStore, Instance, LogKept, Object, ObjectFilter, ObjectMeta, Op,
-    Purge, RetiredToken, Shared, StoreError, Trashed, TrashView, Trimmed, Upkeep, Usage, WriteError, Written,
+    Purge, RetiredToken, Shared, StoreError, TrashView, Trashed, Trimmed, Upkeep, Usage, WriteError, Written,
 };
 
 use super::World;
@@ -20,6 +21,7 @@ use super::World;
 pub struct Meddling {
     store: Sqlite,
     next: Mutex<Option<Vec<Op>>>,
+    looked_for: AtomicU64,
     _dir: tempfile::TempDir,
 }
 
@@ -30,13 +32,18 @@ impl Meddling {
         let now: DateTime<Utc> = "2026-11-21T06:20:15Z".parse().unwrap();
         let env = Env::new(ManualClock::at(now), CountingEntropy::default());
         let store = Sqlite::open(&dir.path().join("calendars.db"), Durability::Normal, env).unwrap();
-        let meddling = Arc::new(Self { store, next: Mutex::default(), _dir: dir });
+        let meddling = Arc::new(Self { store, next: Mutex::default(), looked_for: AtomicU64::new(0), _dir: dir });
         (World::over(settings, Some(meddling.clone())).await, meddling)
     }
 
     /// Somebody else does this just before anything is written again.
     pub fn before_next_write(&self, ops: Vec<Op>) {
         *self.next.lock().unwrap() = Some(ops);
+    }
+
+    /// How often a collection was looked for at its path.
+    pub fn looked_for(&self) -> u64 {
+        self.looked_for.load(Ordering::SeqCst)
     }
 
     /// Whether that has happened.
@@ -54,6 +61,7 @@ impl DavStore for Meddling {
         self.store.collections(home).await
     }
     async fn collection(&self, h: HomeId, kind: CollectionKind, uri: &str) -> Result<Option<Collection>, StoreError> {
+        self.looked_for.fetch_add(1, Ordering::SeqCst);
         self.store.collection(h, kind, uri).await
     }
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
