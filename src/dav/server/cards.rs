@@ -9,7 +9,7 @@ use super::accept::Accept;
 use super::access::write_failed;
 use super::call::Call;
 use super::put::{ATTEMPTS, Conditions, PRODID, stored, text_limits};
-use super::rights::Sight;
+use super::rights::{Need, Sight};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::precondition::etag_of;
 use crate::dav::upstream::Body;
@@ -197,7 +197,8 @@ impl Call {
             };
             let expect = current.as_ref().map_or(Expect::Absent, |o| Expect::Etag(o.meta.etag.clone()));
             let object = object_of(self.name(), data, uid, self.inner().env.now());
-            let ops = vec![Op::PutObject { collection: collection.id, object, expect }];
+            let put = Op::PutObject { collection: collection.id, object, expect };
+            let ops = collection.expectation(Need::WriteContent).into_iter().chain([put]).collect();
             match self.server.write(Batch { ops, publish }, Some(collection.id)).await {
                 Ok(_) => {
                     let status = if current.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };

@@ -79,7 +79,12 @@ impl Call {
     }
 
     /// Stores a calendar object.
-    async fn put_event(self, mut collection: Sight, uploaded: String, mended: bool) -> Result<Response<Body>, DavError> {
+    async fn put_event(
+        self,
+        mut collection: Sight,
+        uploaded: String,
+        mended: bool,
+    ) -> Result<Response<Body>, DavError> {
         let conditions = Conditions::read(&self)?;
         let draft = Draft::read(&self, &collection, uploaded, mended)?;
         let import = self.has_parameter("import");
@@ -174,6 +179,7 @@ impl Call {
             Some(current) if !is_cleared => Expect::Etag(current.meta.etag.clone()),
             _ => Expect::Absent,
         };
+        batch.ops.extend(collection.expectation(Need::WriteContent));
         let put = batch.ops.len();
         batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
         batch.ops.append(&mut scheduled.ops);
@@ -193,7 +199,7 @@ impl Call {
                 Box::pin(again).await
             }
             Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
-            // The object, or somebody's copy of it, is another by now.
+            // The object, or somebody's copy of it, is another by now; or the right to write it is.
             Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => Ok(None),
             Err(error) => Err(write_failed(error)),
         }

@@ -17,7 +17,7 @@ use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::ids::HomeId;
 use crate::store::home::DOMAIN_MEMBERS;
-use crate::store::{Access, Collection, CollectionKind, Instance, Object, PublicRight, Shared, Tie};
+use crate::store::{Access, Collection, CollectionKind, Instance, Object, Op, PublicRight, Shared, Tie};
 
 /// What somebody wants to do (RFC 3744 §3, dav §7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +184,18 @@ impl Sight {
 
     fn is_a_box(&self) -> bool {
         matches!(self.shown.kind, CollectionKind::Inbox | CollectionKind::Outbox)
+    }
+
+    /// The operation that keeps a batch from being written when the actor may not do it any more; none for what is their own,
+    /// and where the right is in no document of the collection.
+    pub(super) fn expectation(&self, need: Need) -> Option<Op> {
+        match self.standing {
+            Standing::Owner | Standing::Technical | Standing::Member | Standing::Stranger => None,
+            Standing::Delegate(_) if self.standing.grants(need) => self.instance().cloned().map(Op::ExpectInstance),
+            Standing::Delegate(_) | Standing::Subscriber | Standing::Colleague => {
+                Some(Op::ExpectPublicRight { collection: self.id, right: self.public_right.clone() })
+            }
+        }
     }
 
     /// Whether private events are shown as they are.

@@ -1,9 +1,11 @@
 //! Sharing: what owners give, what readers take, and what becomes of it (dav §9, §13.3). The surfaces, XML and JSON, read a
 //! request into the types here; what it means, who may do it and whom it is told to is decided here alone.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
-use super::access::write_failed;
+use super::access::{space_of, write_failed};
 use super::audience::Audience;
 use super::call::Call;
 use super::publish_books::Book;
@@ -124,17 +126,24 @@ impl Call {
         }
         self.server.require(sight, &self.location, Need::Share)?;
         self.require_domain(sharees).await?;
+        let mut sight = Cow::Borrowed(sight);
         for _ in 0..ATTEMPTS {
-            let batch = self.share_of(sight, sharees).await?;
+            let mut batch = self.share_of(&sight, sharees).await?;
             if batch.ops.is_empty() {
                 return Ok(());
             }
+            // First: whoever shares may take themselves out.
+            batch.ops.splice(0..0, sight.expectation(Need::Share));
             match self.inner().store.write(batch).await {
                 Ok(_) => return Ok(()),
-                // Somebody else shared it, or answered, since it was read: everything is decided anew.
+                // Somebody else shared it, or answered, since it was read, or took the right to share it back.
                 Err(WriteError::Precondition(_)) => {}
                 Err(error) => return Err(write_failed(error)),
             }
+            let shown = sight.shown();
+            let now = self.server.sight(&self.who, space_of(shown.kind), shown.home, &shown.uri).await?;
+            self.server.require(&now, &self.location, Need::Share)?;
+            sight = Cow::Owned(now);
         }
         Err(DavError::conflict("What is shared keeps being changed by somebody else"))
     }
@@ -282,6 +291,7 @@ impl Call {
         let (source, by) = (sight.source(), self.who.principal());
         let instances = self.server.instances(source).await?;
         let mut batch = Batch::default();
+        batch.ops.extend(sight.expectation(Need::Share));
         if source.kind == CollectionKind::Calendar {
             let props = json!({ "public_right": right.as_ref().map_or("", PublicRight::privilege) });
             batch.publish.push(calendar_changed(Topic::CalendarUpdated, source, props.clone(), Some(&by)));

@@ -301,3 +301,45 @@ async fn what_becomes_private_at_that_moment_is_not_replaced_by_an_import() {
     }
     world.bob().put(&format!("{bobs}a.ics?import"), &event("a", "20300103T110000Z")).await.expect(201);
 }
+
+#[tokio::test]
+async fn nothing_is_written_with_a_right_that_ends_at_that_moment() {
+    let (world, meddling, bobs, instance) = shared().await;
+    let carol = world.as_user("carol@example.org");
+    others(&carol, CAROL).await;
+    publish(&world, CollectionKind::Calendar, "work", Some(PublicRight::Write)).await;
+    subscribe(&carol, &format!("/calendars/{CAROL}/theirs/"), WORK).await.expect(201);
+    for path in [format!("{WORK}c.ics"), format!("/calendars/{CAROL}/theirs/c.ics")] {
+        publish(&world, CollectionKind::Calendar, "work", Some(PublicRight::Write)).await;
+        meddling
+            .before_next_write(vec![Op::SetPublicRight { collection: instance.of, right: Some(PublicRight::Read) }]);
+        carol.put(&path, &event("c", "20300102T110000Z")).await.expect(403);
+        assert!(meddling.has_happened());
+    }
+    meddling.before_next_write(vec![Op::PutInstance(with_access(&instance, Access::Read))]);
+    world.bob().put(&format!("{bobs}b.ics"), &event("b", "20300102T110000Z")).await.expect(403);
+    assert!(meddling.has_happened());
+    assert_eq!(world.alice().contents(WORK).await.len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_shares_with_a_right_that_ends_at_that_moment() {
+    for is_public in [false, true] {
+        let (world, meddling, _, _) = shared().await;
+        give(&world.alice(), WORK, &[("bob@example.org", "administration")]).await.expect(200);
+        let (bobs, instance) = (others(&world.bob(), BOB).await.remove(0), given(&world).await.remove(0));
+        meddling.before_next_write(vec![Op::PutInstance(with_access(&instance, Access::ReadWrite))]);
+        if is_public {
+            let headers = [("content-type", "application/json"), ("accept", "application/json")];
+            let body = serde_json::json!({"public_right": "{DAV:}write"}).to_string();
+            let path = format!("{}.json", bobs.trim_end_matches('/'));
+            world.bob().send("ACL", &path, &headers, &body).await.expect(409);
+        } else {
+            give(&world.bob(), &bobs, &[("carol@example.org", "read")]).await.expect(403);
+        }
+        assert!(meddling.has_happened());
+        assert_eq!(given(&world).await, [with_access(&instance, Access::ReadWrite)]);
+        let source = world.dav.shared_in(BOB.parse().unwrap()).await.unwrap().remove(0).source;
+        assert_eq!(source.public_right, None);
+    }
+}
