@@ -64,6 +64,7 @@ pub(super) async fn search(
     let mut query = EventQuery {
         text: question.query.unwrap_or_default(),
         calendars: Vec::new(),
+        of_others: Vec::new(),
         organizers: addresses(question.organizers, "organizers")?,
         attendees: addresses(question.attendees, "attendees")?,
         booking_link: booking_link(question.booking_link)?,
@@ -74,14 +75,13 @@ pub(super) async fn search(
     let began = std::time::Instant::now();
     let hits = match api.directory.user_by_email(session.email()).await? {
         Some(user) if !asked.is_empty() => {
-            query.calendars = readable(&api, &user, asked).await?;
-            if query.calendars.len() > MAX_CALENDARS {
-                return Err(ApiError::BadRequest(format!("more than {MAX_CALENDARS} calendars")));
-            }
-            let mut hits = if query.calendars.is_empty() { Vec::new() } else { api.index.search(&query).await? };
             // Of what is private in the calendars of others nothing is found, not even that there is something (dav §12).
-            hits.retain(|event| event.calendar.home == user.id.into() || event.is_public());
-            hits
+            (query.calendars, query.of_others) = readable(&api, &user, asked).await?;
+            match query.calendars.len() + query.of_others.len() {
+                0 => Vec::new(),
+                1..=MAX_CALENDARS => api.index.search(&query).await?,
+                _ => return Err(ApiError::BadRequest(format!("more than {MAX_CALENDARS} calendars"))),
+            }
         }
         _ => Vec::new(),
     };
@@ -143,18 +143,25 @@ fn booking_link(given: Option<String>) -> Result<Option<String>, ApiError> {
     id.map(|id| Some(id.to_string())).map_err(|_| ApiError::BadRequest(format!("bookingLink: {text:?} is not a UUID")))
 }
 
-/// Those of the asked calendars that the user may read, by where they really are. Others are left out without a word.
-async fn readable(api: &Shared, user: &User, asked: Vec<CalendarPath>) -> Result<Vec<CalendarPath>, ApiError> {
+/// Those of the asked calendars that the user may read, by where they really are: first those that they see whole, then
+/// those of which they see what is public. Others are left out without a word.
+async fn readable(
+    api: &Shared,
+    user: &User,
+    asked: Vec<CalendarPath>,
+) -> Result<(Vec<CalendarPath>, Vec<CalendarPath>), ApiError> {
     if asked == [CalendarPath::default_of(user.id.into())] {
-        return Ok(asked);
+        return Ok((asked, Vec::new()));
     }
     let seen = api.calendars.of(user).await?;
-    let mut readable: Vec<CalendarPath> = Vec::new();
-    for path in asked {
-        let found = seen.iter().find(|c| c.listed == path).or_else(|| seen.iter().find(|c| c.source == path));
-        readable.extend(found.map(|calendar| calendar.source.clone()).filter(|source| !readable.contains(source)));
+    let mut readable: Vec<&CalendarPath> = Vec::new();
+    for path in &asked {
+        let found = seen.iter().find(|c| c.listed == *path).or_else(|| seen.iter().find(|c| c.source == *path));
+        readable.extend(found.map(|calendar| &calendar.source).filter(|source| !readable.contains(source)));
     }
-    Ok(readable)
+    // Whoever has one twice, e.g. given and subscribed to, sees it as the better of both shows it.
+    let sees_private = |source: &CalendarPath| seen.iter().any(|c| c.source == *source && c.sees_private);
+    Ok(readable.into_iter().cloned().partition(sees_private))
 }
 
 #[derive(Serialize)]

@@ -192,7 +192,7 @@ impl Rooms {
     fn public_app(&self, engines: &Engines, config: &Config) -> Router {
         let api = Api {
             directory: engines.directory.clone(),
-            calendars: Arc::new(OwnCalendars(engines.dav.clone())),
+            calendars: Arc::new(OwnCalendars { dav: engines.dav.clone(), directory: engines.directory.clone() }),
             index: engines.index.clone(),
             config: config.clone(),
         };

@@ -147,6 +147,8 @@ pub struct Limits {
     pub xml_bytes: usize,
     /// Octets of the objects that one COPY or MOVE of a calendar or address book takes along.
     pub copied_bytes: u64,
+    /// Octets of these objects that one COPY or MOVE tells to those with whom they are shared, once for each of them.
+    pub told_bytes: u64,
     /// Nested XML elements.
     pub xml_depth: usize,
     /// Properties that one request asks for, or changes.
@@ -188,6 +190,7 @@ impl Default for Limits {
             expansion_bytes: 20 << 20,
             xml_bytes: 2 << 20,
             copied_bytes: 64 << 20,
+            told_bytes: 128 << 20,
             xml_depth: 64,
             properties: 300,
             conditions: 200,

@@ -1,6 +1,7 @@
 //! Full-text search of events. A port; its engines are in `fts` (SQLite FTS5, embedded) and `opensearch`.
 //!
-//! What is found is decided by the caller's list of calendars; the engine never knows who asks. What a question means is
+//! What is found is decided by the caller's two lists of calendars, those seen whole and those in which only what is public is
+//! there; the engine never knows who asks. What a question means is
 //! the same on both engines (storage §4.6): texts are taken apart in `analysis` as OpenSearch does it.
 
 pub mod fts;
@@ -92,7 +93,8 @@ pub struct EventDocument {
 }
 
 impl EventDocument {
-    /// Whether others than the owner of the calendar may know of it: it says that it is public, or nothing about that.
+    /// Whether those may find it who do not see the whole calendar (dav §12): it says that it is public, or nothing about
+    /// that.
     pub fn is_public(&self) -> bool {
         self.class.as_deref().is_none_or(|class| class.trim().eq_ignore_ascii_case("PUBLIC"))
     }
@@ -103,8 +105,11 @@ impl EventDocument {
 pub struct EventQuery {
     /// Words; blank matches everything.
     pub text: String,
-    /// Calendars to look in; none finds nothing.
+    /// Calendars to look in, of which everything is found.
     pub calendars: Vec<CalendarPath>,
+    /// Calendars to look in, of which only what is public is found: nothing tells that there is more, neither a page nor the
+    /// hit that stands for a UID. One that is also in `calendars` is there.
+    pub of_others: Vec<CalendarPath>,
     /// Any of these organizes.
     pub organizers: Vec<Email>,
     /// Any of these attends.

@@ -198,10 +198,29 @@ pub enum Op {
         /// The right; `None` takes it back.
         right: Option<PublicRight>,
     },
+    /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) unless this
+    /// is at this point of the batch what everybody of the domain may do with a collection.
+    ExpectPublicRight {
+        /// The collection.
+        collection: CollectionId,
+        /// The right that was seen.
+        right: Option<PublicRight>,
+    },
     /// Puts a collection into somebody's home, or replaces what the instance of that id says; its collection, home, kind
     /// and segment stay what they were. Counts as a change of the collection where a delegation gets other properties.
     /// [`WriteError::CollectionExists`](super::WriteError::CollectionExists) when something else is at its path.
     PutInstance(Instance),
+    /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) unless
+    /// this instance is there at this point of the batch, with this tie. Its looks do not matter.
+    ExpectInstance(Instance),
+    /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) where at
+    /// this point of the batch somebody was given a collection already: the home has a delegation of it.
+    ExpectNotGiven {
+        /// The collection.
+        collection: CollectionId,
+        /// Whose home.
+        home: HomeId,
+    },
     /// Takes an instance away; nothing happens without it. Only its ids, kind and tie matter.
     RemoveInstance(Instance),
     /// Deletes a collection with all that is in it, and everybody's instances of it. Tokens it issued mean nothing to a later one of the same path.

@@ -200,8 +200,8 @@ pub enum Tie {
     Delegation(Delegation),
     /// Its holder took what the public right of the collection offers (subscription).
     Subscription {
-        /// Of an address book: whether it may be written to, as it was when it was made (dav §13.2). Of a calendar, the
-        /// public right decides, whatever this says.
+        /// Of an address book: whether everybody might write to it when it was made, as other programs read it (dav §13.2).
+        /// What may be done is decided by the public right as it is, whatever this says.
         writes: bool,
     },
 }

@@ -15,7 +15,7 @@ use convoke::search::{EventDocument, EventIndex, EventQuery, IndexedObject, Inde
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{
     Access, Batch, Collection, CollectionKind, CollectionProps, DavStore as _, Delegation, DirectoryStore as _, Domain,
-    Instance, InviteStatus, Op, Settings, Tie, User,
+    Instance, InviteStatus, Op, PublicRight, ResourceStore as _, Settings, TeamCalendar, Tie, User,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -106,7 +106,7 @@ async fn house_with(index: Oracle) -> House {
     let index = Arc::new(index);
     let api = Api {
         directory: sqlite.clone(),
-        calendars: Arc::new(OwnCalendars(sqlite.clone())),
+        calendars: Arc::new(OwnCalendars { dav: sqlite.clone(), directory: sqlite.clone() }),
         index: index.clone(),
         config: Config::default(),
     };
@@ -251,6 +251,7 @@ async fn a_search_reaches_own_calendars_and_no_others() {
     let expected = EventQuery {
         text: "stand up".to_owned(),
         calendars: vec![path(ALICE, ALICE), path(ALICE, "work")],
+        of_others: Vec::new(),
         organizers: vec!["alice@example.org".parse().unwrap()],
         attendees: vec!["bob@example.org".parse().unwrap(), "carol@example.org".parse().unwrap()],
         booking_link: Some(link.to_owned()),
@@ -371,61 +372,113 @@ async fn the_profile_has_names_and_settings() {
     assert_eq!(value("someone.elses", "key"), None);
 }
 
+/// Another calendar of bob in the home of alice, at `bobs`.
+fn in_the_home_of_alice(of: &Collection, tie: Tie) -> Instance {
+    let (id, home) = (Env::system().object_id(), HomeId(ALICE.parse().unwrap()));
+    Instance { id, of: of.id, kind: of.kind, home, uri: "bobs".to_owned(), props: CollectionProps::default(), tie }
+}
+
+fn given(access: Access) -> Delegation {
+    let href = "mailto:alice@example.org".to_owned();
+    Delegation { access, status: InviteStatus::Accepted, href, name: None, hidden: false }
+}
+
+impl House {
+    async fn put(&self, instance: &Instance) {
+        let ops = vec![Op::PutInstance(instance.clone())];
+        self.sqlite.write(Batch { ops, publish: Vec::new() }).await.unwrap();
+    }
+
+    /// Which calendars are looked into when alice asks for a calendar and an own one: those seen whole, and the others.
+    async fn looked_into(&self, home: &str, id: &str) -> (Vec<CalendarPath>, Vec<CalendarPath>) {
+        let body = json!({"query": "stand", "calendars": [calendar(ALICE, "work"), calendar(home, id)]}).to_string();
+        assert_eq!(self.post(SEARCH, body).await.0, 200);
+        let asked = self.asked().pop().unwrap();
+        (asked.calendars, asked.of_others)
+    }
+}
+
 #[tokio::test]
-async fn what_others_share_is_found_but_for_what_is_private_in_it() {
-    let of = |home: &str, uid: &str, class: Option<&str>| EventDocument {
-        calendar: path(home, "work"),
-        uid: Uid(uid.to_owned()),
-        class: class.map(str::to_owned),
-        ..stand_up()
-    };
-    let answer = vec![
-        of(BOB, "open", None),
-        of(BOB, "said", Some("public")),
-        of(BOB, "secret", Some("Private")),
-        of(BOB, "odd", Some("X-MINE")),
-        of(ALICE, "own", Some("CONFIDENTIAL")),
-    ];
-    let house = house_with(Oracle { answer, ..Oracle::default() }).await;
+async fn what_others_share_is_looked_into_for_what_is_public_in_it() {
+    let house = house().await;
+    let own = || vec![path(ALICE, "work")];
     let bob = HomeId(BOB.parse().unwrap());
     let work = house.sqlite.collection(bob, CollectionKind::Calendar, "work").await.unwrap().unwrap();
-    let ask = async |home: &str, id: &str| {
-        let body = json!({"query": "stand", "calendars": [calendar(ALICE, "work"), calendar(home, id)]}).to_string();
-        house.post(SEARCH, body).await.1["_embedded"]["events"].clone()
-    };
-    ask(BOB, "work").await;
-    assert_eq!(house.asked().pop().unwrap().calendars, [path(ALICE, "work")], "it is not shared yet");
-    let given = Delegation {
-        access: Access::Read,
-        status: InviteStatus::Accepted,
-        href: "mailto:alice@example.org".to_owned(),
-        name: None,
-        hidden: false,
-    };
-    let mut instance = Instance {
-        id: Env::system().object_id(),
-        of: work.id,
-        kind: work.kind,
-        home: HomeId(ALICE.parse().unwrap()),
-        uri: "bobs".to_owned(),
-        props: CollectionProps::default(),
-        tie: Tie::Delegation(given.clone()),
-    };
-    let put = async |instance: &Instance| {
-        let ops = vec![Op::PutInstance(instance.clone())];
-        house.sqlite.write(Batch { ops, publish: Vec::new() }).await.unwrap();
-    };
-    put(&instance).await;
+    assert_eq!(house.looked_into(BOB, "work").await, (own(), Vec::new()), "it is not shared yet");
+    let mut instance = in_the_home_of_alice(&work, Tie::Delegation(given(Access::Administration)));
+    house.put(&instance).await;
     for (home, id) in [(ALICE, "bobs"), (BOB, "work")] {
-        let found = ask(home, id).await;
-        let uids: Vec<&str> = found.as_array().unwrap().iter().map(|e| e["data"]["uid"].as_str().unwrap()).collect();
-        assert_eq!(uids, ["open", "said", "own"]);
-        assert_eq!(house.asked().pop().unwrap().calendars, [path(ALICE, "work"), path(BOB, "work")]);
+        assert_eq!(house.looked_into(home, id).await, (own(), vec![path(BOB, "work")]));
     }
-    for less in [Delegation { access: Access::FreeBusy, ..given.clone() }, Delegation { hidden: true, ..given }] {
+    for less in [given(Access::FreeBusy), Delegation { hidden: true, ..given(Access::Read) }] {
         instance.tie = Tie::Delegation(less);
-        put(&instance).await;
-        ask(ALICE, "bobs").await;
-        assert_eq!(house.asked().pop().unwrap().calendars, [path(ALICE, "work")]);
+        house.put(&instance).await;
+        assert_eq!(house.looked_into(ALICE, "bobs").await, (own(), Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn what_became_of_another_domain_is_looked_into_no_longer() {
+    let house = house().await;
+    let bob = HomeId(BOB.parse().unwrap());
+    let work = house.sqlite.collection(bob, CollectionKind::Calendar, "work").await.unwrap().unwrap();
+    house.put(&in_the_home_of_alice(&work, Tie::Delegation(given(Access::Read)))).await;
+    let (elsewhere, eve) = (DomainId("6650c0ffee0123456789bbbb".parse().unwrap()), "6650c0ffee01234567890eee");
+    house.sqlite.add_domain(&Domain { id: elsewhere, name: "other.example".parse().unwrap() }).await.unwrap();
+    let user = User {
+        id: UserId(eve.parse().unwrap()),
+        domain: elsewhere,
+        emails: vec!["eve@other.example".parse().unwrap()],
+        firstname: "Eve".to_owned(),
+        lastname: String::new(),
+    };
+    house.sqlite.add_user(&user).await.unwrap();
+    let mut theirs = work.clone();
+    (theirs.id, theirs.home) = (CollectionId(Env::system().object_id()), user.id.into());
+    theirs.public_right = Some(PublicRight::Read);
+    // Nobody has that home any more.
+    let mut nobodys = theirs.clone();
+    nobodys.id = CollectionId(Env::system().object_id());
+    nobodys.home = HomeId(Env::system().object_id());
+    let ops = vec![Op::CreateCollection(theirs.clone()), Op::CreateCollection(nobodys.clone())];
+    house.sqlite.write(Batch { ops, publish: Vec::new() }).await.unwrap();
+    for (at, of) in [("given", &theirs), ("nobodys", &nobodys)] {
+        let tie = Tie::Delegation(given(Access::ReadWrite));
+        house.put(&Instance { uri: at.to_owned(), ..in_the_home_of_alice(of, tie) }).await;
+        assert_eq!(house.looked_into(ALICE, at).await, (vec![path(ALICE, "work")], Vec::new()));
+    }
+    let follows = in_the_home_of_alice(&theirs, Tie::Subscription { writes: false });
+    house.put(&Instance { uri: "followed".to_owned(), ..follows }).await;
+    assert_eq!(house.looked_into(ALICE, "followed").await, (vec![path(ALICE, "work")], Vec::new()));
+    assert_eq!(house.looked_into(eve, "work").await, (vec![path(ALICE, "work")], Vec::new()));
+    assert_eq!(house.looked_into(ALICE, "bobs").await.1, [path(BOB, "work")], "of the own domain it is");
+}
+
+#[tokio::test]
+async fn the_calendar_of_a_team_is_seen_whole_by_its_members() {
+    let house = house().await;
+    let id = "6650c0ffee0123456789eeee";
+    let team = TeamCalendar {
+        id: id.parse().unwrap(),
+        domain: DomainId(DOMAIN.parse().unwrap()),
+        name: "support".to_owned(),
+        display_name: "Support".to_owned(),
+        email: None,
+        created: Utc.with_ymd_and_hms(2026, 3, 1, 9, 0, 0).unwrap(),
+        updated: Utc.with_ymd_and_hms(2026, 3, 1, 9, 0, 0).unwrap(),
+    };
+    house.sqlite.add_team_calendar(&team).await.unwrap();
+    let bob = HomeId(BOB.parse().unwrap());
+    let mut source = house.sqlite.collection(bob, CollectionKind::Calendar, "work").await.unwrap().unwrap();
+    (source.id, source.home, source.uri) = (CollectionId(Env::system().object_id()), team.id.into(), id.to_owned());
+    source.public_right = Some(PublicRight::Read);
+    let ops = vec![Op::CreateCollection(source.clone())];
+    house.sqlite.write(Batch { ops, publish: Vec::new() }).await.unwrap();
+    let follows = in_the_home_of_alice(&source, Tie::Subscription { writes: false });
+    house.put(&Instance { uri: "followed".to_owned(), ..follows }).await;
+    assert_eq!(house.looked_into(ALICE, "followed").await, (vec![path(ALICE, "work")], vec![path(id, id)]));
+    house.put(&in_the_home_of_alice(&source, Tie::Delegation(given(Access::Read)))).await;
+    for (home, at) in [(ALICE, "bobs"), (ALICE, "followed"), (id, id)] {
+        assert_eq!(house.looked_into(home, at).await, (vec![path(ALICE, "work"), path(id, id)], Vec::new()));
     }
 }

@@ -7,7 +7,7 @@ use convoke::health::{Examine, Health, HealthCheck, Verdict};
 use convoke::ids::{CalendarPath, Email, HomeId, Uid};
 use convoke::search::opensearch::OpenSearch;
 use convoke::search::{
-    ContactIndex, EventDocument, EventIndex, IndexedObject, Occurrence, SearchError, SharedEventIndex,
+    ContactIndex, EventDocument, EventIndex, EventQuery, IndexedObject, Occurrence, SearchError, SharedEventIndex,
 };
 use serde_json::{Value, json};
 
@@ -259,6 +259,41 @@ async fn what_the_index_refuses_is_told_for_each_object_and_harms_no_other() {
     let Err(SearchError::Refused(reason)) = &outcomes[1] else { panic!("{outcomes:?}") };
     assert!(reason.contains("location") && !reason.contains("secret"), "{reason}");
     assert_eq!(parts(&harness).await, ["single", "single"]);
+}
+
+#[tokio::test]
+async fn an_index_without_the_word_of_the_class_keeps_back_what_it_cannot_tell() {
+    let Some(harness) = OpenSearchHarness::new().await else { return };
+    // An index of the reference, or of an older release.
+    let name = harness.name("events");
+    let (_, made) = harness.ask("GET", &format!("/{name}"), &Value::Null).await;
+    let mut mappings = made[&name]["mappings"].clone();
+    assert_eq!(mappings["properties"]["clazz"]["fields"]["raw"]["normalizer"], "case_insensitive");
+    mappings["properties"]["clazz"].as_object_mut().unwrap().remove("fields");
+    harness.ask("DELETE", &format!("/{name}"), &Value::Null).await;
+    let settings = json!({"number_of_shards": 1, "number_of_replicas": 0,
+        "analysis": made[&name]["settings"]["index"]["analysis"], "index": {"max_ngram_diff": 4}});
+    let aliases = json!({harness.name("events-read"): {}, harness.name("events-write"): {}});
+    let older = json!({"settings": settings, "mappings": mappings, "aliases": aliases});
+    let (status, answer) = harness.ask("PUT", &format!("/{name}"), &older).await;
+    assert_eq!(status, 200, "{answer}");
+
+    let (index, mine, theirs) = (searching(&harness), work(), work());
+    index.put(&object(1, &[document(&mine, "own", "sync")])).await.unwrap();
+    for (uid, class) in [("none", None), ("public", Some("Public")), ("private", Some("PRIVATE"))] {
+        let class = class.map(str::to_owned);
+        index.put(&object(1, &[EventDocument { class, ..document(&theirs, uid, "sync") }])).await.unwrap();
+    }
+    let both = EventQuery { of_others: vec![theirs.clone()], ..query(&mine, "sync") };
+    assert_eq!(found(&index, &both).await, ["none", "own"]);
+    // What docs/search.md says: the mapping is put, and the calendars are indexed again.
+    let raw = json!({"raw": {"type": "keyword", "normalizer": "case_insensitive"}});
+    let mapping = json!({"properties": {"clazz": {"type": "keyword", "index": false, "fields": raw}}});
+    let (status, answer) = harness.ask("PUT", &format!("/{name}/_mapping"), &mapping).await;
+    assert_eq!(status, 200, "{answer}");
+    let public = EventDocument { class: Some("Public".to_owned()), ..document(&theirs, "public", "sync") };
+    index.put(&object(2, &[public])).await.unwrap();
+    assert_eq!(found(&index, &both).await, ["none", "own", "public"]);
 }
 
 #[tokio::test]

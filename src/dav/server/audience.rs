@@ -10,7 +10,7 @@ use crate::dav::error::DavError;
 use crate::dav::path::Space;
 use crate::ical::Component;
 use crate::ids::{CalendarPath, HomeId};
-use crate::store::{Access, Collection, CollectionKind, Instance, InviteStatus};
+use crate::store::{Access, Collection, CollectionKind, Instance, InviteStatus, PublicRight};
 
 /// Those who are told.
 #[derive(Debug, Clone)]
@@ -34,9 +34,13 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    fn of(instance: &Instance, of_team: bool) -> Option<Self> {
-        let told = |given: &crate::store::Delegation| !given.hidden && given.status != InviteStatus::Invalid;
-        if !instance.delegation().is_none_or(told) {
+    fn of(instance: &Instance, source: &Collection, of_team: bool) -> Option<Self> {
+        let is_told = match instance.delegation() {
+            Some(given) => !given.hidden && given.status != InviteStatus::Invalid,
+            // A subscription shows what everybody may read.
+            None => source.public_right.as_ref().is_some_and(PublicRight::reads),
+        };
+        if !is_told {
             return None;
         }
         let path = CalendarPath { home: instance.home, calendar: instance.uri.clone() };
@@ -73,7 +77,7 @@ impl Audience {
     }
 
     fn of(written: &Collection, source: &Collection, instances: &[Instance], of_team: bool) -> Self {
-        let mut others: Vec<Listener> = instances.iter().filter_map(|i| Listener::of(i, of_team)).collect();
+        let mut others: Vec<Listener> = instances.iter().filter_map(|i| Listener::of(i, source, of_team)).collect();
         others.sort_by_key(|listener| listener.access.is_some());
         Self { written: path_of(written), source: path_of(source), others }
     }

@@ -9,7 +9,7 @@ use super::accept::Accept;
 use super::access::write_failed;
 use super::call::Call;
 use super::put::{ATTEMPTS, Conditions, PRODID, stored, text_limits};
-use super::rights::Sight;
+use super::rights::{Need, Sight};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::precondition::etag_of;
 use crate::dav::upstream::Body;
@@ -170,15 +170,17 @@ impl Call {
     /// Stores a card.
     pub(super) async fn put_card(
         self,
-        collection: Sight,
+        mut collection: Sight,
         uploaded: String,
         mended: bool,
     ) -> Result<Response<Body>, DavError> {
         let conditions = Conditions::read(&self)?;
         let draft = Draft::read(&self, uploaded, mended)?;
-        for _ in 0..ATTEMPTS {
-            let store = &self.inner().store;
-            let current = store.object(collection.id, self.name()).await?;
+        for attempt in 1..=ATTEMPTS {
+            if attempt > 1 {
+                collection = self.place_to_write().await?;
+            }
+            let current = self.inner().store.object(collection.id, self.name()).await?;
             conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str()))?;
             let (data, uid) = draft.finished(&self, current.as_ref());
             if current.as_ref().is_some_and(|o| o.meta.uid != uid) {
@@ -195,7 +197,8 @@ impl Call {
             };
             let expect = current.as_ref().map_or(Expect::Absent, |o| Expect::Etag(o.meta.etag.clone()));
             let object = object_of(self.name(), data, uid, self.inner().env.now());
-            let ops = vec![Op::PutObject { collection: collection.id, object, expect }];
+            let put = Op::PutObject { collection: collection.id, object, expect };
+            let ops = collection.expectation(Need::WriteContent).into_iter().chain([put]).collect();
             match self.server.write(Batch { ops, publish }, Some(collection.id)).await {
                 Ok(_) => {
                     let status = if current.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };

@@ -23,6 +23,8 @@ use crate::store::{Batch, Collection, CollectionKind, Expect, Instance, Object, 
 
 /// Objects that are read at once.
 const PAGE: usize = 200;
+/// Octets of a message besides the object that it tells of.
+const MESSAGE: u64 = 512;
 
 /// What is to happen.
 struct Relocation {
@@ -104,6 +106,7 @@ impl Call {
     /// all that is in it, then the source goes. Nobody is invited or cancelled (dav §11.3).
     async fn relocation_of(&self, from: &Sight, to: &Relocation) -> Result<(Batch, bool), DavError> {
         let mut batch = Batch::default();
+        let mut told = 0;
         batch.ops.push(Op::ExpectToken { collection: from.id, token: from.sync_token });
         let replaced = match self.server.sight(&self.who, space_of(from.kind), to.home, &to.uri).await {
             Ok(found) => Some(found),
@@ -120,7 +123,9 @@ impl Call {
             refuse_protected(replaced)?;
             batch.ops.push(Op::ExpectToken { collection: replaced.id, token: replaced.sync_token });
             let audience = self.server.audience(replaced).await?;
-            for object in self.all_of(replaced).await? {
+            let objects = self.all_of(replaced).await?;
+            told += self.told_octets(told, &objects, &audience)?;
+            for object in objects {
                 batch.publish.extend(self.told_of(replaced, &audience, &object, Told::Deleted));
             }
             batch.publish.extend(self.told_gone(replaced, &self.server.instances(replaced).await?));
@@ -137,6 +142,9 @@ impl Call {
         batch.ops.push(Op::CreateCollection(made.clone()));
         let objects = if to.deep { self.all_of(from).await? } else { Vec::new() };
         let (here, there) = (self.server.audience(from).await?, Audience::alone(&made));
+        if to.is_move {
+            self.told_octets(told, &objects, &here)?;
+        }
         for mut object in objects {
             if to.is_move {
                 batch.publish.extend(self.told_of(from, &here, &object, Told::Deleted));
@@ -159,6 +167,21 @@ impl Call {
             batch.ops.push(Op::DeleteCollection(from.id));
         }
         Ok((batch, replaced.is_some()))
+    }
+
+    /// Octets that are told to others when objects go away.
+    ///
+    /// # Errors
+    /// 507 where, with `before`, these are more than one batch may hold: everybody gets a message with the whole object.
+    fn told_octets(&self, before: u64, objects: &[Object], audience: &Audience) -> Result<u64, DavError> {
+        let most = self.inner().settings.limits.told_bytes;
+        let each: u64 = objects.iter().map(|object| object.meta.size + MESSAGE).sum();
+        let octets = each.saturating_mul(audience.others.len() as u64);
+        if before.saturating_add(octets) > most {
+            let message = format!("To tell those with whom it is shared would take more than {most} octets at once");
+            return Err(DavError::insufficient_storage(message));
+        }
+        Ok(octets)
     }
 
     /// What is told of a collection that is not there any more.

@@ -47,8 +47,10 @@ impl Call {
             _ => self.accepted_format(),
         };
         let with_zones = self.with_zones()?;
-        // Read before the objects are: what changes meanwhile is in another state, with another tag.
-        let form = etag_of(&format!("{:?} {format:?} {with_zones:?}", self.query));
+        // Read before the objects are: what changes meanwhile is in another state, with another tag. So is what another reader
+        // sees of the same state, or the same one under another name.
+        let looks = (shown_name(&collection), &collection.props.color, collection.sees_private());
+        let form = etag_of(&format!("{:?} {format:?} {with_zones:?} {looks:?}", self.query));
         let etag = quoted(&format!("{}-{}", collection.sync_token, &form[..8]));
         let state = ResourceState { location: &self.location, etag: Some(etag.trim_matches('"')), token: None };
         match Preconditions::read(&self.headers)?.check(&[state], &self.inner().settings.base) {

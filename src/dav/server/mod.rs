@@ -42,6 +42,7 @@ pub mod filter;
 mod free_busy;
 mod get;
 mod gzip;
+mod held;
 mod itip;
 mod json;
 mod media;

@@ -35,8 +35,10 @@ pub(super) struct OccurrenceCache(Cache<Key, Arc<Times>>);
 struct Key {
     etag: String,
     zone: Tz,
-    /// Digest of the addresses of the person whose time is taken, for their answer decides how.
-    person: u64,
+    /// Digest of the addresses of the person whose time is taken, for their answer decides how; none where all that is asked
+    /// is when it takes place. That is the same for whoever sees of a private event only when it is, and how it takes time
+    /// cannot be read from what they see.
+    person: Option<u64>,
 }
 
 /// When an event takes place.
@@ -79,13 +81,13 @@ impl OccurrenceCache {
 
     /// Whether an occurrence of an event lies in the range; `None` when its times are not known that far.
     pub(super) fn overlaps(&self, asked: &Asked<'_>, range: TimeRange) -> Option<bool> {
-        let times = self.times(asked, &[]);
+        let times = self.times(asked, None);
         let within = times.within(range.bounds())?;
         Some(within.iter().rev().any(|time| overlaps((time.start, time.end), range)))
     }
 
-    /// Calls `tell` with the times in the range that an event takes of a person with these addresses, in unix seconds;
-    /// `None` when its times are not known that far.
+    /// Calls `tell` with the times in the range that an event, as it is stored, takes of a person with these addresses, in
+    /// unix seconds; `None` when its times are not known that far.
     pub(super) fn taken(
         &self,
         asked: &Asked<'_>,
@@ -93,7 +95,7 @@ impl OccurrenceCache {
         person: &[Email],
         mut tell: impl FnMut(Kind, Range<i64>),
     ) -> Option<()> {
-        let times = self.times(asked, person);
+        let times = self.times(asked, Some(person));
         for time in times.within(range)?.iter().filter(|time| time.end > range.0) {
             if let Some(kind) = time.kind {
                 tell(kind, time.start..time.end);
@@ -102,10 +104,14 @@ impl OccurrenceCache {
         Some(())
     }
 
-    fn times(&self, asked: &Asked<'_>, person: &[Email]) -> Arc<Times> {
-        let mut hasher = DefaultHasher::new();
-        person.hash(&mut hasher);
-        let key = Key { etag: asked.meta.etag.clone(), zone: asked.zone, person: hasher.finish() };
+    fn times(&self, asked: &Asked<'_>, person: Option<&[Email]>) -> Arc<Times> {
+        let digest = |person: &[Email]| {
+            let mut hasher = DefaultHasher::new();
+            person.hash(&mut hasher);
+            hasher.finish()
+        };
+        let key = Key { etag: asked.meta.etag.clone(), zone: asked.zone, person: person.map(digest) };
+        let person = person.unwrap_or_default();
         self.0.entry(key).or_insert_with(|| Arc::new(Times::of(asked, person))).into_value()
     }
 }
@@ -138,5 +144,35 @@ impl Times {
     fn within(&self, (start, end): (i64, i64)) -> Option<&[Time]> {
         let is_known = start >= self.from && end <= self.until;
         is_known.then(|| &self.times[..self.times.partition_point(|time| time.start < end)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dav::server::put::object_of;
+
+    #[test]
+    fn how_a_time_is_taken_is_not_learnt_from_what_others_see() {
+        let now = "2030-01-01T00:00:00Z".parse().unwrap();
+        let event = |more: &str| {
+            format!(
+                "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Example//EN\r\nBEGIN:VEVENT\r\nUID:a\r\nDTSTAMP:20300101T000000Z\r\n\
+                 DTSTART:20300102T090000Z\r\nDURATION:PT1H\r\nRRULE:FREQ=DAILY;COUNT=3\r\n{more}END:VEVENT\r\nEND:VCALENDAR\r\n"
+            )
+        };
+        let stored = event("CLASS:PRIVATE\r\nTRANSP:TRANSPARENT\r\n");
+        let parsed = Component::parse(&stored).unwrap();
+        let meta = object_of("a.ics", stored.clone(), &parsed, "VEVENT", now).meta;
+        let asked = |data| Asked { meta: &meta, data, zone: Tz::UTC, now };
+        let day = (1_893_542_400, 1_893_628_800);
+        let cache = OccurrenceCache::new();
+        let seen = event("SUMMARY:Busy\r\nCLASS:PRIVATE\r\n");
+        let range = TimeRange { start: Some(day.0), end: Some(day.1) };
+        assert_eq!(cache.overlaps(&asked(&seen), range), Some(true));
+        let mut told = Vec::new();
+        cache.taken(&asked(&stored), day, &[], |_, time| told.push(time)).unwrap();
+        assert_eq!(told, [], "its owner counts it as free");
+        assert_eq!(cache.overlaps(&asked(&stored), range), Some(true));
     }
 }

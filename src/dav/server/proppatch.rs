@@ -9,14 +9,15 @@ use super::chunked::{self, Written};
 use super::principals::DEFAULT_CALENDAR;
 use super::propfind::Target;
 use super::publish_books::Book;
+use super::put::ATTEMPTS;
 use super::rights::{Need, Sight};
 use super::store_props::{Moment, Refused, apply};
-use super::{answer, properties, publish, sharing};
+use super::{answer, held, properties, publish, sharing};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{PropChange, PropUpdate, Writer, read_update};
 use crate::events::{Message, Topic};
-use crate::store::{Batch, CollectionKind, CollectionProps, Instance, Op, Tie};
+use crate::store::{Batch, CollectionKind, CollectionProps, Instance, Op, Tie, WriteError};
 
 impl Call {
     /// Changes the properties of a calendar or an address book. Nothing else has properties that people can set.
@@ -70,24 +71,25 @@ impl Call {
     /// Stores how a collection looks where it is and tells of it: what somebody has of others looks as they like.
     pub(super) async fn write_props(&self, collection: &Sight, props: CollectionProps) -> Result<(), DavError> {
         if let Some(instance) = collection.instance() {
-            let changed = Instance { props, ..instance.clone() };
             let publish = vec![self.told_changed(collection, instance)];
-            let batch = Batch { ops: vec![Op::PutInstance(changed)], publish };
-            self.inner().store.write(batch).await.map_err(write_failed)?;
-            return Ok(());
+            return self.change_held(instance, publish, |held| held.props = props.clone()).await;
         }
-        let mut batch = Batch::default();
-        batch.ops.extend(self.renamed_for_others(collection, &props).await?);
-        batch.ops.push(Op::SetProps { collection: collection.id, props });
-        match collection.kind {
-            CollectionKind::Calendar => {
-                batch.publish.push(publish::calendar_updated(collection, &self.who.principal()));
+        let publish = match collection.kind {
+            CollectionKind::Calendar => vec![publish::calendar_updated(collection, &self.who.principal())],
+            CollectionKind::AddressBook => vec![Book::of(collection, &self.who).updated()],
+            CollectionKind::Inbox | CollectionKind::Outbox => Vec::new(),
+        };
+        for _ in 0..ATTEMPTS {
+            let mut ops = self.renamed_for_others(collection, &props).await?;
+            ops.push(Op::SetProps { collection: collection.id, props: props.clone() });
+            match self.inner().store.write(Batch { ops, publish: publish.clone() }).await {
+                Ok(_) => return Ok(()),
+                // What somebody else has of it was changed or taken back since it was read.
+                Err(WriteError::Precondition(_)) => {}
+                Err(error) => return Err(write_failed(error)),
             }
-            CollectionKind::AddressBook => batch.publish.push(Book::of(collection, &self.who).updated()),
-            CollectionKind::Inbox | CollectionKind::Outbox => {}
         }
-        self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(())
+        Err(DavError::conflict("The resource keeps being changed by somebody else"))
     }
 }
 
@@ -113,10 +115,9 @@ impl Call {
             return Ok(Vec::new());
         }
         let mut ops = Vec::new();
-        for mut instance in self.server.instances(own.source()).await? {
+        for instance in self.server.instances(own.source()).await? {
             if instance.delegation().is_some() && instance.props.displayname == *old {
-                instance.props.displayname.clone_from(&props.displayname);
-                ops.push(Op::PutInstance(instance));
+                ops.extend(held::changed(&instance, |held| held.props.displayname.clone_from(&props.displayname)));
             }
         }
         Ok(ops)

@@ -51,9 +51,10 @@ impl Call {
             self.target().await?;
             return Err(DavError::method_not_allowed("Only objects of calendars and address books can be put"));
         };
-        let collection = self.server.see(&self.who, &self.location, Need::WriteContent).await?;
         let limit = self.inner().settings.limits.object_bytes;
         let (text, mended) = self.object_text(space, limit).await?;
+        // The body may take its time: what may be done is what may be done when it is there.
+        let collection = self.place_to_write().await?;
         match collection.kind {
             CollectionKind::Calendar => self.put_event(collection, text, mended).await,
             CollectionKind::AddressBook => self.put_card(collection, text, mended).await,
@@ -61,6 +62,11 @@ impl Call {
                 Err(self.server.needs(&self.location, Need::WriteContent.privilege()))
             }
         }
+    }
+
+    /// Where the object goes, as the actor may write there now.
+    pub(super) async fn place_to_write(&self) -> Result<Sight, DavError> {
+        self.server.see(&self.who, &self.location, Need::WriteContent).await
     }
 
     /// The upload, and whether its octets had to be mended to be text.
@@ -73,13 +79,20 @@ impl Call {
     }
 
     /// Stores a calendar object.
-    async fn put_event(self, collection: Sight, uploaded: String, mended: bool) -> Result<Response<Body>, DavError> {
+    async fn put_event(
+        self,
+        mut collection: Sight,
+        uploaded: String,
+        mended: bool,
+    ) -> Result<Response<Body>, DavError> {
         let conditions = Conditions::read(&self)?;
         let draft = Draft::read(&self, &collection, uploaded, mended)?;
         let import = self.has_parameter("import");
         for attempt in 1..=ATTEMPTS {
-            let store = &self.inner().store;
-            let current = store.object(collection.id, self.name()).await?;
+            if attempt > 1 {
+                collection = self.place_to_write().await?;
+            }
+            let current = self.inner().store.object(collection.id, self.name()).await?;
             current.as_ref().map_or(Ok(()), |current| collection.guard(current))?;
             if let Err(error) = conditions.check(&self, current.as_ref().map(|o| o.meta.etag.as_str())) {
                 return self.not_as_expected(error, current.as_ref(), &collection);
@@ -159,11 +172,14 @@ impl Call {
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());
-        let expect = match (&current, import) {
-            (_, true) => Expect::Any,
-            (Some(current), false) => Expect::Etag(current.meta.etag.clone()),
-            (None, false) => Expect::Absent,
+        let is_cleared = batch.ops.iter().any(
+            |op| matches!(op, Op::DeleteObject { collection: c, name, .. } if *c == collection.id && name == self.name()),
+        );
+        let expect = match &current {
+            Some(current) if !is_cleared => Expect::Etag(current.meta.etag.clone()),
+            _ => Expect::Absent,
         };
+        batch.ops.extend(collection.expectation(Need::WriteContent));
         let put = batch.ops.len();
         batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
         batch.ops.append(&mut scheduled.ops);
@@ -183,7 +199,7 @@ impl Call {
                 Box::pin(again).await
             }
             Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
-            // The object, or somebody's copy of it, is another by now.
+            // The object, or somebody's copy of it, is another by now; or the right to write it is.
             Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => Ok(None),
             Err(error) => Err(write_failed(error)),
         }
@@ -272,7 +288,9 @@ impl Call {
                 let audience = self.server.audience_at_home(&from).await?;
                 batch.publish.extend(publish::Subject::stored(&audience, &object, &calendar, &by).deleted(Some(true)));
             }
-            batch.ops.push(Op::DeleteObject { collection: from.id, name: object.meta.name, expect: Expect::Any });
+            // What was judged, and nothing that somebody has put in its place since.
+            let expect = Expect::Etag(object.meta.etag);
+            batch.ops.push(Op::DeleteObject { collection: from.id, name: object.meta.name, expect });
         }
         Ok(batch)
     }

@@ -17,7 +17,7 @@ use crate::dav::error::DavError;
 use crate::dav::path::{Location, Space};
 use crate::ids::HomeId;
 use crate::store::home::DOMAIN_MEMBERS;
-use crate::store::{Access, Collection, CollectionKind, Instance, Object, PublicRight, Shared, Tie};
+use crate::store::{Access, Collection, CollectionKind, Instance, Object, Op, PublicRight, Shared, Tie};
 
 /// What somebody wants to do (RFC 3744 §3, dav §7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +54,6 @@ impl Need {
     const fn is_read(self) -> bool {
         matches!(self, Self::FreeBusy | Self::Read)
     }
-
-    const fn is_write(self) -> bool {
-        matches!(self, Self::WriteContent | Self::Bind | Self::Unbind)
-    }
 }
 
 /// What the actor is to a collection at some place.
@@ -69,8 +65,8 @@ pub(super) enum Standing {
     Technical,
     /// Its owner gave the actor this access.
     Delegate(Access),
-    /// The actor subscribed to it; to an address book with the right to write, or without.
-    Subscriber { writes: bool },
+    /// The actor subscribed to it; the public right decides, and nothing that was given to the actor besides.
+    Subscriber,
     /// The actor is of the owner's domain; the public right decides.
     Colleague,
     /// It is the address book of the people of the actor's domain.
@@ -89,7 +85,7 @@ impl Standing {
                 Need::WriteContent | Need::Bind | Need::Unbind => access.writes(),
                 Need::Share => matches!(access, Access::Administration),
             },
-            Self::Subscriber { writes } => matches!(need, Need::WriteProperties) || (writes && need.is_write()),
+            Self::Subscriber => matches!(need, Need::WriteProperties),
             Self::Member => need.is_read(),
             Self::Colleague | Self::Stranger => false,
         }
@@ -172,7 +168,7 @@ impl Sight {
     }
 
     /// Whether everybody of the domain may do it.
-    fn public_grants(&self, need: Need) -> bool {
+    pub(super) fn public_grants(&self, need: Need) -> bool {
         if matches!(self.standing, Standing::Stranger | Standing::Member) || self.is_a_box() {
             return false;
         }
@@ -188,6 +184,18 @@ impl Sight {
 
     fn is_a_box(&self) -> bool {
         matches!(self.shown.kind, CollectionKind::Inbox | CollectionKind::Outbox)
+    }
+
+    /// The operation that keeps a batch from being written when the actor may not do it any more; none for what is their own,
+    /// and where the right is in no document of the collection.
+    pub(super) fn expectation(&self, need: Need) -> Option<Op> {
+        match self.standing {
+            Standing::Owner | Standing::Technical | Standing::Member | Standing::Stranger => None,
+            Standing::Delegate(_) if self.standing.grants(need) => self.instance().cloned().map(Op::ExpectInstance),
+            Standing::Delegate(_) | Standing::Subscriber | Standing::Colleague => {
+                Some(Op::ExpectPublicRight { collection: self.id, right: self.public_right.clone() })
+            }
+        }
     }
 
     /// Whether private events are shown as they are.
@@ -444,10 +452,7 @@ fn through(who: &Tenant, shared: Shared) -> Sight {
     let standing = match (&shared.instance.tie, who) {
         (_, Tenant::Technical(_)) => Standing::Technical,
         (Tie::Delegation(given), _) => Standing::Delegate(given.access),
-        // What a subscriber may do with a calendar is what the public right lets everybody do.
-        (Tie::Subscription { writes }, _) => {
-            Standing::Subscriber { writes: *writes && shared.instance.kind == CollectionKind::AddressBook }
-        }
+        (Tie::Subscription { .. }, _) => Standing::Subscriber,
     };
     Sight::through(shared, standing)
 }

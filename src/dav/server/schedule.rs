@@ -11,7 +11,7 @@ use super::access::location_of;
 use super::call::Call;
 use super::deliveries::Deliveries;
 use super::publish::Before;
-use super::rights::Sight;
+use super::rights::{Need, Sight};
 use super::schedule_tag;
 use super::{bookings, delegates};
 use crate::dav::error::{Condition, DavError};
@@ -188,9 +188,15 @@ pub(super) async fn require_unique(
         let Ok(held) = Component::parse(&object.data) else { continue };
         if itip::role(&held, &owner.emails) != Role::None {
             let Location::Collection { space, home, uri } = location_of(&other) else { continue };
-            let taken = call.href(&Location::Member { space, home, uri, name: object.meta.name });
+            let taken = Location::Member { space, home, uri, name: object.meta.name };
+            const CONDITION: &str = "cal:unique-scheduling-object-resource";
+            // Whoever writes in one calendar of somebody need not know what there is in another.
+            let condition = match call.server.see(&call.who, &taken, Need::Read).await {
+                Ok(_) => Condition::Href(CONDITION, call.href(&taken)),
+                Err(_) => Condition::Empty(CONDITION),
+            };
             return Err(DavError::forbidden(format!("Another scheduling object of this home has the UID of {name}"))
-                .because(Condition::Href("cal:unique-scheduling-object-resource", taken)));
+                .because(condition));
         }
     }
     Ok(())

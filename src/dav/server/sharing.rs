@@ -1,12 +1,15 @@
 //! Sharing: what owners give, what readers take, and what becomes of it (dav §9, §13.3). The surfaces, XML and JSON, read a
 //! request into the types here; what it means, who may do it and whom it is told to is decided here alone.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
-use super::access::write_failed;
+use super::access::{space_of, write_failed};
 use super::audience::Audience;
 use super::call::Call;
 use super::publish_books::Book;
+use super::put::ATTEMPTS;
 use super::rights::{Need, Sight};
 use super::tenant::Tenant;
 use crate::dav::announce::{calendar_changed, path_of};
@@ -17,7 +20,7 @@ use crate::ids::{CalendarPath, Email, HomeId};
 use crate::itip::Address;
 use crate::store::{
     Access, Batch, Collection, CollectionKind, CollectionProps, Delegation, Instance, InviteStatus, Op, PublicRight,
-    Tie,
+    Tie, WriteError,
 };
 
 /// What an owner wants for one person.
@@ -69,6 +72,11 @@ impl Told<'_> {
         if instance.kind == CollectionKind::AddressBook {
             return self.messages.push(self.book(instance).taken_away());
         }
+        if instance.delegation().is_none() {
+            let by = self.call.who.principal();
+            let ended = subscription(Topic::SubscriptionDeleted, instance, self.sight.source(), &by);
+            return self.messages.push(ended);
+        }
         self.tell(Topic::CalendarDeleted, instance, Value::Null);
     }
 
@@ -118,25 +126,55 @@ impl Call {
         }
         self.server.require(sight, &self.location, Need::Share)?;
         self.require_domain(sharees).await?;
+        let mut sight = Cow::Borrowed(sight);
+        for _ in 0..ATTEMPTS {
+            let mut batch = self.share_of(&sight, sharees).await?;
+            if batch.ops.is_empty() {
+                return Ok(());
+            }
+            // First: whoever shares may take themselves out.
+            batch.ops.splice(0..0, sight.expectation(Need::Share));
+            match self.inner().store.write(batch).await {
+                Ok(_) => return Ok(()),
+                // Somebody else shared it, or answered, since it was read, or took the right to share it back.
+                Err(WriteError::Precondition(_)) => {}
+                Err(error) => return Err(write_failed(error)),
+            }
+            let shown = sight.shown();
+            let now = self.server.sight(&self.who, space_of(shown.kind), shown.home, &shown.uri).await?;
+            self.server.require(&now, &self.location, Need::Share)?;
+            sight = Cow::Owned(now);
+        }
+        Err(DavError::conflict("What is shared keeps being changed by somebody else"))
+    }
+
+    /// The operations and messages that give and take back, on exactly what is shared now.
+    async fn share_of(&self, sight: &Sight, sharees: &[Sharee]) -> Result<Batch, DavError> {
+        let is_book = sight.kind == CollectionKind::AddressBook;
         let source = sight.source();
         let existing = self.server.instances(source).await?;
         let mut told = Told { call: self, sight, messages: Vec::new() };
         let mut ops = Vec::new();
-        for sharee in sharees {
-            let home = self.home_of_sharee(sharee).await?;
+        for (sharee, home) in self.each_once(sharees).await? {
+            // An address may lead to somebody else by now than to whom it was given; only where it leads to nobody, it tells.
             let is_theirs = |instance: &&Instance| {
-                let href = instance.delegation().map(|given| given.href.as_str());
-                href.is_some_and(|href| home == Some(instance.home) || href.eq_ignore_ascii_case(&sharee.href))
+                instance.delegation().is_some_and(|given| match home {
+                    Some(home) => instance.home == home,
+                    None => given.href.eq_ignore_ascii_case(&sharee.href),
+                })
             };
-            let known = existing.iter().find(is_theirs);
+            // More than one only where another program, or an older version of this one, gave it twice.
+            let mut theirs = existing.iter().filter(is_theirs);
             let Some(access) = sharee.access.filter(|access| !is_book || *access != Access::FreeBusy) else {
                 // What is to be taken back; of address books nobody can be told when they are busy.
-                if let (None, Some(known)) = (sharee.access, known) {
-                    told.taken(known);
-                    ops.push(Op::RemoveInstance(known.clone()));
+                if sharee.access.is_none() {
+                    let gone: Vec<&Instance> = theirs.chain(subscribed(source, &existing, home)).collect();
+                    gone.iter().for_each(|instance| told.taken(instance));
+                    ops.extend(gone.into_iter().cloned().map(Op::RemoveInstance));
                 }
                 continue;
             };
+            let known = theirs.next();
             let Some(home) = home else {
                 match self.who {
                     Tenant::Technical(_) => return Err(DavError::forbidden("The sharee is nobody of this domain")),
@@ -155,14 +193,32 @@ impl Call {
             }
             let instance = self.instance_for(sight, sharee, access, home, known);
             told.given(&instance, access, known.is_none());
+            ops.push(match known {
+                Some(known) => Op::ExpectInstance(known.clone()),
+                None => Op::ExpectNotGiven { collection: source.id, home },
+            });
             ops.push(Op::PutInstance(instance));
+            for double in theirs {
+                told.taken(double);
+                ops.push(Op::RemoveInstance(double.clone()));
+            }
         }
-        if ops.is_empty() {
-            return Ok(());
+        Ok(Batch { ops, publish: told.messages })
+    }
+
+    /// The people of a request with the homes that their addresses lead to. Of what is wanted for one person under several
+    /// addresses, the last counts.
+    async fn each_once<'s>(&self, sharees: &'s [Sharee]) -> Result<Vec<(&'s Sharee, Option<HomeId>)>, DavError> {
+        let mut people: Vec<(&Sharee, Option<HomeId>)> = Vec::with_capacity(sharees.len());
+        for sharee in sharees {
+            let home = self.home_of_sharee(sharee).await?;
+            people.retain(|(before, theirs)| match home {
+                Some(_) => home != *theirs,
+                None => theirs.is_some() || !before.href.eq_ignore_ascii_case(&sharee.href),
+            });
+            people.push((sharee, home));
         }
-        let publish = told.messages;
-        self.inner().store.write(Batch { ops, publish }).await.map_err(write_failed)?;
-        Ok(())
+        Ok(people)
     }
 
     /// A new instance looks as it does where it is shared; one that is there keeps its looks, and stays put away.
@@ -235,6 +291,7 @@ impl Call {
         let (source, by) = (sight.source(), self.who.principal());
         let instances = self.server.instances(source).await?;
         let mut batch = Batch::default();
+        batch.ops.extend(sight.expectation(Need::Share));
         if source.kind == CollectionKind::Calendar {
             let props = json!({ "public_right": right.as_ref().map_or("", PublicRight::privilege) });
             batch.publish.push(calendar_changed(Topic::CalendarUpdated, source, props.clone(), Some(&by)));
@@ -243,13 +300,24 @@ impl Call {
         }
         let is_readable = right.as_ref().is_some_and(PublicRight::reads);
         batch.ops.push(Op::SetPublicRight { collection: source.id, right });
-        if !is_readable {
-            let gone: Vec<Instance> = instances.into_iter().filter(|i| i.delegation().is_none()).collect();
+        if is_readable {
+            self.inner().store.write(batch).await.map_err(write_failed)?;
+            return Ok(());
+        }
+        let subscriptions = |instances: Vec<Instance>| -> Vec<Instance> {
+            instances.into_iter().filter(|instance| instance.delegation().is_none()).collect()
+        };
+        let mut gone = subscriptions(instances);
+        loop {
             batch.publish.extend(self.told_taken_away(source, &gone));
             batch.ops.extend(gone.into_iter().map(Op::RemoveInstance));
+            self.inner().store.write(std::mem::take(&mut batch)).await.map_err(write_failed)?;
+            // Whoever subscribed while this was under way. From now on nobody can.
+            gone = subscriptions(self.server.instances(source).await?);
+            if gone.is_empty() {
+                return Ok(());
+            }
         }
-        self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(())
     }
 
     /// Takes a collection that everybody may read into a home. One that was shared with its owner, who put it away, comes
@@ -270,36 +338,33 @@ impl Call {
         }
         self.server.require(&found, &wish.source, Need::Read)?;
         let mine = self.inner().store.instances_for(&source, wish.home).await?;
-        let mut batch = Batch::default();
-        if let Some(hidden) = mine.into_iter().find(|instance| !instance.is_shown()) {
-            let mut instance = hidden;
-            if let Tie::Delegation(given) = &mut instance.tie {
-                given.hidden = false;
-            }
-            if wish.props.color.is_some() {
-                instance.props.color = wish.props.color;
-            }
-            batch.ops.push(Op::PutInstance(instance));
-        } else {
-            if self.server.sight(&self.who, *space, wish.home, &wish.uri).await.is_ok() {
-                return Err(DavError::method_not_allowed("The resource you tried to create already exists"));
-            }
-            let instance = Instance {
-                id: self.inner().env.object_id(),
-                of: source.id,
-                kind: source.kind,
-                home: wish.home,
-                uri: wish.uri,
-                props: CollectionProps { components: Vec::new(), ..wish.props },
-                tie: Tie::Subscription { writes: found.grants(Need::WriteContent) },
-            };
-            let by = self.who.principal();
-            batch.publish.push(match is_book {
-                true => Book::told_to(Audience::at(&instance, &source), &self.who).given(),
-                false => subscription(Topic::SubscriptionCreated, &instance, &source, &by),
-            });
-            batch.ops.push(Op::PutInstance(instance));
+        if let Some(hidden) = mine.iter().find(|instance| !instance.is_shown()) {
+            return self.change_held(hidden, Vec::new(), |held| shown_again(held, &wish.props)).await;
         }
+        // What was given to somebody is theirs as it was given; a subscription would outlive it.
+        if !found.public_grants(Need::Read) {
+            return Err(self.server.needs(&wish.source, Need::Read.privilege()));
+        }
+        if self.server.sight(&self.who, *space, wish.home, &wish.uri).await.is_ok() {
+            return Err(DavError::method_not_allowed("The resource you tried to create already exists"));
+        }
+        let instance = Instance {
+            id: self.inner().env.object_id(),
+            of: source.id,
+            kind: source.kind,
+            home: wish.home,
+            uri: wish.uri,
+            props: CollectionProps { components: Vec::new(), ..wish.props },
+            tie: Tie::Subscription { writes: found.public_grants(Need::WriteContent) },
+        };
+        let by = self.who.principal();
+        let told = match is_book {
+            true => Book::told_to(Audience::at(&instance, &source), &self.who).given(),
+            false => subscription(Topic::SubscriptionCreated, &instance, &source, &by),
+        };
+        // What is private by now is subscribed to by nobody.
+        let seen = Op::ExpectPublicRight { collection: source.id, right: source.public_right.clone() };
+        let batch = Batch { ops: vec![seen, Op::PutInstance(instance)], publish: vec![told] };
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(())
     }
@@ -314,44 +379,45 @@ impl Call {
         status: InviteStatus,
         name: Option<String>,
     ) -> Result<(), DavError> {
-        let instance = sight.instance().filter(|_| sight.is_at_home());
-        let Some((instance, given)) = instance.and_then(|i| Some((i, i.delegation()?))) else {
+        let instance = sight.instance().filter(|instance| sight.is_at_home() && instance.delegation().is_some());
+        let Some(instance) = instance else {
             return Err(DavError::forbidden("Nobody shared this with you"));
         };
-        let mut props = instance.props.clone();
-        if name.is_some() {
-            props.displayname = name;
-        }
         let hidden = status == InviteStatus::Declined;
-        let tie = Tie::Delegation(Delegation { status, hidden, ..given.clone() });
-        let replied = Instance { props, tie, ..instance.clone() };
-        let mut batch = Batch::default();
-        if replied.kind == CollectionKind::AddressBook {
-            let book = Book::told_to(Audience::at(&replied, sight.source()), &self.who);
-            batch.publish.push(if hidden { book.taken_away() } else { book.given() });
+        let mut publish = Vec::new();
+        if instance.kind == CollectionKind::AddressBook {
+            let book = Book::told_to(Audience::at(instance, sight.source()), &self.who);
+            publish.push(if hidden { book.taken_away() } else { book.given() });
         } else if hidden {
-            batch.publish.push(at_instance(Topic::CalendarDeleted, &replied, Value::Null, &self.who.principal()));
+            publish.push(at_instance(Topic::CalendarDeleted, instance, Value::Null, &self.who.principal()));
         }
-        batch.ops.push(Op::PutInstance(replied));
-        self.inner().store.write(batch).await.map_err(write_failed)?;
-        Ok(())
+        let reply = |held: &mut Instance| {
+            if let Tie::Delegation(given) = &mut held.tie {
+                (given.status, given.hidden) = (status, hidden);
+            }
+            if name.is_some() {
+                held.props.displayname.clone_from(&name);
+            }
+        };
+        self.change_held(instance, publish, reply).await
     }
 
     /// Takes what somebody else owns out of the actor's home: what was given is put away and can come back, a subscription
     /// ends (dav §9).
     pub(super) async fn put_away(&self, sight: &Sight) -> Result<(), DavError> {
         let Some(instance) = sight.instance() else { return Ok(()) };
-        let mut batch =
-            Batch { ops: Vec::new(), publish: self.told_taken_away(sight.source(), std::slice::from_ref(instance)) };
+        let mut publish = self.told_taken_away(sight.source(), std::slice::from_ref(instance));
         // That it was shared is nothing new to its owner.
-        batch.publish.truncate(1);
-        batch.ops.push(match &instance.tie {
-            Tie::Delegation(given) if instance.kind == CollectionKind::Calendar => {
-                let tie = Tie::Delegation(Delegation { hidden: true, ..given.clone() });
-                Op::PutInstance(Instance { tie, ..instance.clone() })
-            }
-            _ => Op::RemoveInstance(instance.clone()),
-        });
+        publish.truncate(1);
+        if instance.delegation().is_some() && instance.kind == CollectionKind::Calendar {
+            let hide = |held: &mut Instance| {
+                if let Tie::Delegation(given) = &mut held.tie {
+                    given.hidden = true;
+                }
+            };
+            return self.change_held(instance, publish, hide).await;
+        }
+        let batch = Batch { ops: vec![Op::RemoveInstance(instance.clone())], publish };
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(())
     }
@@ -375,6 +441,28 @@ impl Call {
             }
         }
         messages
+    }
+}
+
+/// The subscriptions of a home that show it nothing, since the public right lets nobody read: what was given to a person
+/// goes with them.
+fn subscribed<'i>(
+    source: &Collection,
+    instances: &'i [Instance],
+    home: Option<HomeId>,
+) -> impl Iterator<Item = &'i Instance> {
+    let is_public = source.public_right.as_ref().is_some_and(PublicRight::reads);
+    let is_left = move |i: &&Instance| i.delegation().is_none() && home == Some(i.home) && !is_public;
+    instances.iter().filter(is_left)
+}
+
+/// What was put away is shown again, in the colour that is wanted for it.
+fn shown_again(held: &mut Instance, wanted: &CollectionProps) {
+    if let Tie::Delegation(given) = &mut held.tie {
+        given.hidden = false;
+    }
+    if wanted.color.is_some() {
+        held.props.color.clone_from(&wanted.color);
     }
 }
 

@@ -137,11 +137,14 @@ impl Call {
         let Location::Collection { space, home, ref uri } = self.location else {
             return Err(DavError::not_implemented(&self.method));
         };
-        let target = self.server.sight(&self.who, space, home, &uri.clone()).await?;
+        let uri = uri.clone();
+        let target = self.server.sight(&self.who, space, home, &uri).await?;
         if matches!(target.kind, CollectionKind::Inbox | CollectionKind::Outbox) {
             return Err(DavError::not_implemented(&self.method));
         }
         let root = self.xml().await?.ok_or_else(|| DavError::bad_request("There is nothing in the body"))?;
+        // The body may take its time: what may be done is what may be done when it is there.
+        let target = self.server.sight(&self.who, space, home, &uri).await?;
         match Wanted::read(&root)? {
             Wanted::Share(sharees) => self.share(&target, &sharees).await?,
             Wanted::Reply(status) => self.invite_reply(&target, status, None).await?,

@@ -22,7 +22,7 @@ use crate::sqlite::{Db, DbError, OpenError, Profile, Tx};
 const SEARCH: Profile = Profile {
     // `CNVS`
     application_id: 0x434e_5653,
-    migrations: &[include_str!("0001_events.sql"), include_str!("0002_words.sql")],
+    migrations: &[include_str!("0001_events.sql"), include_str!("0002_words.sql"), include_str!("0003_public.sql")],
     writer_cache_kib: 1024,
     reader_cache_kib: 1024,
     readers: 1,
@@ -168,11 +168,17 @@ fn insert(tx: &Tx<'_>, object: i64, document: &EventDocument) -> Result<(), Sear
     let rank = i64::from(matches!(document.occurrence, Occurrence::Override(_)));
     let calendar: i64 = tx
         .prepare_cached(
-            "INSERT INTO documents (object, calendar, uid, rank, start, booking)
-             SELECT id, calendar, uid, ?2, ?3, ?4 FROM objects WHERE id = ?1 RETURNING calendar",
+            "INSERT INTO documents (object, calendar, uid, rank, start, booking, public)
+             SELECT id, calendar, uid, ?2, ?3, ?4, ?5 FROM objects WHERE id = ?1 RETURNING calendar",
         )?
         .query_row(
-            params![object, rank, document.start.map_or(i64::MIN, |s| s.timestamp()), document.booking_link],
+            params![
+                object,
+                rank,
+                document.start.map_or(i64::MIN, |s| s.timestamp()),
+                document.booking_link,
+                document.is_public(),
+            ],
             |row| row.get(0),
         )?;
     let id = tx.last_insert_rowid();
@@ -206,8 +212,31 @@ fn insert_words(conn: &Connection, id: i64, calendar: i64, document: &EventDocum
     Ok(())
 }
 
-/// Fills the words again where a new schema emptied them.
+/// Fills what a new schema left empty.
 fn refill(tx: &Tx<'_>) -> Result<(), SearchError> {
+    refill_words(tx)?;
+    refill_public(tx)
+}
+
+fn refill_public(tx: &Tx<'_>) -> Result<(), SearchError> {
+    let mut unread = tx.prepare(
+        "SELECT d.id, b.body FROM documents d INDEXED BY documents_unread JOIN bodies b ON b.document = d.id
+         WHERE d.public IS NULL",
+    )?;
+    let read = unread.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let read = read.map(|row| {
+        let (id, body): (i64, String) = row?;
+        Ok((id, parsed(&body)?.is_public()))
+    });
+    // Read first: the rows that are still to come must not change under the reader.
+    let read = read.collect::<Result<Vec<_>, SearchError>>()?;
+    for (id, public) in read {
+        tx.prepare_cached("UPDATE documents SET public = ?2 WHERE id = ?1")?.execute(params![id, public])?;
+    }
+    Ok(())
+}
+
+fn refill_words(tx: &Tx<'_>) -> Result<(), SearchError> {
     let empty = "SELECT EXISTS (SELECT 1 FROM documents) AND NOT EXISTS (SELECT 1 FROM words)";
     if !tx.query_row(empty, [], |row| row.get::<_, bool>(0))? {
         return Ok(());
@@ -269,32 +298,55 @@ fn prune(tx: &Tx<'_>, home: HomeId, version: i64, now: i64) -> Result<u64, Searc
 }
 
 fn search(conn: &Connection, query: &EventQuery) -> Result<Vec<EventDocument>, SearchError> {
-    let mut calendars = Vec::with_capacity(query.calendars.len());
-    for path in &query.calendars {
-        let id = conn
-            .prepare_cached("SELECT id FROM calendars WHERE home = ?1 AND calendar = ?2")?
-            .query_row(params![path.home.0.bytes(), path.calendar], |row| row.get::<_, i64>(0))
-            .optional()?;
-        calendars.extend(id);
-    }
-    if calendars.is_empty() || query.limit == 0 {
+    let scope = Scope { whole: known(conn, &query.calendars)?, public: known(conn, &query.of_others)? };
+    if scope.is_empty() || query.limit == 0 {
         return Ok(Vec::new());
     }
-    let words: Vec<String> = calendars.iter().map(|id| format!("\"{}\"", scope_word(*id))).collect();
-    let scope = format!("scope : ({})", words.join(" OR "));
-    let matching = match words::read(&query.text, &scope) {
+    let words: Vec<String> = scope.all().map(|id| format!("\"{}\"", scope_word(*id))).collect();
+    let within = format!("scope : ({})", words.join(" OR "));
+    let matching = match words::read(&query.text, &within) {
         Wanted::Nothing => return Ok(Vec::new()),
         Wanted::Everything => None,
         Wanted::Matching(expression) => Some(expression),
     };
-    page(conn, query, &calendars, matching)?.into_iter().map(|id| body(conn, id)).collect()
+    page(conn, query, &scope, matching)?.into_iter().map(|id| body(conn, id)).collect()
+}
+
+/// The calendars of a question as the index numbers them.
+struct Scope {
+    /// Of which everything is found.
+    whole: Vec<i64>,
+    /// Of which only what is public is found.
+    public: Vec<i64>,
+}
+
+impl Scope {
+    fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &i64> {
+        self.whole.iter().chain(&self.public)
+    }
+}
+
+/// The numbers of the calendars that the index knows.
+fn known(conn: &Connection, paths: &[CalendarPath]) -> Result<Vec<i64>, SearchError> {
+    let mut find = conn.prepare_cached("SELECT id FROM calendars WHERE home = ?1 AND calendar = ?2")?;
+    let mut known = Vec::with_capacity(paths.len());
+    for path in paths {
+        known.extend(
+            find.query_row(params![path.home.0.bytes(), path.calendar], |row| row.get::<_, i64>(0)).optional()?,
+        );
+    }
+    Ok(known)
 }
 
 /// The documents of the page asked for: one for each UID, the first in the order of hits.
 fn page(
     conn: &Connection,
     query: &EventQuery,
-    calendars: &[i64],
+    scope: &Scope,
     matching: Option<String>,
 ) -> Result<Vec<i64>, SearchError> {
     // With words, the index by word finds the documents; without, that by calendar. The calendars are checked either way.
@@ -304,6 +356,7 @@ fn page(
     };
     let sql = format!(
         "SELECT d.id, d.uid FROM {from} (SELECT value FROM json_each(?2))
+         AND (d.public OR d.calendar IN (SELECT value FROM json_each(?6)))
          AND (?3 IS NULL OR EXISTS (SELECT 1 FROM people WHERE document = d.id AND role = {ORGANIZES}
             AND email IN (SELECT value FROM json_each(?3))))
          AND (?4 IS NULL OR EXISTS (SELECT 1 FROM people WHERE document = d.id AND role = {ATTENDS}
@@ -319,10 +372,11 @@ fn page(
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params![
         matching,
-        serde_json::json!(calendars).to_string(),
+        serde_json::json!(scope.all().collect::<Vec<_>>()).to_string(),
         json(&query.organizers),
         json(&query.attendees),
         query.booking_link,
+        serde_json::json!(scope.whole).to_string(),
     ])?;
     let mut seen: HashSet<String> = HashSet::new();
     let mut hits = Vec::new();

@@ -200,7 +200,7 @@ impl EventIndex for OpenSearch {
     }
 
     async fn search(&self, query: &EventQuery) -> Result<Vec<EventDocument>, SearchError> {
-        if query.calendars.is_empty() || query.limit == 0 {
+        if (query.calendars.is_empty() && query.of_others.is_empty()) || query.limit == 0 {
             return Ok(Vec::new());
         }
         Ok(self.find(query).await?)

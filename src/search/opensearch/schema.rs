@@ -84,6 +84,10 @@ fn event_mapping(summary_prefix: bool) -> Value {
         summary["fields"] = json!({"prefix": {"type": "text", "analyzer": "calendar_event_summary_prefix_analyzer",
             "search_analyzer": "calendar_event_summary_search_prefix_analyzer"}});
     }
+    // The reference maps it without `raw`: what it and older versions wrote has none until the mapping is put and the calendars
+    // are indexed again.
+    let mut class = kept("keyword");
+    class["fields"] = json!({"raw": {"type": "keyword", "normalizer": "case_insensitive"}});
     json!({"properties": {
         "baseCalendarId": keyword, "eventUid": keyword, "calendarURL": keyword, "bookingLinkId": keyword,
         "summary": summary,
@@ -91,7 +95,7 @@ fn event_mapping(summary_prefix: bool) -> Value {
         "description": {"type": "text", "analyzer": "standard"},
         "organizer": person, "attendees": person, "resources": person,
         "start": {"type": "date"}, "end": kept("date"), "dtstamp": kept("date"),
-        "userId": kept("keyword"), "clazz": kept("keyword"), "videoconferenceUrl": kept("keyword"),
+        "userId": kept("keyword"), "clazz": class, "videoconferenceUrl": kept("keyword"),
         "resourceName": kept("keyword"), "recurrenceId": kept("keyword"),
         "allDay": kept("boolean"), "isRecurrentMaster": kept("boolean"),
         "sequence": {"type": "integer"}, "collapseRank": kept("integer"),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::client::{Fault, Method, Question};
 use super::{OpenSearch, documents};
 use crate::config::EventsIndex;
+use crate::ids::CalendarPath;
 use crate::search::analysis::{self, clipped};
 use crate::search::{EventDocument, EventQuery};
 
@@ -62,8 +63,7 @@ impl OpenSearch {
 }
 
 fn body(names: &EventsIndex, query: &EventQuery, size: usize) -> Value {
-    let calendars: Vec<String> = query.calendars.iter().map(documents::calendar_url).collect();
-    let mut must = vec![json!({"terms": {"calendarURL": calendars}})];
+    let mut must = vec![within(query)];
     if !query.text.trim().is_empty() {
         must.push(text(names, clipped(&query.text)));
     }
@@ -90,6 +90,24 @@ fn body(names: &EventsIndex, query: &EventQuery, size: usize) -> Value {
         "size": size,
         "track_total_hits": false,
     })
+}
+
+/// The calendars of the question. Of some only what says that it is public is found, or nothing about that: which word the
+/// class is can be asked of `clazz.raw` alone, so that in an index without that field more is kept back, never less.
+fn within(query: &EventQuery) -> Value {
+    let of = |calendars: &[CalendarPath]| {
+        let urls: Vec<String> = calendars.iter().map(documents::calendar_url).collect();
+        json!({"terms": {"calendarURL": urls}})
+    };
+    if query.of_others.is_empty() {
+        return of(&query.calendars);
+    }
+    let is_public = json!({"bool": {"minimum_should_match": "1", "should": [
+        {"term": {"clazz.raw": "public"}}, {"bool": {"must_not": [{"exists": {"field": "clazz"}}]}},
+    ]}});
+    json!({"bool": {"minimum_should_match": "1", "should": [
+        of(&query.calendars), {"bool": {"must": [of(&query.of_others), is_public]}},
+    ]}})
 }
 
 fn text(names: &EventsIndex, text: &str) -> Value {
@@ -125,6 +143,7 @@ mod tests {
         let query = EventQuery {
             text: "sync".to_owned(),
             calendars: vec!["/calendars/6650c0ffee0123456789abcd/work".parse().unwrap()],
+            of_others: Vec::new(),
             organizers: vec!["alice@example.org".parse().unwrap()],
             attendees: vec!["bob@example.org".parse().unwrap()],
             booking_link: Some("0b7c7b0e-3f5f-4b3e-9a55-3d7f0f1f7a11".to_owned()),
@@ -148,6 +167,23 @@ mod tests {
         );
         assert_eq!((&asked["from"], &asked["size"]), (&json!(30), &json!(10)));
         assert_eq!(asked["collapse"], json!({"field": "eventUid"}));
+    }
+
+    #[test]
+    fn of_the_calendars_of_others_only_what_is_public_is_asked_for() {
+        let query = EventQuery {
+            calendars: vec!["/calendars/6650c0ffee0123456789abcd/work".parse().unwrap()],
+            of_others: vec!["/calendars/6650c0ffee0123456789abce/work".parse().unwrap()],
+            ..EventQuery::default()
+        };
+        let public = json!({"bool": {"minimum_should_match": "1", "should": [
+            {"term": {"clazz.raw": "public"}}, {"bool": {"must_not": [{"exists": {"field": "clazz"}}]}},
+        ]}});
+        let expected = json!({"bool": {"must": [{"bool": {"minimum_should_match": "1", "should": [
+            {"terms": {"calendarURL": ["6650c0ffee0123456789abcd/work"]}},
+            {"bool": {"must": [{"terms": {"calendarURL": ["6650c0ffee0123456789abce/work"]}}, public]}},
+        ]}}]}});
+        assert_eq!(body(&EventsIndex::default(), &query, 10)["query"], expected);
     }
 
     #[test]

@@ -45,7 +45,14 @@ pub(super) fn apply(tx: &mut Tx<'_>, batch: Batch, now: DateTime<Utc>) -> Result
             Op::SetPublicRight { collection, right } => {
                 (instances::set_public_right(tx, index, collection, right.as_ref())?, true)
             }
+            Op::ExpectPublicRight { collection, right } => {
+                (instances::expect_public_right(tx, index, collection, right.as_ref())?, true)
+            }
             Op::PutInstance(instance) => instances::put(tx, index, &instance)?,
+            Op::ExpectInstance(instance) => (instances::expect(tx, index, &instance)?, true),
+            Op::ExpectNotGiven { collection, home } => {
+                (instances::expect_not_given(tx, index, collection, home)?, true)
+            }
             Op::RemoveInstance(instance) => instances::remove(tx, index, &instance)?,
             Op::DeleteCollection(collection) => (delete_collection(tx, index, collection)?, true),
             Op::PutObject { collection, object, expect } => put(tx, (index, collection), &object, &expect, &mut grown)?,

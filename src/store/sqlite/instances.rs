@@ -27,19 +27,23 @@ macro_rules! shared {
 /// Where the source begins in the columns of `shared!`.
 const SOURCE: usize = 12;
 
-fn instance(row: &Row<'_>) -> rusqlite::Result<Instance> {
-    let access: Option<i64> = row.get(6)?;
-    let status: i64 = row.get(7)?;
-    let tie = match access {
-        None => Tie::Subscription { writes: row.get(11)? },
-        Some(number) => Tie::Delegation(Delegation {
-            access: Access::of_number(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(6, number))?,
-            status: InviteStatus::of_number(status).ok_or(rusqlite::Error::IntegralValueOutOfRange(7, status))?,
-            href: row.get(8)?,
-            name: row.get(9)?,
-            hidden: row.get(10)?,
-        }),
+/// `access, status, href, name, hidden, writes` from a column on.
+fn tie_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Tie> {
+    let odd = |at: usize, number: i64| rusqlite::Error::IntegralValueOutOfRange(at, number);
+    let Some(access) = row.get::<_, Option<i64>>(at)? else {
+        return Ok(Tie::Subscription { writes: row.get(at + 5)? });
     };
+    let status: i64 = row.get(at + 1)?;
+    Ok(Tie::Delegation(Delegation {
+        access: Access::of_number(access).ok_or_else(|| odd(at, access))?,
+        status: InviteStatus::of_number(status).ok_or_else(|| odd(at + 1, status))?,
+        href: row.get(at + 2)?,
+        name: row.get(at + 3)?,
+        hidden: row.get(at + 4)?,
+    }))
+}
+
+fn instance(row: &Row<'_>) -> rusqlite::Result<Instance> {
     Ok(Instance {
         id: id(row, 0)?,
         of: id(row, 1)?,
@@ -47,7 +51,7 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<Instance> {
         home: id(row, 3)?,
         uri: row.get(4)?,
         props: serde_json::from_str(row.get_ref(5)?.as_str()?).map_err(|e| unreadable(5, e))?,
-        tie,
+        tie: tie_at(row, 6)?,
     })
 }
 
@@ -166,6 +170,29 @@ fn update(tx: &Tx<'_>, new: &Instance) -> Result<String, WriteError> {
     Ok(props)
 }
 
+/// The token of the collection, where the instance is there with this tie.
+pub(super) fn expect(tx: &Tx<'_>, index: usize, seen: &Instance) -> Result<u64, WriteError> {
+    let target = target(tx, index, seen.of)?;
+    let tie = tx
+        .prepare_cached(
+            "SELECT access, status, href, name, hidden, writes FROM instances WHERE oid = ?1 AND collection = ?2",
+        )?
+        .query_row(params![seen.id.blob(), target.row], |row| tie_at(row, 0))
+        .optional()?;
+    if tie.as_ref() == Some(&seen.tie) { Ok(target.token) } else { Err(WriteError::Precondition(index)) }
+}
+
+/// The token of the collection, where a home has no delegation of it.
+pub(super) fn expect_not_given(tx: &Tx<'_>, index: usize, of: CollectionId, home: HomeId) -> Result<u64, WriteError> {
+    let target = target(tx, index, of)?;
+    let given: bool = tx
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM instances WHERE collection = ?1 AND home = ?2 AND access IS NOT NULL)",
+        )?
+        .query_row(params![target.row, home.blob()], |row| row.get(0))?;
+    if given { Err(WriteError::Precondition(index)) } else { Ok(target.token) }
+}
+
 /// The token of the collection, and whether the instance was there.
 pub(super) fn remove(tx: &Tx<'_>, index: usize, gone: &Instance) -> Result<(u64, bool), WriteError> {
     let target = target(tx, index, gone.of)?;
@@ -185,6 +212,21 @@ pub(super) fn set_public_right(
     tx.prepare_cached("UPDATE collections SET public_right = ?2 WHERE id = ?1")?
         .execute(params![target.row, right.map(PublicRight::privilege)])?;
     Ok(target.token)
+}
+
+/// The token of the collection, where this is its public right.
+pub(super) fn expect_public_right(
+    tx: &Tx<'_>,
+    index: usize,
+    of: CollectionId,
+    seen: Option<&PublicRight>,
+) -> Result<u64, WriteError> {
+    let target = target(tx, index, of)?;
+    let right = tx
+        .prepare_cached("SELECT public_right FROM collections WHERE id = ?1")?
+        .query_row([target.row], |row| row.get::<_, Option<String>>(0))?;
+    let right = right.as_deref().and_then(PublicRight::of_privilege);
+    if right.as_ref() == seen { Ok(target.token) } else { Err(WriteError::Precondition(index)) }
 }
 
 /// A [`Tie`] in columns.

@@ -434,6 +434,82 @@ async fn many_objects_are_put_at_once_in_their_order(engine: &dyn Harness) {
     assert_eq!(index.put_many(&[]).await, []);
 }
 
+async fn of_what_is_private_in_calendars_of_others_nothing_is_found(engine: &dyn Harness) {
+    let index = engine.open().await;
+    let (mine, theirs) = (work(), work());
+    let at = |calendar: &CalendarPath, uid: &str, class: Option<&str>, start: &str| EventDocument {
+        class: class.map(str::to_owned),
+        start: Some(instant(start)),
+        ..document(calendar, uid, "oncology")
+    };
+    for (uid, class) in [
+        ("none", None),
+        ("public", Some("Public")),
+        ("private", Some("PRIVATE")),
+        ("odd", Some("X-MINE")),
+        ("confidential", Some("confidential")),
+    ] {
+        put(&index, &[at(&theirs, uid, class, "2026-06-01T09:00:00Z")]).await;
+    }
+    put(&index, &[at(&mine, "own", Some("PRIVATE"), "1970-01-02T00:00:00Z")]).await;
+    for text in ["", "oncology"] {
+        let both = EventQuery { of_others: vec![theirs.clone()], ..query(&mine, text) };
+        assert_eq!(found(&index, &both).await, ["none", "own", "public"]);
+        // What is not found takes no place on a page.
+        for (offset, page) in [(0, 1), (1, 1), (2, 1), (3, 0)] {
+            assert_eq!(ordered(&index, &EventQuery { limit: 1, offset, ..both.clone() }).await.len(), page, "{offset}");
+        }
+        assert_eq!(ordered(&index, &EventQuery { limit: 1, offset: 2, ..both.clone() }).await, ["own"]);
+        let theirs_only = EventQuery { calendars: Vec::new(), ..both.clone() };
+        assert_eq!(found(&index, &theirs_only).await, ["none", "public"]);
+        let whole = EventQuery { calendars: vec![mine.clone(), theirs.clone()], ..both };
+        assert_eq!(found(&index, &whole).await.len(), 6, "in both lists it is seen whole");
+    }
+    // An own copy of what is private with its organizer is found, whoever's copy comes first.
+    for n in 0..4 {
+        let (one, other) = (work(), work());
+        let (mine, theirs) = if n % 2 == 0 { (one, other) } else { (other, one) };
+        for calendar in [&mine, &theirs] {
+            put(&index, &[at(calendar, "met", Some("PRIVATE"), "2026-06-01T09:00:00Z")]).await;
+        }
+        let hits = index.search(&EventQuery { of_others: vec![theirs], ..query(&mine, "oncology") }).await.unwrap();
+        assert_eq!(hits.iter().map(|hit| &hit.calendar).collect::<Vec<_>>(), [&mine]);
+    }
+    // It became private, and public again.
+    put_as(&index, 2, at(&theirs, "public", Some("PRIVATE"), "2026-06-01T09:00:00Z")).await;
+    let both = EventQuery { of_others: vec![theirs.clone()], ..query(&mine, "") };
+    assert_eq!(found(&index, &both).await, ["none", "own"]);
+    put_as(&index, 3, at(&theirs, "public", None, "2026-06-01T09:00:00Z")).await;
+    assert_eq!(found(&index, &both).await, ["none", "own", "public"]);
+}
+
+#[tokio::test]
+async fn an_index_from_before_it_knew_what_is_public_keeps_it_back_until_it_has_read_it() {
+    let engine = FtsHarness::new();
+    let (mine, theirs) = (work(), work());
+    let index = engine.open().await;
+    for (uid, class) in [("none", None), ("public", Some("PUBLIC")), ("private", Some("PRIVATE"))] {
+        let class = class.map(str::to_owned);
+        put(&index, &[EventDocument { class, ..document(&theirs, uid, "sync") }]).await;
+    }
+    engine.close().await;
+    drop(index);
+    let file = rusqlite::Connection::open(engine.dir.path().join("search.db")).unwrap();
+    let older = "DROP INDEX documents_unread; ALTER TABLE documents DROP COLUMN public; PRAGMA user_version = 2;";
+    file.execute_batch(older).unwrap();
+    drop(file);
+    let index = engine.open().await;
+    // Writes come one after the other: behind this one everything is read.
+    put(&index, &[document(&mine, "own", "sync")]).await;
+    let both = EventQuery { of_others: vec![theirs.clone()], ..query(&mine, "sync") };
+    assert_eq!(found(&index, &both).await, ["none", "own", "public"]);
+    assert_eq!(found(&index, &query(&theirs, "sync")).await, ["none", "private", "public"]);
+}
+
+async fn put_as(index: &SharedEventIndex, version: i64, document: EventDocument) {
+    index.put(&object(version, &[document])).await.unwrap();
+}
+
 suite!(
     fts,
     super::FtsHarness::new(),
@@ -443,6 +519,7 @@ suite!(
         a_blank_question_matches_everything_and_one_without_words_nothing,
         only_the_calendars_asked_for_are_searched,
         filters_are_exact_and_join_with_the_words,
+        of_what_is_private_in_calendars_of_others_nothing_is_found,
         one_hit_per_uid_masters_first_then_latest_first,
         putting_an_object_replaces_all_its_documents,
         an_older_state_never_overwrites_a_newer_one,
@@ -463,6 +540,7 @@ optional_suite!(
         a_blank_question_matches_everything_and_one_without_words_nothing,
         only_the_calendars_asked_for_are_searched,
         filters_are_exact_and_join_with_the_words,
+        of_what_is_private_in_calendars_of_others_nothing_is_found,
         one_hit_per_uid_masters_first_then_latest_first,
         putting_an_object_replaces_all_its_documents,
         an_older_state_never_overwrites_a_newer_one,

@@ -159,8 +159,15 @@ async fn a_public_right_is_set_and_taken_back(engine: &dyn StoreHarness) {
     for wanted in [Some(PublicRight::Write), Some(PublicRight::FreeBusy), None] {
         for collection in [&work, &friends] {
             let op = Op::SetPublicRight { collection: collection.id, right: wanted.clone() };
-            assert_eq!(write(&*store, vec![op]).await.unwrap().sync_tokens, [1]);
+            let expect = |right: Option<PublicRight>| Op::ExpectPublicRight { collection: collection.id, right };
+            let other = if wanted == Some(PublicRight::Write) { None } else { Some(PublicRight::Write) };
+            let stale = write(&*store, vec![op.clone(), expect(other.clone())]).await;
+            assert!(matches!(stale, Err(WriteError::Precondition(1))), "as the batch has it by then");
+            assert_ne!(right(collection).await, wanted);
+            assert_eq!(write(&*store, vec![op, expect(wanted.clone())]).await.unwrap().sync_tokens, [1, 1]);
             assert_eq!(right(collection).await, wanted);
+            assert_eq!(write(&*store, vec![expect(wanted.clone())]).await.unwrap().sync_tokens, [1]);
+            assert!(matches!(write(&*store, vec![expect(other)]).await, Err(WriteError::Precondition(0))));
         }
         assert_eq!(store.shared_at(bob.home, bob.kind, "a1").await.unwrap().unwrap().source.public_right, wanted);
     }
@@ -179,6 +186,86 @@ async fn what_is_shared_in_one_batch_is_shared_as_a_whole(engine: &dyn StoreHarn
     assert_eq!(store.instances(&work).await.unwrap(), [one, two]);
 }
 
+async fn an_expected_instance_is_there_with_the_tie_that_was_seen(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    let friends = book(work.home);
+    write(&*store, vec![Op::CreateCollection(friends.clone())]).await.unwrap();
+    let refused = |done: Result<_, WriteError>, at: usize| matches!(done, Err(WriteError::Precondition(n)) if n == at);
+    for seen in [given(&work, home(), "a", Access::ReadWrite), given(&friends, home(), "a", Access::ReadWrite)] {
+        let expect = |instance: &Instance| Op::ExpectInstance(instance.clone());
+        let put = |instance: &Instance| Op::PutInstance(instance.clone());
+        assert!(refused(write(&*store, vec![expect(&seen)]).await, 0), "it is not there yet");
+        write(&*store, vec![put(&seen), expect(&seen)]).await.unwrap();
+        let mut looks = seen.clone();
+        looks.props.color = Some("#00ff00".to_owned());
+        let before = store.shared_at(seen.home, seen.kind, "a").await.unwrap().unwrap().source.sync_token;
+        let written = write(&*store, vec![expect(&looks)]).await.unwrap();
+        assert_eq!((written.sync_tokens, written.existed), (vec![before], vec![true]), "its looks do not matter");
+        let mut lower = seen.clone();
+        if let Tie::Delegation(given) = &mut lower.tie {
+            given.access = Access::Read;
+        }
+        assert!(refused(write(&*store, vec![put(&lower), expect(&seen)]).await, 1), "as the batch has it by then");
+        assert_eq!(store.shared_in(seen.home).await.unwrap()[0].instance, seen);
+        write(&*store, vec![expect(&seen), put(&lower)]).await.unwrap();
+        assert!(refused(write(&*store, vec![expect(&seen), put(&looks)]).await, 0));
+        assert_eq!(store.shared_in(seen.home).await.unwrap()[0].instance, lower);
+        assert!(refused(write(&*store, vec![Op::RemoveInstance(lower.clone()), expect(&lower)]).await, 1));
+        write(&*store, vec![Op::RemoveInstance(lower.clone())]).await.unwrap();
+        assert!(refused(write(&*store, vec![expect(&lower), put(&lower)]).await, 0));
+        assert!(store.shared_in(seen.home).await.unwrap().is_empty());
+    }
+    let follows = instance(&friends, home(), "b", Tie::Subscription { writes: true });
+    write(&*store, vec![Op::PutInstance(follows.clone()), Op::ExpectInstance(follows.clone())]).await.unwrap();
+    let less = Instance { tie: Tie::Subscription { writes: false }, ..follows };
+    assert!(refused(write(&*store, vec![Op::ExpectInstance(less)]).await, 0));
+    write(&*store, vec![Op::DeleteCollection(work.id)]).await.unwrap();
+    let gone = write(&*store, vec![Op::ExpectInstance(given(&work, home(), "a", Access::Read))]).await;
+    assert!(matches!(gone, Err(WriteError::NoCollection(0))));
+}
+
+async fn who_was_given_a_collection_already_is_known(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    let friends = book(work.home);
+    write(&*store, vec![Op::CreateCollection(friends.clone())]).await.unwrap();
+    let refused = |done: Result<_, WriteError>, at: usize| matches!(done, Err(WriteError::Precondition(n)) if n == at);
+    let put = Op::PutInstance;
+    for of in [&work, &friends] {
+        let (bob, carol) = (home(), home());
+        let new = |home: HomeId| Op::ExpectNotGiven { collection: of.id, home };
+        // What they took themselves was not given to them, and what was given to others neither.
+        let ops = vec![new(bob), put(subscribed(of, bob, "s")), put(given(of, carol, "g", Access::Read))];
+        write(&*store, ops).await.unwrap();
+        let first = given(of, bob, "a", Access::FreeBusy);
+        write(&*store, vec![new(bob), put(first.clone())]).await.unwrap();
+        assert!(refused(write(&*store, vec![put(given(of, bob, "b", Access::Read)), new(bob)]).await, 1));
+        assert!(refused(write(&*store, vec![new(bob), put(given(of, bob, "b", Access::Read))]).await, 0));
+        let again = given(of, bob, "c", Access::Read);
+        let ops = vec![Op::RemoveInstance(first), new(bob), put(again.clone())];
+        write(&*store, ops).await.unwrap();
+        let theirs = store.instances_for(of, bob).await.unwrap();
+        assert_eq!(theirs.iter().filter(|i| i.delegation().is_some()).collect::<Vec<_>>(), [&again]);
+        let dave = home();
+        let twice = vec![
+            new(dave),
+            put(given(of, dave, "d", Access::Read)),
+            new(dave),
+            put(given(of, dave, "e", Access::Read)),
+        ];
+        assert!(refused(write(&*store, twice).await, 2), "within one batch, too");
+        assert!(store.shared_in(dave).await.unwrap().is_empty());
+    }
+    // Two at the same time: one of them.
+    let eve = home();
+    let one = vec![Op::ExpectNotGiven { collection: work.id, home: eve }, put(given(&work, eve, "a", Access::Read))];
+    let two = vec![Op::ExpectNotGiven { collection: work.id, home: eve }, put(given(&work, eve, "b", Access::Read))];
+    let (one, two) = tokio::join!(write(&*store, one), write(&*store, two));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert_eq!(store.shared_in(eve).await.unwrap().len(), 1);
+}
+
 macro_rules! sharing_suite {
     ($suite:ident, $engine:ident, $harness:expr) => {
         $suite!(
@@ -191,6 +278,8 @@ macro_rules! sharing_suite {
                 with_the_collection_go_its_instances,
                 a_public_right_is_set_and_taken_back,
                 what_is_shared_in_one_batch_is_shared_as_a_whole,
+                an_expected_instance_is_there_with_the_tie_that_was_seen,
+                who_was_given_a_collection_already_is_known,
             ]
         );
     };

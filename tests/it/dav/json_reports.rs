@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use convoke::dav::server::Settings;
 use serde_json::{Value, json};
 
 use super::json_calendars::{ask, told};
@@ -205,4 +206,21 @@ async fn several_calendars_are_asked_at_once() {
     assert_eq!(calendars[1]["_embedded"]["dav:item"], json!([]));
     ask(&world.bob(), "POST", "/query.json", &body.to_string()).await.expect(403);
     ask(&alice, "POST", "/query.json", "{}").await.expect(400);
+}
+
+#[tokio::test]
+async fn a_calendar_that_is_not_there_is_looked_for_once() {
+    let (world, store) = super::meddling::Meddling::world(Settings::default()).await;
+    let alice = world.alice();
+    alice.propfind(CALENDAR, "0", "").await.expect(207);
+    let paths = |calendars: usize, objects: usize| {
+        let path = |n: usize| format!("/calendars/{ALICE}/none{}/o{n}.ics", n % calendars);
+        json!({"eventPaths": (0..objects).map(path).collect::<Vec<_>>()}).to_string()
+    };
+    let headers = [("content-type", "application/json"), ("accept", "application/json")];
+    let before = store.looked_for();
+    alice.send("REPORT", "/calendars.json", &headers, &paths(3, 5_000)).await.expect(207);
+    assert!(store.looked_for() - before <= 10, "{}", store.looked_for() - before);
+    alice.send("REPORT", "/calendars.json", &headers, &paths(1_000, 2_000)).await.expect(207);
+    alice.send("REPORT", "/calendars.json", &headers, &paths(1_001, 1_001)).await.expect(400);
 }

@@ -108,6 +108,26 @@ async fn a_collection_that_is_too_large_to_go_at_once_stays_whole() {
 }
 
 #[tokio::test]
+async fn a_collection_that_is_shared_with_too_many_to_tell_at_once_stays_whole() {
+    let limits = Limits { told_bytes: 2_000, ..Limits::default() };
+    let world = World::with(Settings { limits, ..Settings::default() }).await;
+    let client = world.alice();
+    work(&client).await;
+    client.send("MKCALENDAR", &home("other/"), &[], "").await.expect(201);
+    let people = [("bob@example.org", "read"), ("carol@example.org", "read")];
+    super::sharing::give(&client, &home("work/"), &people).await.expect(200);
+    world.published().await;
+    // Two events, told to two people each, when it goes and when something takes its place.
+    assert_eq!(relocate(&client, "MOVE", &home("work/"), &home("x/"), &[]).await, 507);
+    assert_eq!(relocate(&client, "COPY", &home("other/"), &home("work/"), &[]).await, 507);
+    assert_eq!(client.contents(&home("work/")).await.len(), 2);
+    assert!(world.published().await.is_empty());
+    assert_eq!(relocate(&client, "COPY", &home("work/"), &home("y/"), &[]).await, 201, "a copy is nobody else's");
+    super::sharing::give(&client, &home("work/"), &[("bob@example.org", "no-access")]).await.expect(200);
+    assert_eq!(relocate(&client, "MOVE", &home("work/"), &home("x/"), &[]).await, 201);
+}
+
+#[tokio::test]
 async fn an_object_keeps_to_the_rules_wherever_it_goes() {
     let world = World::new().await;
     let client = world.alice();

@@ -22,6 +22,12 @@ async fn a_home_has_one_scheduling_object_of_a_uid() {
     let refused = world.alice().send("COPY", MEET, &copy, "").await.expect(403);
     assert!(refused.body.contains("unique-scheduling-object-resource"), "{}", refused.body);
     assert_eq!(deliveries(&world.published().await), []);
+    // Who may write in one calendar of a home is not told where it is in another.
+    super::sharing::give(&world.alice(), WORK, &[("bob@example.org", "read-write")]).await.expect(200);
+    let bobs = super::sharing::others(&world.bob(), BOB).await.remove(0);
+    let refused = world.bob().put(&format!("{bobs}again.ics"), &text).await.expect(403);
+    assert!(refused.body.contains("<cal:unique-scheduling-object-resource xmlns"), "{}", refused.body);
+    assert!(!refused.body.contains("meet.ics"), "{}", refused.body);
     // What is not scheduled may be there several times.
     world.alice().put(&format!("{CALENDAR}lunch.ics"), &event("lunch", "20300106T090000Z")).await.expect(201);
     world.alice().put(&format!("{WORK}lunch.ics"), &event("lunch", "20300106T090000Z")).await.expect(201);

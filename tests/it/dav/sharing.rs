@@ -386,6 +386,26 @@ async fn a_subscription_shows_what_everybody_may_see() {
 }
 
 #[tokio::test]
+async fn a_file_of_a_calendar_is_another_under_another_name() {
+    let world = world().await;
+    publish(&world, CollectionKind::Calendar, "work", Some(PublicRight::Read)).await;
+    let (bob, theirs) = (world.bob(), format!("/calendars/{BOB}/theirs/"));
+    subscribe(&bob, &theirs, WORK).await.expect(201);
+    let file = format!("{theirs}?export");
+    let first = bob.get(&file).await.expect(200);
+    let etag = first.header("etag").unwrap().to_owned();
+    bob.send("GET", &file, &[("if-none-match", &etag)], "").await.expect(304);
+    for change in ["<d:displayname>Renamed</d:displayname>", "<a:calendar-color>#123456</a:calendar-color>"] {
+        let etag = bob.get(&file).await.expect(200).header("etag").unwrap().to_owned();
+        let body = format!("{}<d:set><d:prop>{change}</d:prop></d:set></d:propertyupdate>", root("d:propertyupdate"));
+        bob.send("PROPPATCH", &theirs, &[], &body).await.expect(207);
+        bob.send("GET", &file, &[("if-none-match", &etag)], "").await.expect(200);
+    }
+    let text = bob.get(&file).await.expect(200).body;
+    assert!(text.contains("X-WR-CALNAME:Renamed") && text.contains("#123456"), "{text}");
+}
+
+#[tokio::test]
 async fn with_whom_it_is_shared_is_told_to_all_who_have_it() {
     let (world, bobs) = shared("read").await;
     let props = "<cs:invite/><d:invite/><d:share-access/><d:resourcetype/><d:owner/><cs:shared-url/>\

@@ -1,6 +1,6 @@
 //! Address books that are shared: at both their addresses (dav §13.3).
 
-use convoke::store::{CollectionKind, PublicRight};
+use convoke::store::{Batch, CollectionKind, Instance, Op, PublicRight, Tie};
 use serde_json::json;
 
 use super::sharing::{give, publish, subscribe};
@@ -90,4 +90,68 @@ async fn everybody_who_has_a_book_is_told_of_its_cards() {
     carol.delete(&carols).await.expect(204);
     assert_eq!(world.topics().await, ["sabre:addressbook:subscription:deleted"; 2]);
     world.alice().get(&format!("{FRIENDS}b.vcf")).await.expect(200);
+}
+
+/// A subscription of bob to alice's book from a time when it was public, at `theirs`.
+async fn left_over(world: &World) -> Instance {
+    let book = world.dav.collection(ALICE.parse().unwrap(), CollectionKind::AddressBook, "friends").await.unwrap();
+    let book = book.unwrap();
+    let instance = Instance {
+        id: "65ab00000000000000000001".parse().unwrap(),
+        of: book.id,
+        kind: book.kind,
+        home: BOB.parse().unwrap(),
+        uri: "theirs".to_owned(),
+        props: Default::default(),
+        tie: Tie::Subscription { writes: true },
+    };
+    let ops = vec![Op::PutInstance(instance.clone())];
+    world.dav.write(Batch { ops, publish: Vec::new() }).await.unwrap();
+    instance
+}
+
+#[tokio::test]
+async fn what_was_given_to_somebody_cannot_be_kept_as_a_subscription() {
+    let world = world().await;
+    give(&world.alice(), FRIENDS, &[("bob@example.org", "read-write")]).await.expect(200);
+    let theirs = format!("/addressbooks/{BOB}/theirs/");
+    subscribe(&world.bob(), &theirs, FRIENDS).await.expect(403);
+    let body = json!({"id": "theirs", "openpaas:source": {"_links": {"self": {"href":
+        format!("/addressbooks/{ALICE}/friends.json")}}}});
+    let headers = [("content-type", "application/json"), ("accept", "application/json")];
+    world.bob().send("POST", &format!("/addressbooks/{BOB}.json"), &headers, &body.to_string()).await.expect(403);
+    publish(&world, CollectionKind::AddressBook, "friends", Some(PublicRight::Read)).await;
+    subscribe(&world.bob(), &theirs, FRIENDS).await.expect(201);
+    put(&world.bob(), &format!("{theirs}b.vcf"), "b").await.expect(403);
+}
+
+#[tokio::test]
+async fn a_subscriber_may_do_what_everybody_may_and_no_more() {
+    let world = world().await;
+    left_over(&world).await;
+    let (bob, theirs) = (world.bob(), format!("/addressbooks/{BOB}/theirs/"));
+    let mine = format!("/addressbooks/{BOB}/contacts/a.vcf");
+    for (right, reads, writes) in
+        [(None, 403, 403), (Some(PublicRight::Read), 200, 403), (Some(PublicRight::Write), 200, 201)]
+    {
+        publish(&world, CollectionKind::AddressBook, "friends", right).await;
+        bob.get(&format!("{theirs}a.vcf")).await.expect(reads);
+        put(&bob, &format!("{theirs}b.vcf"), "b").await.expect(writes);
+        bob.send("MOVE", &format!("{theirs}a.vcf"), &[("destination", &mine)], "").await.expect(writes);
+    }
+    publish(&world, CollectionKind::AddressBook, "friends", None).await;
+    bob.delete(&format!("{theirs}b.vcf")).await.expect(403);
+    world.alice().get(&format!("{FRIENDS}b.vcf")).await.expect(200);
+}
+
+#[tokio::test]
+async fn with_what_was_given_goes_a_subscription_that_nothing_else_carries() {
+    for (right, left) in [(None, 0), (Some(PublicRight::Read), 1)] {
+        let world = world().await;
+        give(&world.alice(), FRIENDS, &[("bob@example.org", "read-write")]).await.expect(200);
+        left_over(&world).await;
+        publish(&world, CollectionKind::AddressBook, "friends", right).await;
+        give(&world.alice(), FRIENDS, &[("bob@example.org", "no-access")]).await.expect(200);
+        assert_eq!(world.dav.shared_in(BOB.parse().unwrap()).await.unwrap().len(), left);
+    }
 }

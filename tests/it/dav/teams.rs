@@ -170,3 +170,25 @@ async fn what_is_moved_to_a_team_is_organized_by_a_member() {
     let moved = world.alice().get(&to).await.expect(200);
     assert!(moved.body.contains("PARTSTAT=ACCEPTED"), "{}", moved.body);
 }
+
+#[tokio::test]
+async fn a_file_of_a_team_s_calendar_is_another_for_who_is_no_member_any_more() {
+    let world = world().await;
+    let path = format!("{}p.ics", calendar_of_team());
+    let text =
+        calendar("VEVENT", "p", &["DTSTART:20300106T090000Z", "DURATION:PT1H", "SUMMARY:Secret", "CLASS:PRIVATE"]);
+    world.as_user(&format!("{TEAM}@example.org")).put(&path, &text).await.expect(201);
+    let (carol, file) = (world.as_user("carol@example.org"), format!("/calendars/{CAROL}/team/?export"));
+    let seen = carol.get(&file).await.expect(200);
+    assert!(seen.body.contains("SUMMARY:Secret"));
+    // She was of the team, and follows what everybody may read from now on, at the same address.
+    let mut instance = world.sqlite.shared_in(CAROL.parse().unwrap()).await.unwrap().remove(0).instance;
+    let gone = Op::RemoveInstance(instance.clone());
+    instance.tie = Tie::Subscription { writes: false };
+    let public = Op::SetPublicRight { collection: instance.of, right: Some(convoke::store::PublicRight::Read) };
+    world.sqlite.write(Batch { ops: vec![gone, public], publish: Vec::new() }).await.unwrap();
+    world.sqlite.write(Batch { ops: vec![Op::PutInstance(instance)], publish: Vec::new() }).await.unwrap();
+    let etag = seen.header("etag").unwrap();
+    let now = carol.send("GET", &file, &[("if-none-match", etag)], "").await.expect(200);
+    assert!(!now.body.contains("SUMMARY:Secret"), "{}", now.body);
+}

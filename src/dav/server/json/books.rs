@@ -83,8 +83,8 @@ struct Refused {
 
 /// The words for what may be done with a book.
 fn privileges(book: &Sight) -> Vec<&str> {
-    if let Some(Tie::Subscription { writes }) = book.instance().map(|instance| &instance.tie) {
-        return if *writes { OWN.to_vec() } else { OWN[..1].to_vec() };
+    if is_subscription(book) {
+        return if book.grants(Need::WriteContent) { OWN.to_vec() } else { OWN[..1].to_vec() };
     }
     match &book.source().props.book.privileges {
         _ if book.uri == DOMAIN_MEMBERS => vec![READ],

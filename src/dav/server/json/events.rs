@@ -1,5 +1,6 @@
 //! What takes place in a time, as jCal: in a calendar, in one object, or wherever a UID or an address leads (dav §8.5).
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use super::body::Object as Json;
 use super::list::{beginning, written};
+use super::query::MOST;
 use super::text::{JSON_TYPE, Links, append, to_text};
 use crate::dav::announce::SYNC_PREFIX;
 use crate::dav::error::DavError;
@@ -29,7 +31,7 @@ use crate::dav::upstream::Body;
 use crate::dav::xml::{TimeRange, Writer};
 use crate::ical::jcal::Jcal;
 use crate::ical::{Component, Item, Property, recur};
-use crate::ids::Uid;
+use crate::ids::{HomeId, Uid};
 use crate::store::{Collection, CollectionKind, Object, ObjectFilter};
 
 /// Objects that are read at once.
@@ -152,18 +154,33 @@ impl Call {
         let base = &self.inner().settings.base;
         let places = paths.iter().filter_map(Value::as_str).filter_map(|path| Location::parse_href(path, base));
         let mut wanted: Vec<(Sight, Vec<String>)> = Vec::new();
+        // Where each calendar is among those; none for one that is not there.
+        let mut known: HashMap<(HomeId, String), Option<usize>> = HashMap::new();
         for place in places {
             let Location::Member { space: Space::Calendars, home, uri, name } = &place else { continue };
-            match wanted.iter_mut().find(|(calendar, _)| calendar.home == *home && calendar.uri == *uri) {
-                Some((_, names)) => names.push(name.clone()),
+            let calendar = (*home, uri.clone());
+            let index = match known.get(&calendar) {
+                Some(index) => *index,
+                None if known.len() == MOST => {
+                    let message = format!("The addresses are of objects in at most {MOST} calendars");
+                    return Err(DavError::bad_request(message));
+                }
                 None => {
                     // Whoever asks for what they must not see gets nothing of all (dav §8.5).
-                    match self.server.see(&self.who, &place, Need::Read).await {
-                        Ok(calendar) => wanted.push((calendar, vec![name.clone()])),
-                        Err(error) if error.status == StatusCode::NOT_FOUND => {}
+                    let index = match self.server.see(&self.who, &place, Need::Read).await {
+                        Ok(sight) => {
+                            wanted.push((sight, Vec::new()));
+                            Some(wanted.len() - 1)
+                        }
+                        Err(error) if error.status == StatusCode::NOT_FOUND => None,
                         Err(error) => return Err(error),
-                    }
+                    };
+                    known.insert(calendar, index);
+                    index
                 }
+            };
+            if let Some((_, names)) = index.and_then(|index| wanted.get_mut(index)) {
+                names.push(name.clone());
             }
         }
         let href = format!("{}.json", self.href(&self.location).trim_end_matches('/'));

@@ -18,7 +18,7 @@ use crate::dav::upstream::Body;
 use crate::dav::xml::Writer;
 
 /// Calendars that one request asks about at most.
-const MOST: usize = 1_000;
+pub(super) const MOST: usize = 1_000;
 
 impl Call {
     /// Answers with calendars and what takes place in each of them.

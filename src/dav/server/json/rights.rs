@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use crate::dav::server::rights::Sight;
+use crate::dav::server::rights::{Need, Sight};
 use crate::store::{Access, Delegation, Instance, InviteStatus, PublicRight, Tie};
 
 const SHARE: &str = "{DAV:}share";
@@ -184,7 +184,7 @@ pub(super) fn of_own_book(
 pub(super) fn of_instance_of_book(sight: &Sight, holder: &str) -> Vec<Ace> {
     let (writes, shares) = match sight.instance().map(|instance| &instance.tie) {
         Some(Tie::Delegation(given)) => (given.access.writes(), given.access == Access::Administration),
-        Some(Tie::Subscription { writes }) => (*writes, false),
+        Some(Tie::Subscription { .. }) => (sight.grants(Need::WriteContent), false),
         None => (false, false),
     };
     let mut entries = Vec::new();

@@ -34,10 +34,17 @@ pub(super) enum Table {
 impl Table {
     pub(super) fn of(instance: &Instance) -> Self {
         match (instance.kind, &instance.tie) {
-            (CollectionKind::AddressBook, Tie::Delegation(_)) => Self::Books,
+            (kind, Tie::Delegation(_)) => Self::of_given(kind),
             (CollectionKind::AddressBook, Tie::Subscription { .. }) => Self::BookSubscriptions,
-            (_, Tie::Delegation(_)) => Self::Calendars,
             (_, Tie::Subscription { .. }) => Self::Subscriptions,
+        }
+    }
+
+    /// Where it is written what owners gave of collections of this kind.
+    pub(super) const fn of_given(kind: CollectionKind) -> Self {
+        match kind {
+            CollectionKind::AddressBook => Self::Books,
+            CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => Self::Calendars,
         }
     }
 
@@ -58,7 +65,7 @@ impl Table {
     }
 
     /// What is in it of a collection.
-    fn showing(self, source: &Collection) -> Document {
+    pub(super) fn showing(self, source: &Collection) -> Document {
         let id = row_id(source.id);
         match self {
             Self::Calendars => doc! { "calendarid": id, "access": { "$gt": 1 } },
@@ -71,7 +78,7 @@ impl Table {
     }
 
     /// What is in it of a home.
-    fn within(self, home: HomeId, uri: Option<&str>) -> Document {
+    pub(super) fn within(self, home: HomeId, uri: Option<&str>) -> Document {
         let mut filter = doc! { "principaluri": { "$in": principals_of(home).to_vec() } };
         if let Some(uri) = uri {
             filter.insert("uri", uri);
@@ -98,7 +105,7 @@ pub(super) struct Pointing {
     home: HomeId,
     uri: String,
     pub(super) props: CollectionProps,
-    tie: Tie,
+    pub(super) tie: Tie,
     /// Tells the order of creation.
     made: ObjectId,
 }

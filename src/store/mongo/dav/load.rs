@@ -7,7 +7,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::collections::{self, Found};
-use super::instances::{TABLES, Table};
+use super::instances::{Pointing, TABLES, Table};
 use super::objects;
 use super::place::{self, PRINCIPALS, Place, Shelf, home_of, principals_of, row_id};
 use super::via::Via;
@@ -75,6 +75,8 @@ pub(super) struct Loaded {
     pub(super) subscriptions: HashMap<CollectionId, Vec<(&'static str, Bson)>>,
     /// The instances that the batch names, by id.
     pub(super) instances: HashMap<crate::ids::ObjectId, (Table, Document)>,
+    /// The rows by which homes were given collections, where the batch asks.
+    pub(super) given: HashMap<(CollectionId, HomeId), Vec<ObjectId>>,
     /// What the batch takes out of the trash, as far as it is there.
     pub(super) trash: HashSet<TrashId>,
     /// What is in the calendars and address books of homes whose room matters.
@@ -89,6 +91,7 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
         loaded.collections.insert(found.collection.id, found);
     }
     load_instances(via, batch, &mut loaded).await?;
+    load_given(via, batch, &mut loaded).await?;
     let created: Vec<Path> = batch.ops.iter().filter_map(path_made_by).collect();
     if !created.is_empty() {
         load_paths(via, &created, &mut loaded).await?;
@@ -132,8 +135,10 @@ pub(super) fn named_by(op: &Op) -> Option<CollectionId> {
         | Op::DeleteCollection(collection)
         | Op::PutObject { collection, .. }
         | Op::SetPublicRight { collection, .. }
+        | Op::ExpectPublicRight { collection, .. }
+        | Op::ExpectNotGiven { collection, .. }
         | Op::DeleteObject { collection, .. } => Some(*collection),
-        Op::PutInstance(instance) | Op::RemoveInstance(instance) => Some(instance.of),
+        Op::PutInstance(instance) | Op::ExpectInstance(instance) | Op::RemoveInstance(instance) => Some(instance.of),
         Op::Trash { .. } | Op::Untrash { .. } => None,
     }
 }
@@ -150,7 +155,9 @@ fn path_made_by(op: &Op) -> Option<Path> {
 /// The rows of the instances that the batch names.
 async fn load_instances(via: &mut Via<'_>, batch: &Batch, loaded: &mut Loaded) -> Result<(), Timed> {
     let named = |op| match op {
-        &Op::PutInstance(ref instance) | &Op::RemoveInstance(ref instance) => Some(instance),
+        &Op::PutInstance(ref instance) | &Op::ExpectInstance(ref instance) | &Op::RemoveInstance(ref instance) => {
+            Some(instance)
+        }
         _ => None,
     };
     let named: Vec<&Instance> = batch.ops.iter().filter_map(named).collect();
@@ -168,6 +175,22 @@ async fn load_instances(via: &mut Via<'_>, batch: &Batch, loaded: &mut Loaded) -
                 loaded.instances.insert(crate::mongo::id(id), (table, row));
             }
         }
+    }
+    Ok(())
+}
+
+/// The rows by which homes have what they shall not have been given.
+async fn load_given(via: &mut Via<'_>, batch: &Batch, loaded: &mut Loaded) -> Result<(), Timed> {
+    for op in &batch.ops {
+        let Op::ExpectNotGiven { collection, home } = op else { continue };
+        let Some(found) = loaded.collections.get(collection) else { continue };
+        let table = Table::of_given(found.collection.kind);
+        let mut filter = table.within(*home, None);
+        filter.extend(table.showing(&found.collection));
+        let rows = via.find(table.name(), filter, doc! {}).await?;
+        let given = rows.iter().filter(|row| Pointing::read(table, row).is_some());
+        let ids = given.filter_map(|row| value::object_id(row.get("_id"))).collect();
+        loaded.given.insert((*collection, *home), ids);
     }
     Ok(())
 }

@@ -214,7 +214,12 @@ impl<'b> Picture<'b> {
                 _ => return Err(WriteError::Precondition(index)),
             },
             Op::SetPublicRight { collection, right } => self.set_public_right(index, *collection, right.as_ref())?,
+            Op::ExpectPublicRight { collection, right } => {
+                self.expect_public_right(index, *collection, right.as_ref())?
+            }
             Op::PutInstance(instance) => self.put_instance(index, instance)?,
+            Op::ExpectInstance(instance) => self.expect_instance(index, instance)?,
+            Op::ExpectNotGiven { collection, home } => self.expect_not_given(index, *collection, *home)?,
             Op::RemoveInstance(instance) => self.remove_instance(index, instance)?,
             Op::DeleteCollection(collection) => self.delete_collection(index, *collection)?,
             Op::PutObject { collection, object, expect } => self.put(index, *collection, object, expect)?,

@@ -4,7 +4,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::{Operation, Picture, Plan, Sketch, Source, Step};
-use crate::ids::CollectionId;
+use crate::ids::{CollectionId, HomeId};
 use crate::store::mongo::dav::collections::OURS;
 use crate::store::mongo::dav::instances::{Pointing, Table, new_row, set_public_right, update};
 use crate::store::mongo::dav::load::{Loaded, PATHS, path_id};
@@ -34,6 +34,17 @@ impl<'b> Picture<'b> {
         Ok((id, true))
     }
 
+    pub(super) fn expect_public_right(
+        &mut self,
+        index: usize,
+        id: CollectionId,
+        seen: Option<&PublicRight>,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        let sketch = self.alive(index, id)?;
+        let right = sketch.right.as_ref().unwrap_or(&sketch.collection().public_right);
+        if right.as_ref() == seen { Ok((id, true)) } else { Err(WriteError::Precondition(index)) }
+    }
+
     pub(super) fn put_instance(&mut self, index: usize, new: &'b Instance) -> Result<(CollectionId, bool), WriteError> {
         if self.alive(index, new.of)?.collection().kind != new.kind {
             return Err(WriteError::NoCollection(index));
@@ -53,6 +64,34 @@ impl<'b> Picture<'b> {
         let made = (self.source.new_id)();
         self.guests.insert(new.id, Guest { row, now: Some(new), of: new.of, made });
         Ok((new.of, existed))
+    }
+
+    pub(super) fn expect_instance(
+        &mut self,
+        index: usize,
+        seen: &'b Instance,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        self.alive(index, seen.of)?;
+        let tie = match self.guests.get(&seen.id) {
+            Some(guest) => guest.now.map(|now| now.tie.clone()),
+            None => self.row_of(seen).and_then(|(table, row)| Pointing::read(table, row)).map(|row| row.tie),
+        };
+        if tie.as_ref() == Some(&seen.tie) { Ok((seen.of, true)) } else { Err(WriteError::Precondition(index)) }
+    }
+
+    pub(super) fn expect_not_given(
+        &mut self,
+        index: usize,
+        of: CollectionId,
+        home: HomeId,
+    ) -> Result<(CollectionId, bool), WriteError> {
+        self.alive(index, of)?;
+        let before = self.loaded.given.get(&(of, home)).into_iter().flatten();
+        let stays = |id: &ObjectId| self.guests.get(&crate::mongo::id(*id)).is_none_or(|guest| guest.now.is_some());
+        let is_made = |now: &Instance| now.of == of && now.home == home && now.delegation().is_some();
+        let is_given =
+            before.copied().any(|id| stays(&id)) || self.guests.values().filter_map(|guest| guest.now).any(is_made);
+        if is_given { Err(WriteError::Precondition(index)) } else { Ok((of, true)) }
     }
 
     pub(super) fn remove_instance(
