@@ -46,7 +46,7 @@ pub use guard::{forbidden_attendee_changes, keep_organizers};
 pub use keep::{Knowledge, is_inconsequential, is_mere_answer, keep_answers};
 pub use message::{ItipMessage, Method, concerns};
 pub use refresh::refreshed;
-pub use reservation::{Timetable, answer_for_resource};
+pub use reservation::{Decides, Timetable, answer_for_resource};
 pub use said::repeats_answers;
 pub use stored::set_schedule_status;
 

@@ -6,6 +6,7 @@ mod availability;
 mod bad_input;
 mod book_messages;
 mod book_queries;
+mod bookings;
 mod books;
 mod calendar_queries;
 mod cards;
