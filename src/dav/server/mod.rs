@@ -77,6 +77,7 @@ mod sync;
 mod tenant;
 mod timezones;
 mod trash;
+mod trash_meeting;
 mod trash_restore;
 
 use std::sync::{Arc, OnceLock};

@@ -1,8 +1,8 @@
 //! What a room has answered, when the meeting is another one later: nothing is kept that somebody else may have by now.
 
-use super::CALENDAR;
 use super::resources::{HALL, ROOM, answer, book, booking, calendar_of, mail_of, world};
 use super::scheduling::only_event;
+use super::{ALICE, CALENDAR};
 
 /// A Monday meeting in a room whose second occurrence is moved to the Tuesday, as series and as override.
 fn weekly(uid: &str, room: &str) -> (String, String) {
@@ -97,4 +97,21 @@ async fn a_meeting_that_is_taken_up_again_is_the_administrators_to_decide() {
     world.alice().put(&path, &off).await.expect(204);
     world.alice().put(&path, &stored).await.expect(204);
     assert_eq!(answer(&world, "hall.ics", HALL).await, "NEEDS-ACTION");
+}
+
+#[tokio::test]
+async fn a_meeting_out_of_the_trash_has_no_room_any_more() {
+    let world = world().await;
+    let path = format!("{CALENDAR}meet.ics");
+    assert_eq!(book(&world, "meet.ics", "20300106T090000Z", &[]).await, "ACCEPTED");
+    world.alice().delete(&path).await.expect(204);
+    assert_eq!(book(&world, "other.ics", "20300106T090000Z", &[]).await, "ACCEPTED");
+    let list = world.alice().get(&format!("/trash/{ALICE}/")).await.expect(200).body;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let id = list["items"][0]["id"].as_str().unwrap();
+    world.alice().send("POST", &format!("/trash/{ALICE}/{id}"), &[], "").await.expect(201);
+    assert_eq!(answer(&world, "meet.ics", ROOM).await, "NEEDS-ACTION");
+    let stored = world.alice().get(&path).await.expect(200).body;
+    world.alice().put(&path, &stored.replace("SUMMARY:Planning", "SUMMARY:Planning more")).await.expect(204);
+    assert_eq!(answer(&world, "meet.ics", ROOM).await, "DECLINED");
 }
