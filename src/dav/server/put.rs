@@ -111,6 +111,7 @@ impl Call {
         let mut existing = current.as_ref().map(|object| (object, old.as_ref()));
         if import {
             batch = self.replaced_by_import(collection, draft).await?;
+            // To the others it is a new one.
             existing = None;
         }
         let mut calendar = draft.object.root().clone();
@@ -159,11 +160,7 @@ impl Call {
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());
-        let expect = match (&current, import) {
-            (_, true) => Expect::Any,
-            (Some(current), false) => Expect::Etag(current.meta.etag.clone()),
-            (None, false) => Expect::Absent,
-        };
+        let expect = current.as_ref().map_or(Expect::Absent, |current| Expect::Etag(current.meta.etag.clone()));
         let put = batch.ops.len();
         batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
         batch.ops.append(&mut scheduled.ops);
@@ -182,7 +179,9 @@ impl Call {
                 let again = self.try_put_event(collection, draft, current.clone(), import, 0);
                 Box::pin(again).await
             }
-            Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
+            Err(WriteError::UidConflict { op, name }) if op == put && !import => {
+                Err(self.uid_conflict(collection, &name))
+            }
             // The object, or somebody's copy of it, is another by now.
             Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => Ok(None),
             Err(error) => Err(write_failed(error)),
@@ -255,7 +254,7 @@ impl Call {
         response
     }
 
-    /// An import takes the place of whatever has its UID in the home (dav §10).
+    /// An import takes the place of whatever has its UID in the home (dav §10). What is at its own place is overwritten.
     async fn replaced_by_import(&self, collection: &Sight, draft: &Draft) -> Result<Batch, DavError> {
         let mut batch = Batch::default();
         // Of somebody else's home only the calendar that they let one write to.
@@ -266,13 +265,16 @@ impl Call {
             if !is_own && from.id != collection.id {
                 continue;
             }
+            if from.id == collection.id && object.meta.name == self.name() {
+                continue;
+            }
             collection.guard(&object)?;
-            let is_overwritten = from.id == collection.id && object.meta.name == self.name();
-            if let (false, Ok(calendar)) = (is_overwritten, Component::parse(&object.data)) {
+            if let Ok(calendar) = Component::parse(&object.data) {
                 let audience = self.server.audience_at_home(&from).await?;
                 batch.publish.extend(publish::Subject::stored(&audience, &object, &calendar, &by).deleted(Some(true)));
             }
-            batch.ops.push(Op::DeleteObject { collection: from.id, name: object.meta.name, expect: Expect::Any });
+            let (name, expect) = (object.meta.name, Expect::Etag(object.meta.etag));
+            batch.ops.push(Op::DeleteObject { collection: from.id, name, expect });
         }
         Ok(batch)
     }

@@ -22,6 +22,8 @@ mod json_calendars;
 mod json_reports;
 mod limits;
 mod locks;
+mod meanwhile;
+mod meddling;
 mod members;
 mod object_preconditions;
 mod objects;
