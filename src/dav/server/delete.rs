@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 
-use super::access::{no_object, write_failed};
+use super::access::write_failed;
 use super::call::Call;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
@@ -41,7 +41,7 @@ impl Call {
     }
 
     async fn delete_object(self) -> Result<Response<Body>, DavError> {
-        let Location::Member { space, ref name, .. } = self.location else {
+        let Location::Member { ref name, .. } = self.location else {
             return Err(DavError::no_node(&self.path));
         };
         let conditions = Conditions::read(&self)?;
@@ -95,7 +95,7 @@ impl Call {
                 Err(error) => return Err(write_failed(error)),
             }
         }
-        Err(no_object(space))
+        Err(DavError::conflict("The object keeps being changed by somebody else"))
     }
 
     async fn delete_collection(self) -> Result<Response<Body>, DavError> {

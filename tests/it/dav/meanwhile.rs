@@ -65,3 +65,16 @@ async fn what_became_private_meanwhile_is_not_for_others_to_import_over() {
     meddled.bob().put(&format!("{bobs}b.ics?import"), &named("From a file")).await.expect(403);
     assert_eq!(world.alice().get(&path).await.expect(200).body, private);
 }
+
+#[tokio::test]
+async fn what_keeps_being_changed_is_not_answered_as_gone() {
+    let (world, path, _) = world().await;
+    let changes = || (0..5).map(|n| Deed::put(&path, &named(&format!("Change {n}")))).collect();
+    world.meddled(changes()).alice().delete(&path).await.expect(409);
+    world.alice().get(&path).await.expect(200);
+    let to = format!("{CALENDAR}b.ics");
+    let meddled = world.meddled(changes());
+    meddled.alice().send("MOVE", &path, &[("destination", &to)], "").await.expect(409);
+    world.alice().get(&path).await.expect(200);
+    world.alice().get(&to).await.expect(404);
+}
