@@ -117,33 +117,24 @@ impl Call {
     /// off and organizers that somebody declines, as if each were deleted by itself, and memory does not grow with the
     /// collection. A break-off in the middle leaves one that can be deleted again, and a trash from which it can be restored.
     pub(super) async fn remove_collection(&self, sight: &Sight) -> Result<(), DavError> {
-        let mut collection = sight.source().clone();
+        let collection = sight.source();
         let store = &self.inner().store;
         let bin = self.server.bin();
         if let Some(bin) = &bin {
-            let ops = vec![bin.collection(&collection)];
+            let ops = vec![bin.collection(collection)];
             store.write(Batch { ops, publish: Vec::new() }).await.map_err(write_failed)?;
         }
         let mut in_vain = 0;
         while in_vain < ATTEMPTS {
-            let page = self.page_of(&collection).await?;
+            // Its token before its objects: what is put there after this is told of, and kept, like everything else.
+            let found = store.collection(collection.home, collection.kind, &collection.uri).await?;
+            let Some(found) = found.filter(|found| found.id == collection.id) else { return Ok(()) };
+            let page = self.page_of(&found).await?;
             let is_last = page.is_empty();
             let batch = match is_last {
                 false => self.deletion_of(sight, &page, bin.as_ref()).await?,
-                true => {
-                    // What was put there meanwhile is told of, and kept, like everything else.
-                    collection =
-                        match store.collections(collection.home).await?.into_iter().find(|c| c.id == collection.id) {
-                            Some(found) => found,
-                            None => return Ok(()),
-                        };
-                    // What cannot be read goes with the collection.
-                    if in_vain + 1 < ATTEMPTS && !store.list(collection.id, None, 1).await?.is_empty() {
-                        in_vain += 1;
-                        continue;
-                    }
-                    self.end_of(&collection, bin.as_ref()).await?
-                }
+                // What cannot be read goes with the collection.
+                true => self.end_of(&found, bin.as_ref()).await?,
             };
             match store.write(batch).await {
                 Ok(_) if is_last => return Ok(()),

@@ -1,8 +1,8 @@
 //! What a request does when somebody else changes the same things while it is at it.
 
-use super::meddling::Deed;
+use super::meddling::{Deed, When};
 use super::sharing::{give, others};
-use super::{BOB, CALENDAR, World, event};
+use super::{BOB, CALENDAR, World, calendar, event};
 
 const WORK: &str = "/calendars/65aa00000000000000000001/work/";
 
@@ -77,4 +77,26 @@ async fn what_keeps_being_changed_is_not_answered_as_gone() {
     meddled.alice().send("MOVE", &path, &[("destination", &to)], "").await.expect(409);
     world.alice().get(&path).await.expect(200);
     world.alice().get(&to).await.expect(404);
+}
+
+#[tokio::test]
+async fn what_is_put_into_a_calendar_at_the_last_moment_is_in_the_trash_with_it() {
+    let world = World::new().await;
+    world.alice().send("MKCALENDAR", WORK, &[], "").await.expect(201);
+    let path = format!("{WORK}a.ics");
+    world.alice().put(&path, &named("Lunch")).await.expect(201);
+    // The deletion finds the calendar changed until it has one attempt left; then there is nothing in it, and then there is.
+    let mut deeds: Vec<Deed> = (0..4).map(|n| Deed::put(&path, &named(&format!("Change {n}")))).collect();
+    deeds.push(Deed { method: "DELETE", ..Deed::put(&path, "") });
+    let last = calendar("VEVENT", "late", &["DTSTART:20300102T090000Z", "SUMMARY:Late"]);
+    deeds.push(Deed { when: When::Look, ..Deed::put(&format!("{WORK}late.ics"), &last) });
+    world.meddled(deeds).alice().delete(WORK).await.expect(204);
+    world.alice().propfind(WORK, "0", "").await.expect(404);
+
+    let list = world.alice().get("/trash/65aa00000000000000000001/").await.expect(200).body;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let whole = list["items"].as_array().unwrap().iter().find(|item| item["type"] == "calendar").unwrap();
+    let id = whole["id"].as_str().unwrap();
+    world.alice().send("POST", &format!("/trash/65aa00000000000000000001/{id}"), &[], "").await.expect(201);
+    assert_eq!(world.alice().get(&format!("{WORK}late.ics")).await.expect(200).body, last);
 }
