@@ -109,16 +109,16 @@ impl Deliveries<'_> {
             let mut after: Option<String> = None;
             loop {
                 let page = inner.store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
-                for object in page.iter().filter(|object| object.meta.uid.0 != uid) {
+                for object in page.objects.iter().filter(|object| object.meta.uid.0 != uid) {
                     if let Ok(held) = Component::parse(&object.data) {
                         times.add(&held, &invited.emails);
                     }
                 }
                 tokio::task::yield_now().await;
-                if page.len() < PAGE {
+                after = page.next();
+                if after.is_none() {
                     break;
                 }
-                after = page.into_iter().next_back().map(|object| object.meta.name);
             }
         }
         Ok(())

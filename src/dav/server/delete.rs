@@ -14,13 +14,11 @@ use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::store::home::{COLLECTED, CONTACTS};
-use crate::store::{Batch, Collection, CollectionKind, Expect, Object, Op, WriteError};
+use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectFilter, Op, WriteError};
 
 /// Objects of a deleted collection that go in one batch, …
 const PAGE: usize = 200;
-/// … unless they have more octets than this, …
-const PAGE_BYTES: u64 = 4 << 20;
-/// … or there are so many messages before.
+/// … unless there are so many messages before.
 const MESSAGES: usize = 2_000;
 
 impl Call {
@@ -129,7 +127,7 @@ impl Call {
             // Its token before its objects: what is put there after this is told of, and kept, like everything else.
             let found = store.collection(collection.home, collection.kind, &collection.uri).await?;
             let Some(found) = found.filter(|found| found.id == collection.id) else { return Ok(()) };
-            let page = self.page_of(&found).await?;
+            let page = store.query(found.id, &ObjectFilter::default(), None, PAGE).await?.objects;
             let is_last = page.is_empty();
             let batch = match is_last {
                 false => self.deletion_of(sight, &page, bin.as_ref()).await?,
@@ -145,19 +143,6 @@ impl Call {
             }
         }
         Err(DavError::conflict("The collection keeps being changed by somebody else"))
-    }
-
-    /// Some objects of a collection: not many, and together not large.
-    async fn page_of(&self, collection: &Collection) -> Result<Vec<Object>, DavError> {
-        let store = &self.inner().store;
-        let (mut names, mut octets) = (Vec::new(), 0);
-        for meta in store.list(collection.id, None, PAGE).await? {
-            octets += meta.size;
-            if names.is_empty() || octets <= PAGE_BYTES {
-                names.push(meta.name);
-            }
-        }
-        Ok(store.objects(collection.id, &names).await?.into_iter().flatten().collect())
     }
 
     /// The operations and messages for some objects, those first in the page.

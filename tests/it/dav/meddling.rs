@@ -115,7 +115,7 @@ impl DavStore for Meddled {
         filter: &ObjectFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Object>, StoreError> {
+    ) -> Result<ObjectPage, StoreError> {
         self.store.query(collection, filter, after, limit).await
     }
     async fn find_uid(&self, home: HomeId, uid: &Uid) -> Result<Vec<(Collection, Object)>, StoreError> {

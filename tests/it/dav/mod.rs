@@ -20,6 +20,7 @@ mod groups_and_photos;
 mod json_books;
 mod json_calendars;
 mod json_reports;
+mod large_objects;
 mod limits;
 mod locks;
 mod meanwhile;
