@@ -147,6 +147,10 @@ pub struct Limits {
     pub xml_bytes: usize,
     /// Octets of the objects that one COPY or MOVE of a calendar or address book takes along.
     pub copied_bytes: u64,
+    /// Octets of the messages that one write brings about: everybody who is invited gets the object, and what it was before.
+    pub message_bytes: u64,
+    /// Octets of those that reach local people together with the write; the rest is delivered by the queue.
+    pub immediate_bytes: u64,
     /// Nested XML elements.
     pub xml_depth: usize,
     /// Properties that one request asks for, or changes.
@@ -188,6 +192,8 @@ impl Default for Limits {
             expansion_bytes: 20 << 20,
             xml_bytes: 2 << 20,
             copied_bytes: 64 << 20,
+            message_bytes: 512 << 20,
+            immediate_bytes: 8 << 20,
             xml_depth: 64,
             properties: 300,
             conditions: 200,

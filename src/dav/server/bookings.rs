@@ -175,7 +175,13 @@ pub(super) async fn ask_resources(
 ) -> Result<HashSet<String>, DavError> {
     let call = deliveries.call();
     let requests = messages.iter().take(most).filter(|m| m.method == Method::Request && may_be_resource(&m.recipient));
+    let (room, mut octets) = (call.inner().settings.limits.immediate_bytes, 0);
     for message in requests {
+        // The queue asks the others.
+        if octets > room {
+            break;
+        }
+        octets += deliveries.text_of(message).len() as u64;
         let recipient = call.calendar_user(&Address::read(&message.recipient), organizer.domain).await?;
         let Some(recipient) = recipient.filter(|r| r.resource().is_some() && r.home != organizer.home) else {
             continue;

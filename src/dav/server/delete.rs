@@ -18,8 +18,10 @@ use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectFilt
 
 /// Objects of a deleted collection that go in one batch, …
 const PAGE: usize = 200;
-/// … unless there are so many messages before.
+/// … unless there are so many messages before, …
 const MESSAGES: usize = 2_000;
+/// … or invitees are told so many octets.
+const MESSAGE_BYTES: usize = 16 << 20;
 
 impl Call {
     /// Deletes what is at the location of the request.
@@ -75,6 +77,7 @@ impl Call {
                     let immediate = self.immediate_deliveries(attempt);
                     let owner = self.scheduler_at(&collection, &[&calendar]).await?;
                     let scheduled = schedule::of_deletion(&self, &collection, &owner, &calendar, immediate).await?;
+                    let scheduled = scheduled.ok_or_else(too_much_to_tell)?;
                     batch.ops.extend(scheduled.ops);
                     batch.publish.extend(publish::besides(
                         &scheduled.topics,
@@ -156,6 +159,7 @@ impl Call {
             _ => None,
         };
         let mut batch = Batch::default();
+        let mut octets = 0;
         for object in page {
             batch.ops.extend(bin.and_then(|bin| bin.object(&self.server, collection, object, true)));
             let (name, expect) = (object.meta.name.clone(), Expect::Etag(object.meta.etag.clone()));
@@ -167,11 +171,18 @@ impl Call {
                 batch.publish.extend(subject.deleted(Some(false)));
                 if let Some(owner) = &owner {
                     // By the queue, which does not mind how many there are.
-                    let scheduled = schedule::of_deletion(self, sight, owner, &calendar, 0).await?;
-                    batch.publish.extend(scheduled.publish);
+                    match schedule::of_deletion(self, sight, owner, &calendar, 0).await? {
+                        Some(scheduled) => {
+                            let texts = scheduled.publish.iter().flat_map(|message| &message.texts);
+                            octets += texts.map(|(_, text)| text.len()).sum::<usize>();
+                            batch.publish.extend(scheduled.publish);
+                        }
+                        // The others go all the same.
+                        None => tracing::warn!(name = %object.meta.name, "{}", too_much_to_tell()),
+                    }
                 }
             }
-            if batch.publish.len() >= MESSAGES {
+            if batch.publish.len() >= MESSAGES || octets >= MESSAGE_BYTES {
                 break;
             }
         }
@@ -186,6 +197,13 @@ impl Call {
         let instances = self.server.instances(collection).await?;
         Ok(Batch { ops, publish: self.told_gone(collection, &instances) })
     }
+}
+
+/// 403: calling it off would tell more than one write may.
+fn too_much_to_tell() -> DavError {
+    DavError::forbidden(
+        "There is too much to be told to all who are invited; with Schedule-Reply: F it is deleted without telling them",
+    )
 }
 
 /// What every home has stays (dav §6.3).

@@ -40,6 +40,7 @@ mod resources;
 mod scheduling;
 mod scheduling_guard;
 mod scheduling_here;
+mod scheduling_limits;
 mod scheduling_rules;
 mod scheduling_tags;
 mod sharing;
