@@ -3,7 +3,10 @@
 //! Names and JSON shapes are those of the `messaging` surface that esn-sabre publishes, so that RabbitMQ with esn-sabre
 //! and the built-in server with the embedded queue carry the same messages.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::ids::{CalendarPath, Email, ObjectPath, Uid};
@@ -224,8 +227,11 @@ pub struct Message {
     pub key: String,
     /// A message whose `once` was published before is dropped: makes a repeated step harmless.
     pub once: Option<String>,
-    /// The JSON body.
+    /// The JSON body, but for `texts`.
     pub payload: Value,
+    /// More members of the body, which must be an object then: long texts that this message has in common with others. They
+    /// are in memory once, and once in a queue that can, however many people are told.
+    pub texts: Vec<(&'static str, Arc<str>)>,
 }
 
 impl Message {
@@ -235,7 +241,25 @@ impl Message {
     /// Never for the payload types of this crate: they serialise to JSON.
     pub fn new(topic: Topic, key: impl Into<String>, payload: &impl Serialize) -> Self {
         let payload = serde_json::to_value(payload).unwrap_or(Value::Null);
-        Self { topic, key: key.into(), once: None, payload }
+        Self { topic, key: key.into(), once: None, payload, texts: Vec::new() }
+    }
+
+    /// The same message with a text as this member of its body.
+    #[must_use]
+    pub fn text(mut self, member: &'static str, text: &Arc<str>) -> Self {
+        if let Some(own) = self.payload.as_object_mut() {
+            own.remove(member);
+        }
+        self.texts.push((member, Arc::clone(text)));
+        self
+    }
+
+    /// The whole body as JSON.
+    pub fn body(&self) -> String {
+        if self.texts.is_empty() {
+            return self.payload.to_string();
+        }
+        serde_json::to_string(&Body { payload: &self.payload, texts: &self.texts }).unwrap_or_default()
     }
 
     /// The same message, dropped when one with this `once` was published before.
@@ -243,6 +267,26 @@ impl Message {
     pub fn once(mut self, once: impl Into<String>) -> Self {
         self.once = Some(once.into());
         self
+    }
+}
+
+/// A payload with its texts.
+struct Body<'a> {
+    payload: &'a Value,
+    texts: &'a [(&'static str, Arc<str>)],
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let own = self.payload.as_object();
+        let mut map = serializer.serialize_map(Some(own.map_or(0, serde_json::Map::len) + self.texts.len()))?;
+        for (member, value) in own.into_iter().flatten() {
+            map.serialize_entry(member, value)?;
+        }
+        for (member, text) in self.texts {
+            map.serialize_entry(member, &**text)?;
+        }
+        map.end()
     }
 }
 
@@ -310,8 +354,8 @@ pub struct LocalDelivery {
     /// The object as it was stored before; absent on creation and on deletion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_message: Option<String>,
-    /// The object that was deleted. Ours, not known to esn-sabre: without it the end of a series that has begun cannot
-    /// be told from that of one that is over, since the message itself carries no rule.
+    /// When the object took place that was deleted. Ours, not known to esn-sabre: without it the end of a series that has
+    /// begun cannot be told from that of one that is over, since the message itself carries no rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_object: Option<String>,
     /// Last segment of the calendar written.
@@ -328,6 +372,15 @@ pub struct LocalDelivery {
     /// Ours, not known to esn-sabre.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
+}
+
+impl LocalDelivery {
+    /// Name of `message` in the payload.
+    pub const MESSAGE: &'static str = "message";
+    /// Name of `old_message` in the payload.
+    pub const OLD_MESSAGE: &'static str = "oldMessage";
+    /// Name of `deleted_object` in the payload.
+    pub const DELETED_OBJECT: &'static str = "deletedObject";
 }
 
 /// Payload of [`Topic::NotificationEmail`] (mail-itip-alarms §0.3).

@@ -149,6 +149,10 @@ pub struct Limits {
     pub copied_bytes: u64,
     /// Octets of these objects that one COPY or MOVE tells to those with whom they are shared, once for each of them.
     pub told_bytes: u64,
+    /// Octets of the messages that one write brings about: everybody who is invited gets the object, and what it was before.
+    pub message_bytes: u64,
+    /// Octets of those that reach local people together with the write; the rest is delivered by the queue.
+    pub immediate_bytes: u64,
     /// Nested XML elements.
     pub xml_depth: usize,
     /// Properties that one request asks for, or changes.
@@ -191,6 +195,8 @@ impl Default for Limits {
             xml_bytes: 2 << 20,
             copied_bytes: 64 << 20,
             told_bytes: 128 << 20,
+            message_bytes: 512 << 20,
+            immediate_bytes: 8 << 20,
             xml_depth: 64,
             properties: 300,
             conditions: 200,

@@ -1,6 +1,6 @@
 //! A calendar object as scheduling sees it: its organizer, its occurrences, and who is invited to which of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::address::Address;
 use super::alarms::EmailAlarms;
@@ -212,6 +212,13 @@ impl<'a> Object<'a> {
     pub fn timezones(&self) -> impl Iterator<Item = &'a Component> {
         self.calendar.components().filter(|c| c.is("VTIMEZONE"))
     }
+}
+
+/// How many different people these states of an object invite, but for those whom a client or nobody schedules.
+pub fn guests<'a>(states: impl IntoIterator<Item = &'a Component>) -> usize {
+    let events = states.into_iter().flat_map(Component::components).filter(|c| is_schedulable(c));
+    let lines = events.flat_map(|event| event.all("ATTENDEE")).filter(|line| is_scheduled_by_server(line));
+    lines.map(|line| Address::read(line.value())).collect::<HashSet<_>>().len()
 }
 
 /// SEQUENCE of a component; an unreadable one counts as missing.

@@ -6,6 +6,7 @@
 //! time, or the organizer asks again: whatever else an organizer writes on the line of a resource is not the organizer's to
 //! say.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,6 +24,15 @@ use crate::ids::Email;
 const ACCEPTED: &str = "ACCEPTED";
 const DECLINED: &str = "DECLINED";
 const NEEDS_ACTION: &str = "NEEDS-ACTION";
+
+/// Who decides about the bookings of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decides {
+    /// It answers by itself: what finds it free gets it.
+    Itself,
+    /// People do; until then it answers nothing.
+    People,
+}
 
 /// When a resource is taken, as far as that matters for one invitation.
 #[derive(Debug, Clone)]
@@ -115,25 +125,22 @@ impl Timetable {
 }
 
 /// Writes into the copy of an event that a resource just got what the resource answers. `before` is the copy as it was;
-/// `times` says when the resource is taken, `None` where people decide about it: then it is asked, and answers nothing.
+/// `times` says when the resource is taken, which matters only where it decides itself.
 pub fn answer_for_resource(
     before: Option<&Component>,
     copy: &mut Component,
     resource: &[Email],
-    times: Option<Timetable>,
+    mut times: Timetable,
+    decides: Decides,
 ) {
-    let conflicts = times.map(|mut times| {
-        times.sort();
-        times.conflicts(copy)
-    });
-    let zones = (before.map(Zones::of).unwrap_or_default(), Zones::of(copy));
+    times.sort();
+    let conflicts = (decides == Decides::Itself).then(|| times.conflicts(copy));
+    let kept = kept_answers(before, copy, resource, &times);
     for (index, event) in copy.components_mut().enumerate() {
         if !is_schedulable(event) || is_cancelled(event) {
             continue;
         }
-        let was = before.and_then(|before| state_before(before, event, &zones));
-        let kept = was.filter(|was| !is_rescheduled((was, &zones.0), (event, &zones.1)));
-        let kept = kept.and_then(|was| own_line(&was, resource).map(partstat_of));
+        let kept = kept.get(index).and_then(Option::as_ref);
         let verdict = match &conflicts {
             Some(conflicts) if conflicts.get(index) == Some(&true) => DECLINED,
             Some(_) => ACCEPTED,
@@ -141,7 +148,7 @@ pub fn answer_for_resource(
         };
         for line in event.all_mut("ATTENDEE").filter(|a| Address::read(a.value()).is_one_of(resource)) {
             let asked = partstat_of(line) == NEEDS_ACTION;
-            match &kept {
+            match kept {
                 Some(answer) if !asked => line.set_param("PARTSTAT", answer),
                 _ => line.set_param("PARTSTAT", verdict),
             }
@@ -149,6 +156,39 @@ pub fn answer_for_resource(
         // That the organizer is free meanwhile does not make the room free.
         event.remove("TRANSP");
     }
+}
+
+/// For each component of a copy, the answer that stays: what the resource said to the event as it was, where it said so to
+/// all of the times that the event takes now. What was called off, or moved away, may be somebody else's by now.
+fn kept_answers(
+    before: Option<&Component>,
+    copy: &Component,
+    resource: &[Email],
+    times: &Timetable,
+) -> Vec<Option<String>> {
+    let components: Vec<&Component> = copy.components().collect();
+    let nothing = || vec![None; components.len()];
+    let Some(before) = before else { return nothing() };
+    let zones = (Zones::of(before), Zones::of(copy));
+    let said = |event: &&Component| {
+        let was = state_before(before, event, &zones).filter(|_| is_schedulable(event))?;
+        let stays = !is_cancelled(&was) && !is_rescheduled((&was, &zones.0), (event, &zones.1));
+        own_line(&was, resource).filter(|_| stays).map(partstat_of)
+    };
+    let mut kept: Vec<Option<String>> = components.iter().map(said).collect();
+    let during = |object| recur::occurrences(object, times.range(), times.zone, times.bounds);
+    let (Ok(held), Ok(wanted)) = (during(before), during(copy)) else { return nothing() };
+    let held = held.iter().filter(|o| !is_cancelled(o.component));
+    let answered = held.filter_map(|o| Some((o.start, o.end, partstat_of(own_line(o.component, resource)?))));
+    let answered: HashSet<_> = answered.collect();
+    let places: HashMap<*const Component, usize> =
+        components.iter().enumerate().map(|(at, event)| (std::ptr::from_ref(*event), at)).collect();
+    for occurrence in wanted.iter().filter(|o| !is_cancelled(o.component)) {
+        let place = places.get(&std::ptr::from_ref(occurrence.component));
+        let Some(answer) = place.and_then(|at| kept.get_mut(*at)) else { continue };
+        *answer = answer.take().filter(|said| answered.contains(&(occurrence.start, occurrence.end, said.clone())));
+    }
+    kept
 }
 
 /// The event as the copy had it: written out, or as an occurrence of its series.

@@ -38,7 +38,7 @@ impl Mongo {
             "ready": ready,
             "topic": message.topic.name(),
             "key": &message.key,
-            "payload": message.payload.to_string(),
+            "payload": message.body(),
             "written": bson::DateTime::from_millis(self.env().now().timestamp_millis()),
         };
         if let Some(once) = &message.once {
@@ -74,5 +74,6 @@ pub fn message(row: &Document) -> Option<Message> {
         key: row.get_str("key").ok()?.to_owned(),
         once: row.get_str("once").ok().map(str::to_owned),
         payload: serde_json::from_str(row.get_str("payload").ok()?).ok()?,
+        texts: Vec::new(),
     })
 }

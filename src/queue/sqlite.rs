@@ -7,6 +7,7 @@
 //! time is known.
 
 pub mod outgoing;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
 
 use super::{ConsumerSpec, DeadLetter, Delivery, Queue, QueueDepth, QueueError, Settlement};
 use crate::events::{Message, Topic};
@@ -265,17 +267,18 @@ impl Waiting {
         })
     }
 
-    /// The delivery for the next attempt, or why there can be none.
-    fn delivery(self, attempts: u32) -> Result<Delivery, String> {
+    /// The delivery for the next attempt, or why there can be none. `texts` are what is not in the payload.
+    fn delivery(self, attempts: u32, texts: texts::Texts) -> Result<Delivery, String> {
         if self.attempts >= attempts {
             return Err(self.error.unwrap_or_else(|| "every attempt ended without an answer".to_owned()));
         }
         let topic = Topic::from_name(&self.topic).ok_or_else(|| format!("the topic {} is unknown", self.topic))?;
-        let payload = serde_json::from_str(&self.payload).map_err(|e| format!("the payload is not JSON: {e}"))?;
+        let mut payload = serde_json::from_str(&self.payload).map_err(|e| format!("the payload is not JSON: {e}"))?;
+        texts::complete(&mut payload, texts);
         let attempt = self.attempts.saturating_add(1);
         Ok(Delivery {
             id: Claim::id(self.message, attempt),
-            message: Message { topic, key: self.key, once: self.once, payload },
+            message: Message { topic, key: self.key, once: self.once, payload, texts: Vec::new() },
             attempt,
             published: instant(self.published),
         })
@@ -301,7 +304,8 @@ fn take(
     let mut taken = Vec::with_capacity(due.len());
     for waiting in due {
         let message = waiting.message;
-        match waiting.delivery(attempts) {
+        let texts = texts::of(tx, message)?;
+        match waiting.delivery(attempts, texts) {
             Ok(delivery) => {
                 tx.prepare_cached(
                     "UPDATE deliveries SET ready = ?3, claimed = 1, attempts = ?4 WHERE consumer = ?1 AND message = ?2",
@@ -339,14 +343,15 @@ fn settle(tx: &mut Tx<'_>, consumer: i64, claim: Claim, how: Settlement, now: Da
     }
 }
 
-/// Makes a delivery a dead letter.
+/// Makes a delivery a dead letter, which has its whole body.
 fn bury(tx: &mut Tx<'_>, consumer: i64, message: i64, error: &str, now: DateTime<Utc>) -> Result<(), DbError> {
+    let whole = texts::whole_body(tx, message)?;
     tx.prepare_cached(
         "INSERT INTO dead_letters (consumer, topic, key, once, payload, attempts, error, published, died)
-         SELECT d.consumer, m.topic, m.key, m.once, m.payload, d.attempts, ?3, m.published, ?4
+         SELECT d.consumer, m.topic, m.key, m.once, ifnull(?5, m.payload), d.attempts, ?3, m.published, ?4
          FROM deliveries d JOIN messages m ON m.id = d.message WHERE d.consumer = ?1 AND d.message = ?2",
     )?
-    .execute(params![consumer, message, error, now.timestamp_millis()])?;
+    .execute(params![consumer, message, error, now.timestamp_millis(), whole])?;
     leave_line(tx, consumer, message)
 }
 
@@ -427,7 +432,7 @@ fn dead_letters(
 }
 
 /// The payload of a dead letter: shown as text where it is not JSON, for that may be why it died.
-fn payload(text: &str) -> serde_json::Value {
+fn payload(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 

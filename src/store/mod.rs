@@ -8,6 +8,7 @@ pub mod files;
 pub mod home;
 mod model;
 pub mod mongo;
+mod page;
 pub(crate) mod paging;
 mod resources;
 mod sharing;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use model::*;
+pub use page::{ObjectPage, PAGE_BYTES};
 pub use resources::{Holder, HolderKind, Resource, ResourceStore, TeamCalendar};
 pub use sharing::*;
 pub use upkeep::*;
@@ -87,7 +89,8 @@ pub trait DavStore: Upkeep {
     /// One object with its data.
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError>;
 
-    /// Many objects with their data, in the order asked; `None` where there is none of that name. One read.
+    /// Objects with their data, in the order asked; `None` where there is none of that name. As many of the first names are
+    /// answered as have [`PAGE_BYTES`] together, at least one: whoever asks for more goes on from there.
     async fn objects(&self, collection: CollectionId, names: &[String]) -> Result<Vec<Option<Object>>, StoreError>;
 
     /// A page of the objects' metadata by name, after `after`.
@@ -99,14 +102,14 @@ pub trait DavStore: Upkeep {
     ) -> Result<Vec<ObjectMeta>, StoreError>;
 
     /// A page of objects that may lie in the range (a superset: the index knows first and last occurrence only), by
-    /// name, after `after`.
+    /// name, after `after`: at most `limit`, and no more than have [`PAGE_BYTES`] together.
     async fn query(
         &self,
         collection: CollectionId,
         filter: &ObjectFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Object>, StoreError>;
+    ) -> Result<ObjectPage, StoreError>;
 
     /// The objects with that UID in any calendar of the home (scheduling inbox excluded).
     async fn find_uid(&self, home: HomeId, uid: &Uid) -> Result<Vec<(Collection, Object)>, StoreError>;

@@ -17,8 +17,9 @@ use convoke::store::mongo::MongoDav;
 use convoke::store::mongo::bootstrap::bootstrap;
 use convoke::store::{
     Access, Batch, Change, Changes, Collection, CollectionKind, CollectionProps, DavStore, Delegation, Domain, Expect,
-    Instance, InviteStatus, LogKept, Object, ObjectFilter, ObjectMeta, Op, PublicRight, Purge, RetiredToken, Settings,
-    Shared, StoreError, Tie, TrashView, Trashed, TrashedThing, Trimmed, Upkeep, Usage, User, WriteError, Written,
+    Instance, InviteStatus, LogKept, Object, ObjectFilter, ObjectMeta, ObjectPage, Op, PublicRight, Purge,
+    RetiredToken, Settings, Shared, StoreError, Tie, TrashView, Trashed, TrashedThing, Trimmed, Upkeep, Usage, User,
+    WriteError, Written,
 };
 use serde_json::json;
 
@@ -323,8 +324,8 @@ async fn everything_arrives(from: &Engine, to: &Engine) {
         let uris = |all: &[Collection]| all.iter().map(|c| c.uri.clone()).collect::<Vec<_>>();
         assert_eq!(uris(&ours), uris(&theirs), "also the order");
         for collection in ours {
-            let ours = from.dav.query(collection.id, &ObjectFilter::default(), None, 1_000).await.unwrap();
-            let theirs = to.dav.query(collection.id, &ObjectFilter::default(), None, 1_000).await.unwrap();
+            let ours = from.dav.query(collection.id, &ObjectFilter::default(), None, 1_000).await.unwrap().objects;
+            let theirs = to.dav.query(collection.id, &ObjectFilter::default(), None, 1_000).await.unwrap().objects;
             assert_eq!(ours.len(), theirs.len());
             for (ours, theirs) in ours.iter().zip(&theirs) {
                 assert_eq!(ours, theirs);
@@ -496,7 +497,7 @@ impl DavStore for Failing {
         filter: &ObjectFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Object>, StoreError> {
+    ) -> Result<ObjectPage, StoreError> {
         self.store.dav.query(collection, filter, after, limit).await
     }
     async fn find_uid(&self, home: HomeId, uid: &Uid) -> Result<Vec<(Collection, Object)>, StoreError> {

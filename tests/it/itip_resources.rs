@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use convoke::ical::Component;
 use convoke::ical::recur::{Bounds, occurrences};
 use convoke::ids::Email;
-use convoke::itip::{Timetable, answer_for_resource};
+use convoke::itip::{Decides, Timetable, answer_for_resource};
 use proptest::prelude::*;
 
 const ROOM: &str = "65ee00000000000000000001@example.org";
@@ -61,6 +61,10 @@ fn overlap(a: &Component, b: &Component) -> bool {
     a.iter().any(|(start, end)| b.iter().any(|(other, until)| start < until && other < end))
 }
 
+fn timetable(invitation: &Component) -> Timetable {
+    Timetable::for_invitation(invitation, now(), TimeDelta::days(HORIZON), Tz::UTC, Bounds::default())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -70,12 +74,11 @@ proptest! {
         let mut held: Vec<Component> = Vec::new();
         for (uid, wish) in wishes.iter().enumerate() {
             let mut copy = invitation(uid, wish);
-            let horizon = TimeDelta::days(HORIZON);
-            let mut times = Timetable::for_invitation(&copy, now(), horizon, Tz::UTC, Bounds::default());
+            let mut times = timetable(&copy);
             for other in &held {
                 times.add(other, &room);
             }
-            answer_for_resource(None, &mut copy, &room, Some(times));
+            answer_for_resource(None, &mut copy, &room, times, Decides::Itself);
             let is_free = !held.iter().filter(|other| is_accepted(other)).any(|other| overlap(&copy, other));
             if is_accepted(&copy) {
                 prop_assert!(is_free, "{:?} of {:?}", wish, wishes);
@@ -88,11 +91,11 @@ proptest! {
     }
 
     #[test]
-    fn without_a_timetable_a_room_says_nothing_new(wish in wish(), partstat in "ACCEPTED|DECLINED|TENTATIVE") {
+    fn where_people_decide_a_room_says_nothing_new(wish in wish(), partstat in "ACCEPTED|DECLINED|TENTATIVE") {
         let room: [Email; 1] = [ROOM.parse().unwrap()];
         let asked = invitation(1, &wish);
         let mut first = asked.clone();
-        answer_for_resource(None, &mut first, &room, None);
+        answer_for_resource(None, &mut first, &room, timetable(&asked), Decides::People);
         prop_assert_eq!(first.to_text(), asked.to_text());
         // Somebody decided; the organizer writes something else, and then asks again.
         let with = |answer: &str| {
@@ -100,10 +103,10 @@ proptest! {
         };
         let decided = with(&partstat);
         let mut told = with("X-SOMETHING");
-        answer_for_resource(Some(&decided), &mut told, &room, None);
+        answer_for_resource(Some(&decided), &mut told, &room, timetable(&asked), Decides::People);
         prop_assert_eq!(told.to_text(), decided.to_text());
         let mut again = asked.clone();
-        answer_for_resource(Some(&decided), &mut again, &room, None);
+        answer_for_resource(Some(&decided), &mut again, &room, timetable(&asked), Decides::People);
         prop_assert_eq!(again.to_text(), asked.to_text());
     }
 }

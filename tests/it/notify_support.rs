@@ -110,7 +110,7 @@ fn listener() -> ConsumerSpec {
 
 /// A first delivery of a payload.
 pub fn first(topic: Topic, payload: Value, published: DateTime<Utc>) -> Delivery {
-    Delivery { id: 1, message: Message { topic, key: "key".to_owned(), once: None, payload }, attempt: 1, published }
+    Delivery { id: 1, message: Message::new(topic, "key", &payload), attempt: 1, published }
 }
 
 fn delivered(asked: &Asked) -> (StatusCode, Value) {

@@ -17,7 +17,7 @@ use crate::dav::error::DavError;
 use crate::events::{Message, Topic};
 use crate::ical::Component;
 use crate::ids::ObjectId;
-use crate::itip::{self, Address, ItipError, ItipMessage, Method, Outcome, Timetable};
+use crate::itip::{self, Address, Decides, ItipError, ItipMessage, Method, Outcome, Timetable};
 use crate::store::{CollectionKind, Holder, ObjectFilter, Resource};
 
 /// Objects of a resource's calendar that are read at once.
@@ -46,12 +46,13 @@ impl Deliveries<'_> {
             return Ok(());
         }
         let delivered = self.copies[at].calendar.clone();
-        let times = match self.decides_itself(resource, &delivered).await? {
-            true => Some(self.timetable(at, invited).await?),
-            false => None,
-        };
+        let decides = self.who_decides(resource, &delivered).await?;
+        let mut times = self.timetable(at);
+        if decides == Decides::Itself {
+            self.fill(&mut times, at, invited).await?;
+        }
         let mut answered = delivered.clone();
-        itip::answer_for_resource(before, &mut answered, &invited.emails, times);
+        itip::answer_for_resource(before, &mut answered, &invited.emails, times, decides);
         let answers = itip::diff(Some(&delivered), Some(&answered), &invited.emails, self.now);
         let answers = answers.map(|diff| diff.messages).unwrap_or_default();
         // The reference accepts whatever it is told of here where nobody decides: of what was refused it must not hear.
@@ -64,26 +65,31 @@ impl Deliveries<'_> {
         Ok(())
     }
 
-    /// Whether a resource answers by itself: where it has no administrators, or one of them invites it.
-    async fn decides_itself(&self, resource: &Resource, invitation: &Component) -> Result<bool, DavError> {
+    /// A resource answers by itself where it has no administrators, or one of them invites it.
+    async fn who_decides(&self, resource: &Resource, invitation: &Component) -> Result<Decides, DavError> {
         let administrators = self.call().server.administrators(resource).await?;
         if administrators.is_empty() {
-            return Ok(true);
+            return Ok(Decides::Itself);
         }
         let organizer = invitation.components().find_map(|event| event.value("ORGANIZER")).map(Address::read);
-        let Some(organizer) = organizer else { return Ok(false) };
+        let Some(organizer) = organizer else { return Ok(Decides::People) };
         let organizer = self.call().calendar_user(&organizer, resource.domain).await?;
-        Ok(organizer.is_some_and(|organizer| administrators.iter().any(|id| organizer.home == (*id).into())))
+        let is_theirs = organizer.is_some_and(|who| administrators.iter().any(|id| who.home == (*id).into()));
+        Ok(if is_theirs { Decides::Itself } else { Decides::People })
     }
 
-    /// When a resource is taken during an invitation, by everything else in its calendars.
-    async fn timetable(&mut self, at: usize, invited: &Holder) -> Result<Timetable, DavError> {
-        let call = self.call();
-        let inner = call.inner();
+    /// The empty timetable for an invitation.
+    fn timetable(&self, at: usize) -> Timetable {
+        let inner = self.call().inner();
         let horizon = TimeDelta::try_days(inner.settings.limits.booking_days).unwrap_or(TimeDelta::MAX);
         let copy = &self.copies[at];
-        let zone = zone_of(&copy.collection);
-        let mut times = Timetable::for_invitation(&copy.calendar, self.now, horizon, zone, inner.bounds());
+        Timetable::for_invitation(&copy.calendar, self.now, horizon, zone_of(&copy.collection), inner.bounds())
+    }
+
+    /// Adds when a resource is taken, by everything else in its calendars.
+    async fn fill(&mut self, times: &mut Timetable, at: usize, invited: &Holder) -> Result<(), DavError> {
+        let inner = self.call().inner();
+        let copy = &self.copies[at];
         let uid = copy.calendar.components().find_map(|c| c.value("UID")).unwrap_or_default().trim().to_owned();
         // Dates and floating times are indexed as if they were UTC: look around by as much as zones differ.
         let around = TimeDelta::days(1).num_seconds();
@@ -103,19 +109,19 @@ impl Deliveries<'_> {
             let mut after: Option<String> = None;
             loop {
                 let page = inner.store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
-                for object in page.iter().filter(|object| object.meta.uid.0 != uid) {
+                for object in page.objects.iter().filter(|object| object.meta.uid.0 != uid) {
                     if let Ok(held) = Component::parse(&object.data) {
                         times.add(&held, &invited.emails);
                     }
                 }
                 tokio::task::yield_now().await;
-                if page.len() < PAGE {
+                after = page.next();
+                if after.is_none() {
                     break;
                 }
-                after = page.into_iter().next_back().map(|object| object.meta.name);
             }
         }
-        Ok(times)
+        Ok(())
     }
 
     /// Delivers what resources answered to who invited them, as far as those are of this server; the queue gets all of it.
@@ -169,7 +175,13 @@ pub(super) async fn ask_resources(
 ) -> Result<HashSet<String>, DavError> {
     let call = deliveries.call();
     let requests = messages.iter().take(most).filter(|m| m.method == Method::Request && may_be_resource(&m.recipient));
+    let (room, mut octets) = (call.inner().settings.limits.immediate_bytes, 0);
     for message in requests {
+        // The queue asks the others.
+        if octets > room {
+            break;
+        }
+        octets += deliveries.text_of(message).len() as u64;
         let recipient = call.calendar_user(&Address::read(&message.recipient), organizer.domain).await?;
         let Some(recipient) = recipient.filter(|r| r.resource().is_some() && r.home != organizer.home) else {
             continue;

@@ -23,7 +23,7 @@ use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CompFilter, CompTest, DataRequest, Element, Filter, Occurrences};
 use crate::dav::xml::{PropRequest, PropTest, TimeRange, Writer};
 use crate::ical::Component;
-use crate::store::{CollectionKind, Object, ObjectFilter, SharedDavStore, StoreError};
+use crate::store::{CollectionKind, Object, ObjectFilter, ObjectPage, SharedDavStore, StoreError};
 
 /// Objects that are read at once.
 const PAGE: usize = 100;
@@ -182,7 +182,7 @@ struct Reading {
 }
 
 /// A page on its way.
-type Ahead = JoinHandle<Result<Vec<Object>, StoreError>>;
+type Ahead = JoinHandle<Result<ObjectPage, StoreError>>;
 
 impl Reading {
     fn of(collection: Sight, filter: &Filter, zone: Option<Tz>, members: &Members) -> Self {
@@ -197,11 +197,11 @@ impl Reading {
     async fn turn(&mut self, store: &SharedDavStore) -> Result<(), DavError> {
         let ahead = self.ahead.take().unwrap_or_else(|| self.begin(store, None));
         let page = ahead.await.map_err(|e| StoreError::Broken(e.to_string()))??;
-        self.is_last = page.len() < PAGE;
-        if !self.is_last {
-            self.ahead = Some(self.begin(store, page.last().map(|o| o.meta.name.clone())));
+        self.is_last = !page.more;
+        if page.more {
+            self.ahead = Some(self.begin(store, page.next()));
         }
-        self.read = page.into_iter();
+        self.read = page.objects.into_iter();
         Ok(())
     }
 

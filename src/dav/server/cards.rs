@@ -218,10 +218,16 @@ impl Call {
             return Ok(());
         }
         let filter = ObjectFilter { uid: Some(uid.clone()), ..ObjectFilter::default() };
-        let found = self.inner().store.query(book.id, &filter, None, but.len() + 1).await?;
-        match found.iter().find(|other| !but.contains(&other.meta.name.as_str())) {
-            Some(other) => Err(self.uid_conflict(book, &other.meta.name)),
-            None => Ok(()),
+        let mut after: Option<String> = None;
+        loop {
+            let found = self.inner().store.query(book.id, &filter, after.as_deref(), but.len() + 1).await?;
+            if let Some(other) = found.objects.iter().find(|other| !but.contains(&other.meta.name.as_str())) {
+                return Err(self.uid_conflict(book, &other.meta.name));
+            }
+            after = found.next();
+            if after.is_none() {
+                return Ok(());
+            }
         }
     }
 

@@ -79,9 +79,9 @@ impl Check {
     pub async fn next(&mut self, repair: bool) -> Result<Option<Page>, StoreError> {
         let Some(collection) = self.collection().await? else { return Ok(None) };
         let all = ObjectFilter::default();
-        let objects = self.store.query(collection.id, &all, self.after.as_deref(), PAGE).await?;
-        let mut page = Page { objects: objects.len() as u64, faults: Vec::new() };
-        for object in &objects {
+        let read = self.store.query(collection.id, &all, self.after.as_deref(), PAGE).await?;
+        let mut page = Page { objects: read.objects.len() as u64, faults: Vec::new() };
+        for object in &read.objects {
             let Some((what, right)) = self.fault(&collection, object) else { continue };
             let is_repaired = match right.filter(|_| repair) {
                 Some(right) => self.repair(&collection, object, right).await?,
@@ -95,11 +95,10 @@ impl Check {
             };
             page.faults.push(Fault { path: path.href(), what, is_repaired });
         }
-        self.after = objects.last().map(|object| object.meta.name.clone());
-        if objects.len() < PAGE {
+        self.after = read.next();
+        if self.after.is_none() {
             page.faults.extend(self.miscount(&collection, repair).await?);
             self.collections.pop();
-            self.after = None;
         }
         Ok(Some(page))
     }

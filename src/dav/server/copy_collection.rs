@@ -204,15 +204,14 @@ impl Call {
         loop {
             let page =
                 self.inner().store.query(collection.id, &ObjectFilter::default(), after.as_deref(), PAGE).await?;
-            after = page.last().map(|object| object.meta.name.clone());
-            octets += page.iter().map(|object| object.meta.size).sum::<u64>();
+            after = page.next();
+            octets += page.objects.iter().map(|object| object.meta.size).sum::<u64>();
             if octets > most {
                 let message = format!("A collection of more than {most} octets cannot be copied or moved at once");
                 return Err(DavError::insufficient_storage(message));
             }
-            let is_last = page.len() < PAGE;
-            all.extend(page.into_iter().filter_map(|object| collection.show(object)));
-            if is_last {
+            all.extend(page.objects.into_iter().filter_map(|object| collection.show(object)));
+            if after.is_none() {
                 return Ok(all);
             }
         }

@@ -3,7 +3,7 @@
 use http::header::HeaderName;
 use http::{Response, StatusCode};
 
-use super::access::{no_object, space_of, write_failed};
+use super::access::{space_of, write_failed};
 use super::audience::Audience;
 use super::call::Call;
 use super::publish_books::Book;
@@ -41,14 +41,14 @@ impl Call {
         let is_move = self.method.as_str() == "MOVE";
         let to = self.destination()?;
         let overwrite = self.overwrites()?;
-        let space = match self.location {
-            Location::Member { space, .. } => space,
+        match self.location {
+            Location::Member { .. } => {}
             Location::Collection { .. } => return self.copy_or_move_collection(is_move, to, overwrite).await,
             _ => {
                 self.target().await?;
                 return Err(DavError::forbidden("Only objects, calendars and address books can be copied or moved"));
             }
-        };
+        }
         if to == self.location {
             return Err(DavError::forbidden("Source and destination uri are identical."));
         }
@@ -87,7 +87,7 @@ impl Call {
                 Err(error) => return Err(write_failed(error)),
             }
         }
-        Err(no_object(space))
+        Err(DavError::conflict("The object keeps being changed by somebody else"))
     }
 
     /// The Schedule-Tag of the object where it goes (RFC 6638 §3.2.10): the same after a move within a home.

@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 
-use super::access::{no_object, write_failed};
+use super::access::write_failed;
 use super::call::Call;
 use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
@@ -14,14 +14,14 @@ use crate::dav::path::{Location, Space};
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::store::home::{COLLECTED, CONTACTS};
-use crate::store::{Batch, Collection, CollectionKind, Expect, Object, Op, WriteError};
+use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectFilter, Op, WriteError};
 
 /// Objects of a deleted collection that go in one batch, …
 const PAGE: usize = 200;
-/// … unless they have more octets than this, …
-const PAGE_BYTES: u64 = 4 << 20;
-/// … or there are so many messages before.
+/// … unless there are so many messages before, …
 const MESSAGES: usize = 2_000;
+/// … or invitees are told so many octets.
+const MESSAGE_BYTES: usize = 16 << 20;
 
 impl Call {
     /// Deletes what is at the location of the request.
@@ -41,7 +41,7 @@ impl Call {
     }
 
     async fn delete_object(self) -> Result<Response<Body>, DavError> {
-        let Location::Member { space, ref name, .. } = self.location else {
+        let Location::Member { ref name, .. } = self.location else {
             return Err(DavError::no_node(&self.path));
         };
         let conditions = Conditions::read(&self)?;
@@ -77,6 +77,7 @@ impl Call {
                     let immediate = self.immediate_deliveries(attempt);
                     let owner = self.scheduler_at(&collection, &[&calendar]).await?;
                     let scheduled = schedule::of_deletion(&self, &collection, &owner, &calendar, immediate).await?;
+                    let scheduled = scheduled.ok_or_else(too_much_to_tell)?;
                     batch.ops.extend(scheduled.ops);
                     batch.publish.extend(publish::besides(
                         &scheduled.topics,
@@ -95,7 +96,7 @@ impl Call {
                 Err(error) => return Err(write_failed(error)),
             }
         }
-        Err(no_object(space))
+        Err(DavError::conflict("The object keeps being changed by somebody else"))
     }
 
     async fn delete_collection(self) -> Result<Response<Body>, DavError> {
@@ -117,33 +118,24 @@ impl Call {
     /// off and organizers that somebody declines, as if each were deleted by itself, and memory does not grow with the
     /// collection. A break-off in the middle leaves one that can be deleted again, and a trash from which it can be restored.
     pub(super) async fn remove_collection(&self, sight: &Sight) -> Result<(), DavError> {
-        let mut collection = sight.source().clone();
+        let collection = sight.source();
         let store = &self.inner().store;
         let bin = self.server.bin();
         if let Some(bin) = &bin {
-            let ops = vec![bin.collection(&collection)];
+            let ops = vec![bin.collection(collection)];
             store.write(Batch { ops, publish: Vec::new() }).await.map_err(write_failed)?;
         }
         let mut in_vain = 0;
         while in_vain < ATTEMPTS {
-            let page = self.page_of(&collection).await?;
+            // Its token before its objects: what is put there after this is told of, and kept, like everything else.
+            let found = store.collection(collection.home, collection.kind, &collection.uri).await?;
+            let Some(found) = found.filter(|found| found.id == collection.id) else { return Ok(()) };
+            let page = store.query(found.id, &ObjectFilter::default(), None, PAGE).await?.objects;
             let is_last = page.is_empty();
             let batch = match is_last {
                 false => self.deletion_of(sight, &page, bin.as_ref()).await?,
-                true => {
-                    // What was put there meanwhile is told of, and kept, like everything else.
-                    collection =
-                        match store.collections(collection.home).await?.into_iter().find(|c| c.id == collection.id) {
-                            Some(found) => found,
-                            None => return Ok(()),
-                        };
-                    // What cannot be read goes with the collection.
-                    if in_vain + 1 < ATTEMPTS && !store.list(collection.id, None, 1).await?.is_empty() {
-                        in_vain += 1;
-                        continue;
-                    }
-                    self.end_of(&collection, bin.as_ref()).await?
-                }
+                // What cannot be read goes with the collection.
+                true => self.end_of(&found, bin.as_ref()).await?,
             };
             match store.write(batch).await {
                 Ok(_) if is_last => return Ok(()),
@@ -154,19 +146,6 @@ impl Call {
             }
         }
         Err(DavError::conflict("The collection keeps being changed by somebody else"))
-    }
-
-    /// Some objects of a collection: not many, and together not large.
-    async fn page_of(&self, collection: &Collection) -> Result<Vec<Object>, DavError> {
-        let store = &self.inner().store;
-        let (mut names, mut octets) = (Vec::new(), 0);
-        for meta in store.list(collection.id, None, PAGE).await? {
-            octets += meta.size;
-            if names.is_empty() || octets <= PAGE_BYTES {
-                names.push(meta.name);
-            }
-        }
-        Ok(store.objects(collection.id, &names).await?.into_iter().flatten().collect())
     }
 
     /// The operations and messages for some objects, those first in the page.
@@ -180,6 +159,7 @@ impl Call {
             _ => None,
         };
         let mut batch = Batch::default();
+        let mut octets = 0;
         for object in page {
             batch.ops.extend(bin.and_then(|bin| bin.object(&self.server, collection, object, true)));
             let (name, expect) = (object.meta.name.clone(), Expect::Etag(object.meta.etag.clone()));
@@ -191,11 +171,18 @@ impl Call {
                 batch.publish.extend(subject.deleted(Some(false)));
                 if let Some(owner) = &owner {
                     // By the queue, which does not mind how many there are.
-                    let scheduled = schedule::of_deletion(self, sight, owner, &calendar, 0).await?;
-                    batch.publish.extend(scheduled.publish);
+                    match schedule::of_deletion(self, sight, owner, &calendar, 0).await? {
+                        Some(scheduled) => {
+                            let texts = scheduled.publish.iter().flat_map(|message| &message.texts);
+                            octets += texts.map(|(_, text)| text.len()).sum::<usize>();
+                            batch.publish.extend(scheduled.publish);
+                        }
+                        // The others go all the same.
+                        None => tracing::warn!(name = %object.meta.name, "{}", too_much_to_tell()),
+                    }
                 }
             }
-            if batch.publish.len() >= MESSAGES {
+            if batch.publish.len() >= MESSAGES || octets >= MESSAGE_BYTES {
                 break;
             }
         }
@@ -210,6 +197,13 @@ impl Call {
         let instances = self.server.instances(collection).await?;
         Ok(Batch { ops, publish: self.told_gone(collection, &instances) })
     }
+}
+
+/// 403: calling it off would tell more than one write may.
+fn too_much_to_tell() -> DavError {
+    DavError::forbidden(
+        "There is too much to be told to all who are invited; with Schedule-Reply: F it is deleted without telling them",
+    )
 }
 
 /// What every home has stays (dav §6.3).

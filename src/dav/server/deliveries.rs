@@ -2,6 +2,7 @@
 //! operations for the same write that causes the messages. Several messages to one person build on each other.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -33,6 +34,8 @@ pub(super) struct Deliveries<'c> {
     inbox_items: Vec<Op>,
     /// Messages that follow and are delivered by the queue.
     queued: Vec<Message>,
+    /// Messages that were written out, for those who are told the same, by where they are in memory.
+    texts: HashMap<usize, (Arc<Component>, Arc<str>)>,
     /// What resources answered, and nobody was told yet.
     pub(super) answers: Vec<Answer>,
     /// Collections whose state the answers rest on, with the tokens they had.
@@ -70,6 +73,7 @@ impl<'c> Deliveries<'c> {
             changes: 0,
             inbox_items: Vec::new(),
             queued: Vec::new(),
+            texts: HashMap::new(),
             answers: Vec::new(),
             relied_on: Vec::new(),
             asked: HashMap::new(),
@@ -158,7 +162,8 @@ impl<'c> Deliveries<'c> {
                 if let Some(answer) = itip::refreshed(&copy.calendar, message, &recipient.emails, self.now) {
                     let by = principal_name(recipient);
                     let uri = Some(copy.collection.uri.as_str());
-                    self.queued.push(publish::local_delivery(&answer, Before::Nothing, uri, &by, false));
+                    let text = answer.to_ics().into();
+                    self.queued.push(publish::local_delivery(&answer, &text, Before::Nothing, uri, &by, false));
                 }
                 Ok(())
             }
@@ -187,7 +192,14 @@ impl<'c> Deliveries<'c> {
 
     /// Hands a message to the queue besides; `delivered` where the calendar has it already.
     pub(super) fn queue(&mut self, message: &ItipMessage, before: Before<'_>, uri: &str, by: &str, delivered: bool) {
-        self.queued.push(publish::local_delivery(message, before, Some(uri), by, delivered));
+        let text = self.text_of(message);
+        self.queued.push(publish::local_delivery(message, &text, before, Some(uri), by, delivered));
+    }
+
+    /// A message as iCalendar text, written once for all who are told the same.
+    pub(super) fn text_of(&mut self, message: &ItipMessage) -> Arc<str> {
+        let written = || (Arc::clone(&message.calendar), message.to_ics().into());
+        Arc::clone(&self.texts.entry(Arc::as_ptr(&message.calendar).addr()).or_insert_with(written).1)
     }
 
     /// The recipient's object with that UID, in whichever of their calendars it is.

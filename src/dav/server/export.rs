@@ -147,10 +147,10 @@ impl Pages for Export {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         if self.read.len() == 0 {
             let store = &self.server.0.store;
-            let objects = store.query(self.collection.id, &self.filter, self.after.as_deref(), PAGE).await?;
-            self.is_last = objects.len() < PAGE;
-            self.after = objects.last().map(|o| o.meta.name.clone());
-            self.read = objects.into_iter();
+            let page = store.query(self.collection.id, &self.filter, self.after.as_deref(), PAGE).await?;
+            self.after = page.next();
+            self.is_last = self.after.is_none();
+            self.read = page.objects.into_iter();
         }
         while let Some(object) = self.read.next() {
             let Some(object) = self.collection.show(object) else { continue };

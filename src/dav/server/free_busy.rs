@@ -176,7 +176,7 @@ impl Server {
         let mut after: Option<String> = None;
         loop {
             let page = self.0.store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
-            for (index, object) in page.iter().enumerate() {
+            for (index, object) in page.objects.iter().enumerate() {
                 if index % TURN == TURN - 1 {
                     tokio::task::yield_now().await;
                 }
@@ -199,9 +199,8 @@ impl Server {
                     return Err(too_much(format!("There are more than {most} busy times in this range")));
                 }
             }
-            let is_last = page.len() < PAGE;
-            after = page.into_iter().next_back().map(|o| o.meta.name);
-            if is_last {
+            after = page.next();
+            if after.is_none() {
                 return Ok(());
             }
         }

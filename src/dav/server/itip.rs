@@ -1,6 +1,8 @@
 //! `POST /itip` and the ITIP verb: an iTIP message reaches its recipient's calendar (dav §11.1, mail-itip-alarms §5.8–§5.9).
 //! Delivering the same message again changes nothing and tells nobody.
 
+use std::sync::Arc;
+
 use http::{Response, StatusCode};
 use serde::Deserialize;
 
@@ -157,7 +159,7 @@ impl Call {
         };
         let organizer = self.inner().tenants.invited_as(&delivery.recipient).await?;
         let mut batch = Batch::default();
-        let mut current = None;
+        let mut current: Option<Arc<str>> = None;
         // Only those who were invited propose: an inbox is not for everybody's use.
         if let Some(organizer) = organizer.filter(|organizer| organizer.domain == self.who.domain())
             && let Some(copy) = self.copy_of(organizer.home, &message.uid).await?
@@ -165,7 +167,7 @@ impl Call {
         {
             let name = format!("sabredav-{}.ics", self.inner().env.uuid());
             batch.ops.push(self.inbox_item(&organizer, &name, message).await?);
-            current = Some(copy.object.data);
+            current = Some(copy.object.data.into());
         }
         let mut calendar_id = None;
         if let Location::Member { ref uri, .. } = self.location {
@@ -173,11 +175,11 @@ impl Call {
             if current.is_none()
                 && let Ok((_, own)) = self.server.object(&self.who, &self.location, Need::Read).await
             {
-                current = Some(own.data);
+                current = Some(own.data.into());
             }
         }
-        let by = self.who.principal();
-        batch.publish.push(publish::local_delivery(message, current.as_deref().into(), calendar_id, &by, false));
+        let (by, text) = (self.who.principal(), message.to_ics().into());
+        batch.publish.push(publish::local_delivery(message, &text, current.as_ref().into(), calendar_id, &by, false));
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::NO_CONTENT))
     }

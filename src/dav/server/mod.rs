@@ -78,6 +78,7 @@ mod sync;
 mod tenant;
 mod timezones;
 mod trash;
+mod trash_meeting;
 mod trash_restore;
 
 use std::sync::{Arc, OnceLock};

@@ -35,7 +35,10 @@ impl Deliveries<'_> {
             }
         };
         let threshold = self.call().inner().settings.reply_propagation;
-        let is_quiet = threshold > 0 && attendees_of(after) >= threshold;
+        let attendees = attendees_of(after);
+        let octets = attendees.saturating_mul(after.to_text().len()) as u64;
+        let is_quiet =
+            (threshold > 0 && attendees >= threshold) || octets > self.call().inner().settings.limits.immediate_bytes;
         let known = addresses_of(before);
         let by = principal_name(organizer);
         // Whoever answers has said it in their own copy, whichever of their addresses else is invited.

@@ -341,12 +341,15 @@ impl Listing {
     ) -> Result<(), DavError> {
         let store = &self.members.server.0.store;
         let limit = if self.members.plan.needs_data() { DATA_PAGE } else { PAGE };
-        let metas = store.list(collection.id, after.as_deref(), limit).await?;
+        let mut metas = store.list(collection.id, after.as_deref(), limit).await?;
         let base = location_of(&collection).href();
-        let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
+        let mut is_last = metas.len() < limit;
         let mut objects = Vec::new();
         if self.members.plan.needs_data() {
+            let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
             objects = self.members.server.0.objects_in(&collection, &names).await?;
+            is_last &= objects.len() == metas.len();
+            metas.truncate(objects.len());
         }
         for (index, meta) in metas.iter().enumerate() {
             let data = objects.get(index).and_then(|o| o.as_ref()).map(|o| o.data.as_str());
@@ -358,8 +361,8 @@ impl Listing {
                 return Ok(());
             }
         }
-        if metas.len() == limit {
-            self.steps.push(Step::Objects(collection, names.into_iter().next_back()));
+        if !is_last {
+            self.steps.push(Step::Objects(collection, metas.pop().map(|meta| meta.name)));
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What the rest of the program is told of a write (messaging §1.3–§1.8). Messages are built here and published in the
 //! same batch as the write, by whoever writes.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::audience::{Audience, Listener};
@@ -151,46 +153,49 @@ pub(super) enum Before<'a> {
     /// There was none.
     Nothing,
     /// It was overwritten, or is what a COUNTER is about.
-    Stored(&'a str),
-    /// It was deleted.
-    Deleted(&'a str),
+    Stored(&'a Arc<str>),
+    /// It was deleted; when it took place.
+    Deleted(&'a Arc<str>),
 }
 
-impl<'a> From<Option<&'a str>> for Before<'a> {
-    fn from(stored: Option<&'a str>) -> Self {
+impl<'a> From<Option<&'a Arc<str>>> for Before<'a> {
+    fn from(stored: Option<&'a Arc<str>>) -> Self {
         stored.map_or(Self::Nothing, Self::Stored)
     }
 }
 
 /// An iTIP message on its way to its recipient (messaging §1.7): one delivery for each, so that those to one recipient keep
-/// their order and one that fails holds up nobody else. `delivered` where the recipient's calendar has it already.
+/// their order and one that fails holds up nobody else. `text` is the message as iCalendar, which those have in common who
+/// are told the same. `delivered` where the recipient's calendar has it already.
 pub(super) fn local_delivery(
     message: &ItipMessage,
+    text: &Arc<str>,
     before: Before<'_>,
     calendar_id: Option<&str>,
     by: &str,
     delivered: bool,
 ) -> Message {
-    let (old_message, deleted_object) = match before {
-        Before::Nothing => (None, None),
-        Before::Stored(text) => (Some(text.to_owned()), None),
-        Before::Deleted(text) => (None, Some(text.to_owned())),
-    };
     let delivery = LocalDelivery {
         sender: message.sender.clone(),
         method: message.method.to_string(),
         uid: message.uid.clone(),
-        message: message.to_ics(),
+        message: String::new(),
         has_change: message.has_change,
         recipients: vec![message.recipient.clone()],
-        old_message,
-        deleted_object,
+        old_message: None,
+        deleted_object: None,
         calendar_id: calendar_id.map(str::to_owned),
         connected_user: Some(by.to_owned()),
         delivered,
         forced: message.is_forced,
     };
-    Message::new(Topic::ItipLocalDelivery, format!("{}\n{}", message.uid, message.recipient), &delivery)
+    let told = Message::new(Topic::ItipLocalDelivery, format!("{}\n{}", message.uid, message.recipient), &delivery);
+    let told = told.text(LocalDelivery::MESSAGE, text);
+    match before {
+        Before::Nothing => told,
+        Before::Stored(text) => told.text(LocalDelivery::OLD_MESSAGE, text),
+        Before::Deleted(text) => told.text(LocalDelivery::DELETED_OBJECT, text),
+    }
 }
 
 /// What became of a booking of a resource (messaging §1.6): of an object in its calendar, written by `by`.

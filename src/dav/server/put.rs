@@ -124,6 +124,7 @@ impl Call {
         let mut existing = current.as_ref().map(|object| (object, old.as_ref()));
         if import {
             batch = self.replaced_by_import(collection, draft).await?;
+            // To the others it is a new one.
             existing = None;
         }
         let mut calendar = draft.object.root().clone();
@@ -172,13 +173,7 @@ impl Call {
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());
-        let is_cleared = batch.ops.iter().any(
-            |op| matches!(op, Op::DeleteObject { collection: c, name, .. } if *c == collection.id && name == self.name()),
-        );
-        let expect = match &current {
-            Some(current) if !is_cleared => Expect::Etag(current.meta.etag.clone()),
-            _ => Expect::Absent,
-        };
+        let expect = current.as_ref().map_or(Expect::Absent, |current| Expect::Etag(current.meta.etag.clone()));
         batch.ops.extend(collection.expectation(Need::WriteContent));
         let put = batch.ops.len();
         batch.ops.push(Op::PutObject { collection: collection.id, object, expect });
@@ -198,7 +193,9 @@ impl Call {
                 let again = self.try_put_event(collection, draft, current.clone(), import, 0);
                 Box::pin(again).await
             }
-            Err(WriteError::UidConflict { op, name }) if op == put => Err(self.uid_conflict(collection, &name)),
+            Err(WriteError::UidConflict { op, name }) if op == put && !import => {
+                Err(self.uid_conflict(collection, &name))
+            }
             // The object, or somebody's copy of it, is another by now; or the right to write it is.
             Err(WriteError::Precondition(_) | WriteError::UidConflict { .. }) => Ok(None),
             Err(error) => Err(write_failed(error)),
@@ -271,7 +268,7 @@ impl Call {
         response
     }
 
-    /// An import takes the place of whatever has its UID in the home (dav §10).
+    /// An import takes the place of whatever has its UID in the home (dav §10). What is at its own place is overwritten.
     async fn replaced_by_import(&self, collection: &Sight, draft: &Draft) -> Result<Batch, DavError> {
         let mut batch = Batch::default();
         // Of somebody else's home only the calendar that they let one write to.
@@ -282,9 +279,11 @@ impl Call {
             if !is_own && from.id != collection.id {
                 continue;
             }
+            if from.id == collection.id && object.meta.name == self.name() {
+                continue;
+            }
             collection.guard(&object)?;
-            let is_overwritten = from.id == collection.id && object.meta.name == self.name();
-            if let (false, Ok(calendar)) = (is_overwritten, Component::parse(&object.data)) {
+            if let Ok(calendar) = Component::parse(&object.data) {
                 let audience = self.server.audience_at_home(&from).await?;
                 batch.publish.extend(publish::Subject::stored(&audience, &object, &calendar, &by).deleted(Some(true)));
             }

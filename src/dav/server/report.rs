@@ -22,7 +22,7 @@ use crate::dav::path::{Location, MOUNT, push_segment};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{CALDAV, CALENDARSERVER, CARDDAV, DAV, DataRequest, Element, Filter, PropRequest, Writer};
 use crate::ids::CollectionId;
-use crate::store::{CollectionKind, Object, ObjectFilter};
+use crate::store::{CollectionKind, Object, ObjectFilter, PAGE_BYTES};
 
 /// Objects that are read at once.
 const PAGE: usize = 100;
@@ -184,9 +184,9 @@ impl Pages for Query {
         if self.read.len() == 0 {
             let store = &self.members.server.0.store;
             let page = store.query(self.collection.id, &ObjectFilter::default(), self.after.as_deref(), PAGE).await?;
-            self.is_last = page.len() < PAGE;
-            self.after = page.last().map(|o| o.meta.name.clone());
-            self.read = page.into_iter();
+            self.after = page.next();
+            self.is_last = self.after.is_none();
+            self.read = page.objects.into_iter();
         }
         let base = location_of(&self.collection).href();
         while let Some(object) = self.read.next() {
@@ -226,32 +226,49 @@ impl Pages for Multiget {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         let from = self.hrefs.len().saturating_sub(self.at_once);
         let page: Vec<_> = self.hrefs.drain(from..).rev().collect();
-        let mut wanted: HashMap<CollectionId, Vec<String>> = HashMap::new();
+        // In the order of the addresses, so that the first of them is among what is read.
+        let mut wanted: Vec<(CollectionId, Vec<String>)> = Vec::new();
         for (_, location) in &page {
-            if let Some((Ok(collection), name)) = self.look_at(location.as_ref()).await? {
-                wanted.entry(collection.id).or_default().push(name);
+            let Some((Ok(collection), name)) = self.look_at(location.as_ref()).await? else { continue };
+            match wanted.iter_mut().find(|(id, _)| *id == collection.id) {
+                Some((_, names)) => names.push(name),
+                None => wanted.push((collection.id, vec![name])),
             }
         }
-        let mut found: HashMap<(CollectionId, String), Object> = HashMap::new();
+        let mut found: HashMap<(CollectionId, String), Option<Object>> = HashMap::new();
+        let mut octets = 0;
         for (collection, names) in wanted {
+            if octets >= PAGE_BYTES {
+                break;
+            }
             let objects = self.members.server.0.store.objects(collection, &names).await?;
-            found.extend(objects.into_iter().flatten().map(|o| ((collection, o.meta.name.clone()), o)));
+            octets += objects.iter().flatten().map(|object| object.meta.size).sum::<u64>();
+            found.extend(names.into_iter().zip(objects).map(|(name, object)| ((collection, name), object)));
         }
         let mut page = page.into_iter();
         let mut written = 0;
         while let Some((href, location)) = page.next() {
-            written += 1;
             match self.look_at(location.as_ref()).await? {
-                Some((Ok(sight), name)) => match found.get(&(sight.id, name)).and_then(|o| sight.show(o.clone())) {
-                    Some(object) => {
-                        let base = location_of(&sight).href();
-                        self.members.write_object(&sight, &base, &object, out);
+                Some((Ok(sight), name)) => match found.get(&(sight.id, name)) {
+                    Some(object) => match object.clone().and_then(|object| sight.show(object)) {
+                        Some(object) => {
+                            let base = location_of(&sight).href();
+                            self.members.write_object(&sight, &base, &object, out);
+                        }
+                        None => write_status(&href, StatusCode::NOT_FOUND, out),
+                    },
+                    // What was read is enough for one page.
+                    None => {
+                        self.hrefs.extend(page.rev());
+                        self.hrefs.push((href, location));
+                        self.at_once = written;
+                        return Ok(Progress::More);
                     }
-                    None => write_status(&href, StatusCode::NOT_FOUND, out),
                 },
                 Some((Err(status), _)) => write_status(&href, status, out),
                 None => write_status(&href, StatusCode::NOT_FOUND, out),
             }
+            written += 1;
             if out.len() > chunked::FULL && page.len() > 0 {
                 // Read again with the next page: kept, the objects would take as much memory as their text. The next page
                 // asks for no more than this one could hold, so that little is read twice.

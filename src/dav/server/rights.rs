@@ -238,7 +238,7 @@ impl Inner {
         Ok(self.store.object(sight.id, name).await?.and_then(|object| sight.show(object)))
     }
 
-    /// Many objects, in the order asked.
+    /// The first of these objects, as many as make a page, in the order asked.
     pub(super) async fn objects_in(&self, sight: &Sight, names: &[String]) -> Result<Vec<Option<Object>>, DavError> {
         let found = self.store.objects(sight.id, names).await?;
         Ok(found.into_iter().map(|object| object.and_then(|object| sight.show(object))).collect())

@@ -202,6 +202,31 @@ pub(super) async fn require_unique(
     Ok(())
 }
 
+/// Step: everybody who is invited is told what the object is and what it was; that may be no more than the limit, which is
+/// for what a queue and the mails take.
+fn limit_messages(
+    call: &Call,
+    before: Option<(&str, &Component)>,
+    calendar: &Component,
+    owner: &Holder,
+) -> Result<(), DavError> {
+    let states = || before.map(|(_, old)| old).into_iter().chain([calendar]);
+    if !states().any(|state| itip::role(state, &owner.emails) == Role::Organizer) {
+        return Ok(());
+    }
+    let (guests, most) = (itip::guests(states()), call.inner().settings.limits.message_bytes);
+    let each = before.map_or(0, |(text, _)| text.len()) + calendar.to_text().len();
+    if is_within(guests, each, most) {
+        return Ok(());
+    }
+    let message = format!("The object is too large to be sent to {guests} people, which may take {most} octets in all");
+    Err(DavError::forbidden(message).because(Condition::Empty("cal:max-resource-size")))
+}
+
+fn is_within(guests: usize, octets: usize, most: u64) -> bool {
+    guests.saturating_mul(octets) as u64 <= most
+}
+
 /// Step: the messages that follow from a write, what becomes of the copies of local people, and in the object what was
 /// done about them. `before` is the object as it was, as text and as a tree; `most` messages are delivered at once.
 pub(super) async fn of_write(
@@ -212,6 +237,7 @@ pub(super) async fn of_write(
     calendar: &mut Component,
     most: usize,
 ) -> Result<Scheduled, DavError> {
+    limit_messages(call, before, calendar, owner)?;
     let old = before.map(|(_, tree)| tree);
     let now = call.inner().env.now();
     let mut deliveries = Deliveries::new(call);
@@ -230,7 +256,8 @@ pub(super) async fn of_write(
     if let Some(stored) = stored {
         *calendar = stored;
     }
-    let before = Before::from(before.map(|(text, _)| text));
+    let text: Option<Arc<str>> = before.map(|(text, _)| text.into());
+    let before = Before::from(text.as_ref());
     let (mut scheduled, mut statuses) = send(deliveries, collection, owner, &messages, before, most).await?;
     statuses.retain(|(_, who), _| !answered.contains(who));
     if !answered.is_empty() {
@@ -259,13 +286,15 @@ async fn send(
     let call = deliveries.call();
     let mut statuses = HashMap::new();
     let by = call.who.principal();
+    let room = call.inner().settings.limits.immediate_bytes;
     let mut octets = 0;
     for (index, message) in messages.iter().enumerate() {
         let address = Address::read(&message.recipient);
-        octets += message.calendar.to_text().len() as u64;
+        octets += deliveries.text_of(message).len() as u64;
         // An override that repeats the answer to the series makes none with the organizer: nobody reads it, and nothing is noted.
         let is_idle = message.method == itip::Method::Reply && !message.significant_change;
-        let recipient = match !is_idle && index < most && octets <= call.inner().settings.limits.copied_bytes {
+        let has_room = index < most && (octets <= room || index == 0);
+        let recipient = match !is_idle && has_room {
             true => call.calendar_user(&address, owner.domain).await?.filter(|recipient| recipient.home != owner.home),
             false => None,
         };
@@ -305,15 +334,23 @@ fn note(calendar: &mut Component, statuses: &HashMap<Line, &'static str>) {
     }
 }
 
-/// What follows from a deletion.
+/// What follows from a deletion; `None` where those who are invited would be told more than one write may tell.
 pub(super) async fn of_deletion(
     call: &Call,
     collection: &Collection,
     owner: &Holder,
     calendar: &Component,
     most: usize,
-) -> Result<Scheduled, DavError> {
+) -> Result<Option<Scheduled>, DavError> {
     let now = call.inner().env.now();
+    let outline: Arc<str> = itip::outline(calendar).to_text().into();
+    // A cancellation says no more than the outline, which goes along with it.
+    let is_organizer = itip::role(calendar, &owner.emails) == Role::Organizer;
+    if is_organizer
+        && !is_within(itip::guests([calendar]), 2 * outline.len(), call.inner().settings.limits.message_bytes)
+    {
+        return Ok(None);
+    }
     // What cannot be scheduled could not be when it was stored either; it can be deleted all the same.
     let messages = match itip::diff(Some(calendar), None, &owner.emails, now) {
         Ok(diff) => diff.messages,
@@ -322,12 +359,11 @@ pub(super) async fn of_deletion(
             Vec::new()
         }
     };
-    let text = calendar.to_text();
     let deliveries = Deliveries::new(call);
     let (mut scheduled, statuses) =
-        send(deliveries, collection, owner, &messages, Before::Deleted(&text), most).await?;
+        send(deliveries, collection, owner, &messages, Before::Deleted(&outline), most).await?;
     scheduled.topics.extend(bookings::answer_of(owner, &messages, &statuses));
-    Ok(scheduled)
+    Ok(Some(scheduled))
 }
 
 fn unschedulable(error: ItipError) -> DavError {

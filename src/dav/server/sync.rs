@@ -101,28 +101,38 @@ impl Pages for Sync {
         let store = self.members.server.0.store.clone();
         let token = match &mut self.position {
             Position::All { after, token } => {
-                let metas = store.list(self.collection.id, after.as_deref(), size).await?;
-                let (token, is_last) = (*token, metas.len() < size);
-                *after = metas.last().map(|m| m.name.clone());
-                self.write_written(&metas.iter().collect::<Vec<_>>(), &base, out).await?;
+                let token = *token;
+                let mut metas = store.list(self.collection.id, after.as_deref(), size).await?;
+                let written = self.write_written(&metas.iter().collect::<Vec<_>>(), &base, out).await?;
+                let is_last = metas.len() < size && written == metas.len();
+                metas.truncate(written);
+                self.position = Position::All { after: metas.pop().map(|meta| meta.name), token };
                 is_last.then_some(token)
             }
             Position::Since { token, left, first } => {
                 let most = left.unwrap_or(size).min(size);
+                let (before, left) = (*token, *left);
                 let page = match first.take() {
                     Some(page) => page,
                     // The collection went away while the answer was being sent.
-                    None => store.changes(self.collection.id, *token, most).await?.ok_or_else(invalid_token)?,
+                    None => store.changes(self.collection.id, before, most).await?.ok_or_else(invalid_token)?,
                 };
-                *token = page.token;
-                *left = left.map(|left| left.saturating_sub(page.changes.len()));
-                let (token, is_cut_short) = (page.token, page.truncated && *left == Some(0));
-                self.write_changes(&page, &base, out).await?;
+                let Changes { changes, token, truncated } = page;
+                let count = changes.len();
+                let rest = self.write_changes(changes, &base, out).await?;
+                let left = left.map(|left| left.saturating_sub(count - rest.len()));
+                if !rest.is_empty() {
+                    let first = Some(Changes { changes: rest, token, truncated });
+                    self.position = Position::Since { token: before, left, first };
+                    return Ok(Progress::More);
+                }
+                self.position = Position::Since { token, left, first: None };
+                let is_cut_short = truncated && left == Some(0);
                 if is_cut_short {
                     let href = format!("{}{base}", self.members.server.0.settings.base);
                     write_truncated(&href, out);
                 }
-                (!page.truncated || is_cut_short).then_some(token)
+                (!truncated || is_cut_short).then_some(token)
             }
         };
         let Some(token) = token else { return Ok(Progress::More) };
@@ -132,39 +142,54 @@ impl Pages for Sync {
 }
 
 impl Sync {
-    async fn write_changes(&self, page: &Changes, base: &str, out: &mut Writer) -> Result<(), DavError> {
-        let written: Vec<&ObjectMeta> = page
-            .changes
+    /// Writes changes, as many as make a page, and gives back the rest.
+    async fn write_changes(
+        &self,
+        mut changes: Vec<Change>,
+        base: &str,
+        out: &mut Writer,
+    ) -> Result<Vec<Change>, DavError> {
+        let metas: Vec<&ObjectMeta> = changes
             .iter()
             .filter_map(|change| match change {
                 Change::Written(meta) => Some(meta),
                 Change::Deleted(_) => None,
             })
             .collect();
-        self.write_written(&written, base, out).await?;
-        for change in &page.changes {
+        let count = self.write_written(&metas, base, out).await?;
+        if count < metas.len() {
+            let mut done = 0;
+            changes.retain(|change| {
+                done += usize::from(matches!(change, Change::Written(_)));
+                matches!(change, Change::Deleted(_)) || done > count
+            });
+            return Ok(changes);
+        }
+        for change in &changes {
             if let Change::Deleted(name) = change {
                 let mut href = format!("{}{base}", self.members.server.0.settings.base);
                 push_segment(&mut href, name);
                 write_status(&href, StatusCode::NOT_FOUND, out);
             }
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
-    async fn write_written(&self, metas: &[&ObjectMeta], base: &str, out: &mut Writer) -> Result<(), DavError> {
-        let mut objects = Vec::new();
+    /// Writes the first of these objects; how many it was. Without their data that is all of them.
+    async fn write_written(&self, metas: &[&ObjectMeta], base: &str, out: &mut Writer) -> Result<usize, DavError> {
+        let (mut count, mut objects) = (metas.len(), Vec::new());
         if self.members.plan.needs_data() {
             let names: Vec<String> = metas.iter().map(|m| m.name.clone()).collect();
             objects = self.members.server.0.objects_in(&self.collection, &names).await?;
+            count = objects.len();
         }
-        for (index, meta) in metas.iter().enumerate() {
+        for (index, meta) in metas[..count].iter().enumerate() {
             let object = objects.get(index).and_then(Option::as_ref);
             // Data and ETag must be of one state: what was written since is answered as it is now.
             let meta = object.map_or(*meta, |o| &o.meta);
             let resource = Resource::Object(&self.collection, meta, object.map(|o| o.data.as_str()));
             self.members.write(base, &resource, &meta.name, out);
         }
-        Ok(())
+        Ok(count)
     }
 }

@@ -1,7 +1,7 @@
 //! Out of the trash: an object goes back into its collection, a collection comes back with its properties and objects.
 //!
 //! It is a write like others: what a new object publishes is published, conditions of the store and the quota hold. Nobody is
-//! invited: whoever deleted a meeting called it off, and invites anew by changing it.
+//! invited: whoever deleted a meeting called it off, and invites anew by changing it (`trash_meeting`).
 
 use http::header::{HeaderValue, LOCATION};
 use http::{Response, StatusCode};
@@ -57,6 +57,7 @@ impl Call {
     async fn restore_object(&self, entry: &Trashed, mut object: Object) -> Result<String, DavError> {
         let collection = self.home_of_trashed(entry).await?;
         self.refuse_second(&collection, &object).await?;
+        object = self.called_again(&collection, object).await?;
         object.meta.modified = self.inner().env.now();
         let audience = self.server.audience_at_home(&collection).await?;
         for _ in 0..ATTEMPTS {
@@ -205,7 +206,7 @@ impl Call {
         let mut batch = Batch::default();
         for (part, data) in parts {
             let TrashedThing::Object { meta, .. } = part.what else { continue };
-            let mut object = Object { meta, data };
+            let mut object = self.called_again(collection, Object { meta, data }).await?;
             object.meta.modified = self.inner().env.now();
             batch.publish.extend(self.told_of(collection, &audience, &object, Told::Created));
             let expect = Expect::Absent;

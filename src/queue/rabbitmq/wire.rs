@@ -68,7 +68,7 @@ impl Incoming {
         let identity = identity(exchange, properties, body);
         let key = headers.text(KEY).or_else(|| topic.key_of(&payload)).unwrap_or_else(|| identity.clone());
         Ok(Self {
-            message: Message { topic, key, once: headers.text(ONCE), payload },
+            message: Message { topic, key, once: headers.text(ONCE), payload, texts: Vec::new() },
             identity,
             published: published(properties, &headers).unwrap_or(now),
             attempts: headers.number(ATTEMPTS).and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
@@ -125,7 +125,7 @@ pub(super) fn first(message: &Message, id: String, now: DateTime<Utc>) -> BasicP
 
 /// The payload, and nothing else.
 pub(super) fn body(message: &Message) -> Vec<u8> {
-    message.payload.to_string().into_bytes()
+    message.body().into_bytes()
 }
 
 fn properties(id: String, published: DateTime<Utc>, headers: Writer) -> BasicProperties {

@@ -235,9 +235,14 @@ impl Home<'_> {
     async fn fill(&mut self, to: &End, ours: &Collection, missing: &[ObjectMeta]) -> Result<(), CopyError> {
         for batch in batches(missing) {
             let names: Vec<String> = batch.iter().map(|meta| meta.name.clone()).collect();
-            let objects = patiently(async || self.from.dav.objects(ours.id, &names).await).await;
-            // One that is gone by now shows in the collection's token, or in the comparison.
-            let objects: Vec<Object> = objects.map_err(CopyError::Source)?.into_iter().flatten().collect();
+            let (mut objects, mut left): (Vec<Object>, _) = (Vec::new(), names.as_slice());
+            while !left.is_empty() {
+                let read = patiently(async || self.from.dav.objects(ours.id, left).await).await;
+                let read = read.map_err(CopyError::Source)?;
+                left = &left[read.len()..];
+                // One that is gone by now shows in the collection's token, or in the comparison.
+                objects.extend(read.into_iter().flatten());
+            }
             let count = objects.len() as u64;
             match put(to, ours, &objects).await {
                 Ok(()) => self.copied.written.objects += count,

@@ -1,15 +1,16 @@
 //! Calendars and objects: the reading side, and the writes handed to [`apply`].
 
 use async_trait::async_trait;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Rows, params};
 
 use super::apply::apply;
 use super::{AsBlob, Sqlite, id, instances, span, unreadable};
 use crate::ids::{CollectionId, HomeId, Uid};
+use crate::store::page::Weight;
 use crate::store::paging::Stand;
 use crate::store::{
     Batch, Change, Changes, Collection, CollectionKind, DavStore, Instance, Object, ObjectFilter, ObjectMeta,
-    PublicRight, Shared, StoreError, WriteError, Written,
+    ObjectPage, PublicRight, Shared, StoreError, WriteError, Written,
 };
 
 /// The code of a kind in `collections.kind`.
@@ -100,8 +101,16 @@ impl DavStore for Sqlite {
         self.db()
             .read(move |conn| match row_of(conn, collection)? {
                 Some(row) => {
-                    let mut fetch = Fetch::from(conn, row)?;
-                    names.iter().map(|name| fetch.object(name)).collect()
+                    let (mut fetch, mut weight) = (Fetch::from(conn, row)?, Weight::default());
+                    let mut found = Vec::with_capacity(names.len());
+                    for name in &names {
+                        match fetch.within(name, &mut weight)? {
+                            Fetched::TooMuch => break,
+                            Fetched::Object(object) => found.push(Some(object)),
+                            Fetched::Nothing => found.push(None),
+                        }
+                    }
+                    Ok(found)
                 }
                 None => Ok(vec![None; names.len()]),
             })
@@ -136,19 +145,18 @@ impl DavStore for Sqlite {
         filter: &ObjectFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Object>, StoreError> {
+    ) -> Result<ObjectPage, StoreError> {
         let (filter, after) = (filter.clone(), after.unwrap_or_default().to_owned());
         self.db()
             .read(move |conn| {
-                let Some(row) = row_of(conn, collection)? else { return Ok(Vec::new()) };
+                let Some(row) = row_of(conn, collection)? else { return Ok(ObjectPage::default()) };
                 if let Some(uid) = &filter.uid {
                     return by_uid(conn, row, uid, &filter, &after, limit);
                 }
                 match names_in_range(conn, row, &filter, limit)? {
                     Some(names) => {
-                        let mut fetch = Fetch::from(conn, row)?;
                         let from = names.partition_point(|name| *name <= after);
-                        names[from..].iter().take(limit).filter_map(|name| fetch.object(name).transpose()).collect()
+                        Fetch::from(conn, row)?.page(&names[from..], limit)
                     }
                     None => scan(conn, row, &filter, &after, limit),
                 }
@@ -235,6 +243,60 @@ impl<'c> Fetch<'c> {
     fn object(&mut self, name: &str) -> Result<Option<Object>, StoreError> {
         Ok(self.statement.query_row(params![self.row, name], |row| object(row, 0)).optional()?)
     }
+
+    /// An object, if the page takes it. The text of one that it does not take is not read.
+    fn within(&mut self, name: &str, weight: &mut Weight) -> Result<Fetched, StoreError> {
+        let mut rows = self.statement.query(params![self.row, name])?;
+        let Some(row) = rows.next()? else { return Ok(Fetched::Nothing) };
+        Ok(if weight.takes(size(row)?) { Fetched::Object(object(row, 0)?) } else { Fetched::TooMuch })
+    }
+
+    /// As many of the objects with these names as make a page.
+    fn page(mut self, names: &[String], limit: usize) -> Result<ObjectPage, StoreError> {
+        let (mut page, mut weight) = (ObjectPage::default(), Weight::default());
+        for name in names {
+            match if page.objects.len() == limit { Fetched::TooMuch } else { self.within(name, &mut weight)? } {
+                Fetched::TooMuch => {
+                    page.more = true;
+                    break;
+                }
+                Fetched::Object(object) => page.objects.push(object),
+                Fetched::Nothing => {}
+            }
+        }
+        Ok(page)
+    }
+}
+
+/// What became of reading one object of a page.
+enum Fetched {
+    Object(Object),
+    Nothing,
+    /// The page is full without it.
+    TooMuch,
+}
+
+/// As many of the objects in these rows as make a page; of those that pass a filter, where there is one left to apply.
+fn page(mut rows: Rows<'_>, limit: usize, filter: Option<&ObjectFilter>) -> Result<ObjectPage, StoreError> {
+    let (mut page, mut weight) = (ObjectPage::default(), Weight::default());
+    while let Some(row) = rows.next()? {
+        if let Some(filter) = filter
+            && !may_match(&meta(row)?, filter)
+        {
+            continue;
+        }
+        if page.objects.len() == limit || !weight.takes(size(row)?) {
+            page.more = true;
+            break;
+        }
+        page.objects.push(object(row, 0)?);
+    }
+    Ok(page)
+}
+
+/// Octets of the text of an object in a row that begins with its metadata.
+fn size(row: &Row<'_>) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(2)? as u64)
 }
 
 /// A page of the objects with that UID; more than one in inboxes only.
@@ -245,18 +307,13 @@ fn by_uid(
     filter: &ObjectFilter,
     after: &str,
     limit: usize,
-) -> Result<Vec<Object>, StoreError> {
-    let found = conn
-        .prepare_cached(
-            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
-             FROM objects o JOIN bodies b ON b.id = o.body
-             WHERE o.collection = ?1 AND o.uid = ?2 AND o.name > ?3 ORDER BY o.name",
-        )?
-        .query_map(params![row, uid.0, after], |row| object(row, 0))?
-        .filter(|found| found.as_ref().map_or(true, |o| may_match(&o.meta, filter)))
-        .take(limit)
-        .collect::<Result<_, _>>()?;
-    Ok(found)
+) -> Result<ObjectPage, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
+         FROM objects o JOIN bodies b ON b.id = o.body
+         WHERE o.collection = ?1 AND o.uid = ?2 AND o.name > ?3 ORDER BY o.name",
+    )?;
+    page(statement.query(params![row, uid.0, after])?, limit, Some(filter))
 }
 
 fn may_match(meta: &ObjectMeta, filter: &ObjectFilter) -> bool {
@@ -338,28 +395,18 @@ fn scan(
     filter: &ObjectFilter,
     after: &str,
     limit: usize,
-) -> Result<Vec<Object>, StoreError> {
-    let found = conn
-        .prepare_cached(
-            "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
-             FROM objects o CROSS JOIN bodies b ON b.id = o.body
-             WHERE o.collection = ?1 AND o.name > ?2 AND (?3 IS NULL OR o.component = ?3)
-             AND (o.first IS NULL OR (o.first <= ?5 AND (o.last IS NULL OR o.last >= ?4)))
-             ORDER BY o.name LIMIT ?6",
-        )?
-        .query_map(
-            params![
-                row,
-                after,
-                filter.component,
-                filter.start.unwrap_or(i64::MIN),
-                filter.end.unwrap_or(i64::MAX),
-                sql_limit(limit)
-            ],
-            |row| object(row, 0),
-        )?
-        .collect::<Result<_, _>>()?;
-    Ok(found)
+) -> Result<ObjectPage, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT o.name, o.etag, o.size, o.modified, o.component, o.uid, o.first, o.last, o.schedule_tag, b.data
+         FROM objects o CROSS JOIN bodies b ON b.id = o.body
+         WHERE o.collection = ?1 AND o.name > ?2 AND (?3 IS NULL OR o.component = ?3)
+         AND (o.first IS NULL OR (o.first <= ?5 AND (o.last IS NULL OR o.last >= ?4)))
+         ORDER BY o.name LIMIT ?6",
+    )?;
+    let (start, end) = (filter.start.unwrap_or(i64::MIN), filter.end.unwrap_or(i64::MAX));
+    // One more tells whether there is one.
+    let rows = sql_limit(limit.saturating_add(1));
+    page(statement.query(params![row, after, filter.component, start, end, rows])?, limit, None)
 }
 
 fn changes(

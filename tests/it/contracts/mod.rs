@@ -15,6 +15,7 @@ mod search_queries;
 mod search_words;
 mod store;
 mod store_engines;
+mod store_pages;
 mod store_sharing;
 mod store_sync;
 mod store_upkeep;

@@ -5,6 +5,7 @@
 //! somebody asks for messages, and is dropped then.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use convoke::events::{Message, Topic};
@@ -123,6 +124,29 @@ async fn a_message_comes_back_as_it_went(engine: &dyn QueueHarness) {
     publish(&queue, std::slice::from_ref(&sent)).await;
     let received = receive(&queue, &one, 1).await;
     assert_eq!(received[0].message, sent);
+}
+
+async fn texts_in_common_come_with_each_message_and_with_its_dead_letter(engine: &dyn QueueHarness) {
+    let queue = engine.open().await;
+    let one = bound(&queue, ONE, &[Topic::EventCreated]).await;
+    let (long, short): (Arc<str>, Arc<str>) = ("é\"\n".repeat(4_000).into(), "short".into());
+    let sent: Vec<Message> =
+        (0..3).map(|n| created(&n.to_string(), n).text("long", &long).text("short", &short)).collect();
+    publish(&queue, &sent).await;
+    let body = |n: u32| serde_json::json!({ "n": n, "long": &*long, "short": "short" });
+    let received = gather(&queue, &one, 3).await;
+    for delivery in &received {
+        let n = delivery.message.payload["n"].as_u64().unwrap();
+        assert_eq!(delivery.message.payload, body(u32::try_from(n).unwrap()));
+    }
+    settle(&queue, &one, &received[0], Settlement::Dead { error: "broken".to_owned() }).await;
+    settle(&queue, &one, &received[1], Settlement::Done).await;
+    settle(&queue, &one, &received[2], Settlement::Done).await;
+    let dead = queue.dead_letters(None, None, 9).await.unwrap().remove(0);
+    assert_eq!(dead.payload, received[0].message.payload);
+    assert!(queue.redeliver(dead.id).await.unwrap());
+    let again = receive(&queue, &one, 9).await;
+    assert_eq!(again[0].message.payload, received[0].message.payload);
 }
 
 async fn binding_again_changes_the_topics_and_keeps_what_waits(engine: &dyn QueueHarness) {
@@ -437,6 +461,7 @@ suite!(
     [
         every_consumer_gets_every_message_of_its_topics,
         a_message_comes_back_as_it_went,
+        texts_in_common_come_with_each_message_and_with_its_dead_letter,
         binding_again_changes_the_topics_and_keeps_what_waits,
         a_message_published_once_before_is_dropped,
         messages_of_a_key_come_one_at_a_time_in_order,
@@ -461,6 +486,7 @@ optional_suite!(
     [
         every_consumer_gets_every_message_of_its_topics,
         a_message_comes_back_as_it_went,
+        texts_in_common_come_with_each_message_and_with_its_dead_letter,
         binding_again_changes_the_topics_and_keeps_what_waits,
         a_message_published_once_before_is_dropped,
         messages_of_a_key_come_one_at_a_time_in_order,

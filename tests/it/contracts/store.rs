@@ -252,7 +252,7 @@ async fn a_schedule_tag_is_kept_beside_the_object(engine: &dyn StoreHarness) {
             ObjectFilter { start: Some(MONDAY), end: Some(MONDAY + DAY), ..ObjectFilter::default() },
             ObjectFilter::default(),
         ] {
-            assert_eq!(of(store.query(work.id, &filter, None, 10).await.unwrap()), expected, "{filter:?}");
+            assert_eq!(of(store.query(work.id, &filter, None, 10).await.unwrap().objects), expected, "{filter:?}");
         }
         let changes = store.changes(work.id, 1, 10).await.unwrap().unwrap().changes;
         let changed = changes.into_iter().find_map(|change| match change {
@@ -307,8 +307,8 @@ async fn a_uid_belongs_to_one_object_of_a_collection(engine: &dyn StoreHarness) 
     assert!(store.find_uid(home(), &Uid("same".to_owned())).await.unwrap().is_empty());
     assert!(store.find_uid(work.home, &Uid("none".to_owned())).await.unwrap().is_empty());
     let filter = ObjectFilter { uid: Some(Uid("same".to_owned())), ..Default::default() };
-    let in_inbox: Vec<String> =
-        store.query(inbox.id, &filter, Some("1.ics"), 9).await.unwrap().into_iter().map(|o| o.meta.name).collect();
+    let in_inbox = store.query(inbox.id, &filter, Some("1.ics"), 9).await.unwrap().objects;
+    let in_inbox: Vec<String> = in_inbox.into_iter().map(|o| o.meta.name).collect();
     assert_eq!(in_inbox, ["2.ics"]);
 }
 
@@ -320,11 +320,11 @@ async fn names_in(
     let mut names: Vec<String> = Vec::new();
     loop {
         let page = store.query(c.id, f, names.last().map(String::as_str), 7).await.unwrap();
-        if page.is_empty() {
+        assert!(page.objects.len() <= 7);
+        names.extend(page.objects.into_iter().map(|o| o.meta.name));
+        if !page.more {
             return names;
         }
-        assert!(page.len() <= 7);
-        names.extend(page.into_iter().map(|o| o.meta.name));
     }
 }
 
@@ -444,7 +444,7 @@ async fn a_deleted_collection_takes_its_content_along(engine: &dyn StoreHarness)
     assert_eq!(store.collection(work.home, work.kind, "work").await.unwrap(), None);
     assert!(store.list(work.id, None, 9).await.unwrap().is_empty());
     assert_eq!(store.object(work.id, "1.ics").await.unwrap(), None);
-    assert!(store.query(work.id, &ObjectFilter::default(), None, 9).await.unwrap().is_empty());
+    assert!(store.query(work.id, &ObjectFilter::default(), None, 9).await.unwrap().objects.is_empty());
     assert!(matches!(write(&*store, vec![Op::DeleteCollection(work.id)]).await, Err(WriteError::NoCollection(0))));
     assert_eq!(store.list(kept.id, None, 99).await.unwrap().len(), 20);
     let places = store.find_uid(work.home, &Uid("1".to_owned())).await.unwrap();

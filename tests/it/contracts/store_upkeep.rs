@@ -48,7 +48,7 @@ async fn what_is_deleted_is_kept_and_taken_out_once(engine: &dyn StoreHarness) {
     let written = write(&*store, ops).await.unwrap();
     assert_eq!(written.sync_tokens[1], 3, "a change like every deletion");
     assert!(store.object(work.id, "a.ics").await.unwrap().is_none());
-    assert!(store.query(work.id, &Default::default(), None, 9).await.unwrap().is_empty());
+    assert!(store.query(work.id, &Default::default(), None, 9).await.unwrap().objects.is_empty());
     assert!(store.find_uid(work.home, &object.meta.uid).await.unwrap().is_empty());
     assert_eq!(listed(&*store, &work).await, std::slice::from_ref(&kept));
     assert_eq!(store.trashed(work.home, &[kept.id]).await.unwrap(), [(kept.clone(), object.data.clone())]);
@@ -114,7 +114,7 @@ async fn what_went_with_a_collection_is_listed_with_it_alone(engine: &dyn StoreH
     ops.push(Op::Untrash { home: work.home, id: TrashId(work.id.0) });
     write(&*store, ops).await.unwrap();
     assert!(listed(&*store, &work).await.is_empty() && page(None).await.unwrap().is_empty());
-    let back = store.query(work.id, &Default::default(), None, 9).await.unwrap();
+    let back = store.query(work.id, &Default::default(), None, 9).await.unwrap().objects;
     assert_eq!(back, objects);
     assert_eq!(store.collection(work.home, work.kind, "work").await.unwrap().unwrap().sync_token, 17);
 }

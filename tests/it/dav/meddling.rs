@@ -11,8 +11,8 @@ use convoke::dav::server::Settings;
 use convoke::ids::{CollectionId, HomeId, TrashId, Uid};
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{
-    Batch, Changes, Collection, CollectionKind, DavStore, Instance, LogKept, Object, ObjectFilter, ObjectMeta, Op,
-    Purge, RetiredToken, Shared, StoreError, TrashView, Trashed, Trimmed, Upkeep, Usage, WriteError, Written,
+    Batch, Changes, Collection, CollectionKind, DavStore, Instance, LogKept, Object, ObjectFilter, ObjectMeta, ObjectPage,
+    Op, Purge, RetiredToken, Shared, StoreError, TrashView, Trashed, Trimmed, Upkeep, Usage, WriteError, Written,
 };
 
 use super::World;
@@ -79,7 +79,7 @@ impl DavStore for Meddling {
         filter: &ObjectFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Object>, StoreError> {
+    ) -> Result<ObjectPage, StoreError> {
         self.store.query(collection, filter, after, limit).await
     }
     async fn find_uid(&self, home: HomeId, uid: &Uid) -> Result<Vec<(Collection, Object)>, StoreError> {

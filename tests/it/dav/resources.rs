@@ -9,9 +9,9 @@ use super::scheduling::{deliver, only_event, topics};
 use super::{ALICE, BOB, CALENDAR, CAROL, Client, DOMAIN, OTHER_DOMAIN, World, calendar, root};
 
 /// A room that nobody decides about.
-const ROOM: &str = "65ee00000000000000000001";
+pub const ROOM: &str = "65ee00000000000000000001";
 /// A room that carol decides about.
-const HALL: &str = "65ee00000000000000000002";
+pub const HALL: &str = "65ee00000000000000000002";
 /// A thing of another domain.
 const BEAMER: &str = "65ee0000000000000000000f";
 
@@ -32,7 +32,7 @@ fn resource(id: &str, domain: &str, name: &str, is_room: bool) -> Resource {
 }
 
 /// A world with a room, a hall that carol looks after, and a beamer of another domain; everybody may know everybody.
-async fn world() -> World {
+pub async fn world() -> World {
     furnished(Settings { principal_privacy: false, ..Settings::default() }).await
 }
 
@@ -47,16 +47,16 @@ async fn furnished(settings: Settings) -> World {
     world
 }
 
-fn mail_of(resource: &str) -> String {
+pub fn mail_of(resource: &str) -> String {
     format!("{resource}@example.org")
 }
 
-fn calendar_of(resource: &str) -> String {
+pub fn calendar_of(resource: &str) -> String {
     format!("/calendars/{resource}/{resource}/")
 }
 
 /// A meeting in a room, of one hour.
-fn booking(uid: &str, organizer: &str, room: &str, start: &str, more: &[&str]) -> String {
+pub fn booking(uid: &str, organizer: &str, room: &str, start: &str, more: &[&str]) -> String {
     let organizer_line = format!("ORGANIZER:mailto:{organizer}");
     let chair = format!("ATTENDEE;PARTSTAT=ACCEPTED:mailto:{organizer}");
     let room = format!("ATTENDEE;CUTYPE=RESOURCE;PARTSTAT=NEEDS-ACTION;RSVP=TRUE:mailto:{room}@example.org");
@@ -75,11 +75,11 @@ async fn answers(client: &Client<'_>, path: &str, room: &str) -> Vec<String> {
 }
 
 /// The answer in an object in the calendar of alice.
-async fn answer(world: &World, name: &str, room: &str) -> String {
+pub async fn answer(world: &World, name: &str, room: &str) -> String {
     answers(&world.alice(), &format!("{CALENDAR}{name}"), room).await.join(" ")
 }
 
-async fn book(world: &World, name: &str, start: &str, more: &[&str]) -> String {
+pub async fn book(world: &World, name: &str, start: &str, more: &[&str]) -> String {
     let uid = name.trim_end_matches(".ics");
     let text = booking(uid, "alice@example.org", ROOM, start, more);
     world.alice().put(&format!("{CALENDAR}{name}"), &text).await.expect(201);

@@ -4,7 +4,7 @@ use convoke::dav::server::Settings;
 use convoke::store::{DavStore, Purge, TrashView, Upkeep};
 use serde_json::Value;
 
-use super::scheduling::{BOBS, meeting};
+use super::scheduling::{BOBS, deliver, meeting, only_event};
 use super::{ALICE, BOB, CALENDAR, World, event};
 
 const TRASH: &str = "/trash/65aa00000000000000000001/";
@@ -187,6 +187,50 @@ async fn nobody_is_invited_by_what_comes_back() {
     assert_eq!(world.topics().await, ["calendar:event:alarm:created", "calendar:event:created"]);
     assert_eq!(world.bob().contents(BOBS).await, cancelled);
     assert_eq!(world.bob().contents(&format!("/calendars/{BOB}/inbox/")).await, inbox);
+}
+
+/// Alice's meeting, which bob accepted and she deleted and took out of the trash again; as she has it then.
+async fn taken_up_again(world: &World, place: &str) -> String {
+    let path = format!("{place}m.ics");
+    world.alice().put(&path, &meeting(0, "20300106T090000Z", "NEEDS-ACTION")).await.expect(201);
+    let (bobs, copy) = only_event(&world.bob(), BOBS).await;
+    world
+        .bob()
+        .put(&bobs, &copy.replace("PARTSTAT=NEEDS-ACTION:mailto:bob", "PARTSTAT=ACCEPTED:mailto:bob"))
+        .await
+        .expect(204);
+    world.published().await;
+    world.alice().delete(if place == CALENDAR { &path } else { place }).await.expect(204);
+    // What a calendar takes along is called off by the queue.
+    deliver(world, &world.published().await).await;
+    let (_, copy) = only_event(&world.bob(), BOBS).await;
+    assert!(copy.contains("STATUS:CANCELLED"), "{copy}");
+    let item = listed(world).await.remove(0);
+    restored(world, &item).await;
+    world.alice().get(&path).await.expect(200).body.replace("\r\n ", "")
+}
+
+#[tokio::test]
+async fn a_meeting_out_of_the_trash_can_be_called_again() {
+    for place in [CALENDAR, WORK] {
+        let world = World::new().await;
+        if place == WORK {
+            world.alice().send("MKCALENDAR", WORK, &[], "").await.expect(201);
+        }
+        let text = taken_up_again(&world, place).await;
+        let answer = |text: &str, who: &str| {
+            let line = text.lines().find(|l| l.starts_with("ATTENDEE") && l.ends_with(who)).unwrap();
+            line.split("PARTSTAT=").nth(1).unwrap().split([';', ':']).next().unwrap().to_owned()
+        };
+        assert_eq!(answer(&text, "bob@example.org"), "NEEDS-ACTION", "it was called off since he answered: {text}");
+        assert_eq!(answer(&text, "alice@example.org"), "ACCEPTED", "{text}");
+        // Her client changes a word and leaves SEQUENCE alone.
+        let changed = text.replace("SUMMARY:Planning", "SUMMARY:Planning after all");
+        world.alice().put(&format!("{place}m.ics"), &changed).await.expect(204);
+        let (_, copy) = only_event(&world.bob(), BOBS).await;
+        assert!(copy.contains("SUMMARY:Planning after all") && !copy.contains("STATUS:CANCELLED"), "{place}: {copy}");
+        assert_eq!(answer(&copy, "bob@example.org"), "NEEDS-ACTION", "{copy}");
+    }
 }
 
 #[tokio::test]

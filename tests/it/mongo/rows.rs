@@ -174,7 +174,7 @@ async fn what_esn_sabre_wrote_is_read() {
         end: Some(i64::from(FAR) + 200_000),
         ..Default::default()
     };
-    assert_eq!(db.store.query(id, &far, None, 9).await.unwrap().len(), 1);
+    assert_eq!(db.store.query(id, &far, None, 9).await.unwrap().objects.len(), 1);
     assert_eq!(db.told(id, 1).await, (vec!["+one.ics".to_owned(), "+endless.ics".to_owned()], 3));
     assert_eq!(db.told(id, 0).await.1, 3);
     assert_eq!(db.store.find_uid(db.home, &Uid("one".to_owned())).await.unwrap()[0].0.id, id);
@@ -376,7 +376,7 @@ async fn cards_have_quoted_etags_and_the_letter_they_are_sorted_by() {
         twin.meta.uid = theirs.meta.uid.clone();
         write(&db.store, vec![put(&book, twin, Expect::Absent)]).await.unwrap();
         let filter = ObjectFilter { uid: Some(theirs.meta.uid.clone()), ..Default::default() };
-        assert_eq!(db.store.query(book.id, &filter, None, 9).await.unwrap().len(), 2);
+        assert_eq!(db.store.query(book.id, &filter, None, 9).await.unwrap().objects.len(), 2);
     }
 }
 
@@ -548,8 +548,8 @@ async fn queries_and_changes_go_by_an_index() {
     db.store.mongo().dav().run_command(doc! { "profile": 2 }).await.unwrap();
     let week = ObjectFilter { start: Some(MONDAY), end: Some(MONDAY + 7 * 86_400), ..Default::default() };
     let events = ObjectFilter { component: Some("VEVENT".to_owned()), ..week.clone() };
-    assert_eq!(db.store.query(work.id, &week, None, 100).await.unwrap().len(), 8);
-    assert_eq!(db.store.query(work.id, &events, None, 100).await.unwrap().len(), 8);
+    assert_eq!(db.store.query(work.id, &week, None, 100).await.unwrap().objects.len(), 8);
+    assert_eq!(db.store.query(work.id, &events, None, 100).await.unwrap().objects.len(), 8);
     db.store.query(work.id, &ObjectFilter { start: Some(MONDAY), ..Default::default() }, None, 10).await.unwrap();
     db.store
         .query(work.id, &ObjectFilter { uid: Some(Uid("7".to_owned())), ..Default::default() }, None, 10)

@@ -100,7 +100,7 @@ impl Call {
         let mut after: Option<String> = None;
         let is_cut = 'all: loop {
             let page = self.inner().store.query(book.id, &ObjectFilter::default(), after.as_deref(), PAGE).await?;
-            for object in &page {
+            for object in &page.objects {
                 let Ok(card) = Card::parse(&object.data) else { continue };
                 if cards.len() >= most {
                     break 'all true;
@@ -108,9 +108,8 @@ impl Call {
                 cards.push(Entry::of(&card, locale));
             }
             tokio::task::yield_now().await;
-            let is_last = page.len() < PAGE;
-            after = page.into_iter().next_back().map(|o| o.meta.name);
-            if is_last {
+            after = page.next();
+            if after.is_none() {
                 break false;
             }
         };

@@ -103,8 +103,8 @@ impl Server {
         let mut after: Option<String> = None;
         loop {
             let page = self.0.store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
-            let (is_last, last) = (page.len() < PAGE, page.last().map(|o| o.meta.name.clone()));
-            for (n, object) in page.into_iter().enumerate() {
+            after = page.next();
+            for (n, object) in page.objects.into_iter().enumerate() {
                 // What the reader may see of it.
                 let Some(object) = calendar.show(object) else { continue };
                 if n % TURN == TURN - 1 {
@@ -119,8 +119,7 @@ impl Server {
                     return Ok(false);
                 }
             }
-            after = last;
-            if is_last {
+            if after.is_none() {
                 return Ok(true);
             }
         }

@@ -136,15 +136,14 @@ impl Server {
         let mut after: Option<String> = None;
         loop {
             let page = self.0.store.query(book, &ObjectFilter::default(), after.as_deref(), PAGE).await?;
-            let passing = page.iter().filter(|card| wanted.passes(card));
+            let passing = page.objects.iter().filter(|card| wanted.passes(card));
             let keyed = passing.map(|card| {
                 let order = if wanted.by_name { order_of(card) } else { (NO_LETTER, String::new()) };
                 (order, card.meta.name.clone())
             });
             found.extend(keyed);
-            let is_last = page.len() < PAGE;
-            after = page.into_iter().next_back().map(|card| card.meta.name);
-            if is_last {
+            after = page.next();
+            if after.is_none() {
                 break;
             }
             tokio::task::yield_now().await;
@@ -171,14 +170,14 @@ impl Cards {
         let store = &self.server.0.store;
         let Some(names) = &mut self.names else {
             let page = store.query(self.book, &ObjectFilter::default(), self.after.as_deref(), PAGE).await?;
-            self.after = page.last().map(|card| card.meta.name.clone());
-            let is_last = page.len() < PAGE;
-            return Ok((page, is_last));
+            self.after = page.next();
+            return Ok((page.objects, self.after.is_none()));
         };
-        let from = names.len().saturating_sub(PAGE);
-        let page: Vec<String> = names.drain(from..).rev().collect();
+        let page: Vec<String> = names.iter().rev().take(PAGE).cloned().collect();
+        let found = store.objects(self.book, &page).await?;
+        names.truncate(names.len() - found.len());
         let is_last = names.is_empty();
-        Ok((store.objects(self.book, &page).await?.into_iter().flatten().collect(), is_last))
+        Ok((found.into_iter().flatten().collect(), is_last))
     }
 }
 

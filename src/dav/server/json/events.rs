@@ -279,9 +279,9 @@ impl Found {
         if self.read.len() == 0 {
             let store = &self.server.0.store;
             let page = store.query(self.calendar.id, &self.prefilter, self.after.as_deref(), PAGE).await?;
-            self.is_last = page.len() < PAGE;
-            self.after = page.last().map(|o| o.meta.name.clone());
-            self.read = page.into_iter();
+            self.after = page.next();
+            self.is_last = self.after.is_none();
+            self.read = page.objects.into_iter();
         }
         // Messages are no calendar objects, which the filter asks for; the index knows their times.
         let is_inbox = self.calendar.kind == CollectionKind::Inbox;
@@ -341,8 +341,8 @@ struct Named {
 impl Pages for Named {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         let Some((calendar, names)) = self.wanted.first_mut() else { return Ok(Progress::Done) };
-        let page: Vec<String> = names.drain(..names.len().min(PAGE)).collect();
-        let found = self.server.0.objects_in(calendar, &page).await?;
+        let found = self.server.0.objects_in(calendar, &names[..names.len().min(PAGE)]).await?;
+        names.drain(..found.len());
         let base = format!("{}{}", self.base, location_of(calendar).href());
         if names.is_empty() {
             self.wanted.remove(0);

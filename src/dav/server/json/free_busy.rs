@@ -162,7 +162,7 @@ impl Call {
         let mut after: Option<String> = None;
         loop {
             let page = self.inner().store.query(calendar.id, &filter, after.as_deref(), PAGE).await?;
-            for (index, object) in page.iter().enumerate() {
+            for (index, object) in page.objects.iter().enumerate() {
                 if index % TURN == TURN - 1 {
                     tokio::task::yield_now().await;
                 }
@@ -181,9 +181,8 @@ impl Call {
                     return Err(DavError::forbidden(message).because(condition));
                 }
             }
-            let is_last = page.len() < PAGE;
-            after = page.into_iter().next_back().map(|object| object.meta.name);
-            if is_last {
+            after = page.next();
+            if after.is_none() {
                 *left -= times.len();
                 return Ok(times);
             }

@@ -170,8 +170,8 @@ impl Pages for Everything {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         let store = &self.server.0.store;
         let page = store.query(self.calendar.id, &ObjectFilter::default(), self.after.as_deref(), PAGE).await?;
-        let is_last = page.len() < PAGE;
-        for object in page {
+        let is_last = !page.more;
+        for object in page.objects {
             self.after = Some(object.meta.name.clone());
             let Some(object) = self.calendar.show(object) else { continue };
             if std::mem::replace(&mut self.has_written, true) {

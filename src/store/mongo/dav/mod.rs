@@ -39,7 +39,6 @@ mod upkeep;
 mod value;
 mod via;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -50,8 +49,8 @@ use self::place::{Place, collection_id};
 use crate::ids::{CollectionId, HomeId, Uid};
 use crate::mongo::{Failure, Mongo, schema};
 use crate::store::{
-    Batch, Changes, Collection, CollectionKind, DavStore, Instance, Object, ObjectFilter, ObjectMeta, Op, Shared,
-    StoreError, WriteError, Written,
+    Batch, Changes, Collection, CollectionKind, DavStore, Instance, Object, ObjectFilter, ObjectMeta, ObjectPage, Op,
+    Shared, StoreError, WriteError, Written,
 };
 
 /// Collections whose place is remembered.
@@ -152,14 +151,12 @@ impl DavStore for MongoDav {
 
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
         let Some(place) = self.place_of(collection).await? else { return Ok(None) };
-        Ok(self.named(&place, &[name.to_owned()]).await?.pop())
+        Ok(self.named(&place, name).await?)
     }
 
     async fn objects(&self, collection: CollectionId, names: &[String]) -> Result<Vec<Option<Object>>, StoreError> {
         let Some(place) = self.place_of(collection).await? else { return Ok(vec![None; names.len()]) };
-        let found = self.named(&place, names).await?;
-        let found: HashMap<String, Object> = found.into_iter().map(|o| (o.meta.name.clone(), o)).collect();
-        Ok(names.iter().map(|name| found.get(name).cloned()).collect())
+        Ok(self.first_named(&place, names).await?)
     }
 
     async fn list(
@@ -178,8 +175,8 @@ impl DavStore for MongoDav {
         filter: &ObjectFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Object>, StoreError> {
-        let Some(place) = self.place_of(collection).await? else { return Ok(Vec::new()) };
+    ) -> Result<ObjectPage, StoreError> {
+        let Some(place) = self.place_of(collection).await? else { return Ok(ObjectPage::default()) };
         Ok(self.queried(&place, filter, after, limit).await?)
     }
 

@@ -43,6 +43,15 @@ fn text_of(shelf: Shelf, row: &Document) -> Option<String> {
     }
 }
 
+/// Octets of the text in a row.
+pub(super) fn octets(shelf: Shelf, row: &Document) -> u64 {
+    match row.get(shelf.data()) {
+        Some(Bson::String(text)) => text.len() as u64,
+        Some(Bson::Binary(octets)) => octets.bytes.len() as u64,
+        _ => 0,
+    }
+}
+
 /// What is known of an object; `None` for a row without name.
 pub(super) fn meta(shelf: Shelf, row: &Document) -> Result<Option<ObjectMeta>, NeedsText> {
     meta_of(shelf, row, None)

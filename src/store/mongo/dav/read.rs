@@ -1,5 +1,7 @@
 //! Reading objects: by name, by UID, by time, page by page.
 
+use std::collections::HashMap;
+
 use futures_util::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
 
@@ -9,8 +11,10 @@ use super::MongoDav;
 use super::load::with_uids;
 use super::objects;
 use super::place::{Place, Shelf};
+use super::value;
 use crate::mongo::Failure;
-use crate::store::{Object, ObjectFilter, ObjectMeta};
+use crate::store::page::Weight;
+use crate::store::{Object, ObjectFilter, ObjectMeta, ObjectPage};
 
 /// Queries over a longer time than this read the collection in the order of names: they find most of what is there.
 const LONG: i64 = 400 * 86_400;
@@ -20,19 +24,56 @@ const BY_TIME: [&str; 4] = ["calendarid", "componenttype", "firstoccurence", "la
 const PAGE: usize = 1000;
 
 impl MongoDav {
-    pub(super) async fn named(&self, place: &Place, names: &[String]) -> Result<Vec<Object>, Failure> {
-        let filter = match names {
-            [name] => place.named(name),
-            names => {
-                let mut filter = place.all();
-                filter.insert("uri", doc! { "$in": names.to_vec() });
-                filter
-            }
-        };
-        let mut rows = self.rows(place.shelf, filter, doc! {}, None, None).await?;
+    pub(super) async fn named(&self, place: &Place, name: &str) -> Result<Option<Object>, Failure> {
+        let mut rows = self.rows(place.shelf, place.named(name), doc! {}, None, None).await?;
         // Of two rows of one name the last counts.
         rows.sort_by_cached_key(objects::age);
-        Ok(rows.iter().filter_map(|row| objects::object(place.shelf, row)).collect())
+        Ok(rows.iter().rev().find_map(|row| objects::object(place.shelf, row)))
+    }
+
+    /// The first of the objects with these names, as many as make a page.
+    pub(super) async fn first_named(&self, place: &Place, names: &[String]) -> Result<Vec<Option<Object>>, Failure> {
+        let mut first = names;
+        loop {
+            let mut filter = place.all();
+            filter.insert("uri", doc! { "$in": first.to_vec() });
+            let wanted = Wanted { filter, ..Wanted::default() };
+            let (mut weight, mut found) = (Weight::default(), HashMap::new());
+            let is_whole = self.each(place.shelf, wanted, |row| {
+                // One alone is read whatever its size.
+                if first.len() > 1 && !weight.takes(objects::octets(place.shelf, &row)) {
+                    return false;
+                }
+                // Of two rows of one name the last counts.
+                let (age, object) = (objects::age(&row), objects::object(place.shelf, &row));
+                if let Some(object) = object
+                    && found.get(&object.meta.name).is_none_or(|(known, _)| *known <= age)
+                {
+                    found.insert(object.meta.name.clone(), (age, object));
+                }
+                true
+            });
+            if is_whole.await? {
+                let of = |name: &String| found.get(name).map(|(_, object): &(_, Object)| object.clone());
+                return Ok(first.iter().map(of).collect());
+            }
+            // They come in no order that is of use here.
+            let fitting = self.fitting(place, first).await?;
+            first = &first[..if fitting < first.len() { fitting } else { first.len().div_ceil(2) }];
+        }
+    }
+
+    /// How many of the first objects with these names make a page, as far as their rows tell.
+    async fn fitting(&self, place: &Place, names: &[String]) -> Result<usize, Failure> {
+        let mut filter = place.all();
+        filter.insert("uri", doc! { "$in": names.to_vec() });
+        let rows = self.rows(place.shelf, filter, doc! { "uri": 1, "size": 1 }, None, None).await?;
+        let size = |row: &Document| value::number(row.get("size")).and_then(|size| u64::try_from(size).ok());
+        let sizes: HashMap<&str, u64> =
+            rows.iter().filter_map(|row| Some((row.get_str("uri").ok()?, size(row)?))).collect();
+        let mut weight = Weight::default();
+        let fits = |name: &&String| weight.takes(sizes.get(name.as_str()).copied().unwrap_or(0));
+        Ok(names.iter().take_while(fits).count())
     }
 
     /// What is known of objects with these names; those that are gone are missing.
@@ -101,25 +142,37 @@ impl MongoDav {
         filter: &ObjectFilter,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Object>, Failure> {
-        let mut found: Vec<Object> = Vec::new();
+    ) -> Result<ObjectPage, Failure> {
+        let (mut page, mut weight) = (ObjectPage::default(), Weight::default());
         let mut after = after.unwrap_or_default().to_owned();
-        while found.len() < limit {
-            let want = (limit - found.len()).min(PAGE);
-            let asked = wanted(place, filter, &after);
-            let rows = self.rows(place.shelf, asked, doc! {}, Some(doc! { "uri": 1 }), Some(want)).await?;
-            let is_last = rows.len() < want;
-            if let Some(Ok(last)) = rows.last().map(|row| row.get_str("uri")) {
-                last.clone_into(&mut after);
-            }
-            let objects = rows.iter().filter_map(|row| objects::object(place.shelf, row));
-            found.extend(objects.filter(|object| may_match(&object.meta, filter)));
-            found.dedup_by(|a, b| a.meta.name == b.meta.name);
-            if is_last {
-                break;
+        loop {
+            // One more tells whether there is one.
+            let want = (limit - page.objects.len()).saturating_add(1).min(PAGE);
+            let by_name = Some(doc! { "uri": 1 });
+            let asked =
+                Wanted { filter: wanted(place, filter, &after), sort: by_name, limit: Some(want), ..Wanted::default() };
+            let mut seen = 0;
+            let is_whole = self.each(place.shelf, asked, |row| {
+                seen += 1;
+                if let Ok(name) = row.get_str("uri") {
+                    name.clone_into(&mut after);
+                }
+                let object = objects::object(place.shelf, &row).filter(|object| may_match(&object.meta, filter));
+                let Some(object) = object else { return true };
+                if page.objects.last().is_some_and(|last| last.meta.name == object.meta.name) {
+                    return true;
+                }
+                let takes = page.objects.len() < limit && weight.takes(object.data.len() as u64);
+                if takes {
+                    page.objects.push(object);
+                }
+                takes
+            });
+            page.more = !is_whole.await?;
+            if page.more || seen < want {
+                return Ok(page);
             }
         }
-        Ok(found)
     }
 
     pub(super) async fn rows(
@@ -130,6 +183,25 @@ impl MongoDav {
         sort: Option<Document>,
         limit: Option<usize>,
     ) -> Result<Vec<Document>, Failure> {
+        let mut rows = Vec::new();
+        let wanted = Wanted { filter, projection, sort, limit };
+        self.each(shelf, wanted, |row| {
+            rows.push(row);
+            true
+        })
+        .await?;
+        Ok(rows)
+    }
+
+    /// Hands out rows one by one until one is refused; whether none was. What lies in memory at once is what the server sends
+    /// at once, 16 MiB at most.
+    async fn each(
+        &self,
+        shelf: Shelf,
+        wanted: Wanted,
+        mut takes: impl FnMut(Document) -> bool + Send,
+    ) -> Result<bool, Failure> {
+        let Wanted { filter, projection, sort, limit } = wanted;
         let collection = self.mongo.dav().collection::<Document>(shelf.objects());
         let by_time =
             is_by_time(&filter).then(|| Hint::Keys(BY_TIME.iter().map(|f| ((*f).to_owned(), 1.into())).collect()));
@@ -144,8 +216,26 @@ impl MongoDav {
             find =
                 find.limit(i64::try_from(limit).unwrap_or(i64::MAX)).batch_size(u32::try_from(limit).unwrap_or(1000));
         }
-        Ok(self.mongo.timed(async { find.await?.try_collect().await }).await?)
+        let reading = async {
+            let mut rows = find.await?;
+            while let Some(row) = rows.try_next().await? {
+                if !takes(row) {
+                    return Ok(false);
+                }
+            }
+            Ok::<_, mongodb::error::Error>(true)
+        };
+        Ok(self.mongo.timed(reading).await?)
     }
+}
+
+/// Which rows, and what of them.
+#[derive(Default)]
+struct Wanted {
+    filter: Document,
+    projection: Document,
+    sort: Option<Document>,
+    limit: Option<usize>,
 }
 
 /// The rows that may hold what a filter wants, a superset.
