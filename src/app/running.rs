@@ -396,6 +396,7 @@ fn server_settings(base: String, config: &Config) -> Settings {
         immediate_deliveries: config.dav.immediate_deliveries,
         trash_days: config.dav.trash_days,
         room: HomeRoom {
+        inline_attachments: config.dav.inline_attachments,
             octets: some(config.dav.quota_bytes),
             objects: some(config.dav.quota_objects),
             collections: some(config.dav.quota_collections),

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use auth::{Auth, Oidc};
-pub use dav::{Dav, Impersonation, Limits, Proxy, Upstream};
+pub use dav::{Dav, Impersonation, InlineAttachments, Limits, Proxy, Upstream};
 pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use files::Files;
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};

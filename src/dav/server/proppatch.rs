@@ -8,7 +8,6 @@ use super::call::Call;
 use super::chunked::{self, Written};
 use super::principals::DEFAULT_CALENDAR;
 use super::propfind::Target;
-use super::publish_books::Book;
 use super::rights::{Need, Sight};
 use super::store_props::{Moment, Refused, apply};
 use super::{answer, properties, publish, sharing};
@@ -83,7 +82,7 @@ impl Call {
             CollectionKind::Calendar => {
                 batch.publish.push(publish::calendar_updated(collection, &self.who.principal()));
             }
-            CollectionKind::AddressBook => batch.publish.push(Book::of(collection, &self.who).updated()),
+            CollectionKind::AddressBook => batch.publish.push(self.book_of(collection).updated()),
             CollectionKind::Inbox | CollectionKind::Outbox => {}
         }
         self.inner().store.write(batch).await.map_err(write_failed)?;
@@ -97,7 +96,7 @@ impl Call {
         let by = self.who.principal();
         match (sight.kind, &instance.tie) {
             (CollectionKind::AddressBook, _) => {
-                Book::told_to(Audience::at(instance, sight.source()), &self.who).given_updated()
+                self.book_told_to(Audience::at(instance, sight.source())).given_updated()
             }
             (_, Tie::Delegation(_)) => publish::calendar_updated(sight, &by),
             (_, Tie::Subscription { .. }) => {

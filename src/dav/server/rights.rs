@@ -146,6 +146,11 @@ impl Sight {
         &self.shown
     }
 
+    /// Shows it under another name in this answer.
+    pub(super) fn rename(&mut self, name: String) {
+        self.shown.props.displayname = Some(name);
+    }
+
     /// As its owner has it: what is written is written there, and scheduling happens in that person's name.
     pub(super) fn source(&self) -> &Collection {
         self.through.as_ref().map_or(&self.shown, |shared| &shared.source)

@@ -114,7 +114,7 @@ impl Call {
             out.insert("invite".to_owned(), json!(self.invites(&calendar, &instances)));
         }
         if asks_for("acl") {
-            out.insert("acl".to_owned(), json!(rights::of_calendar(&calendar, &self.who.owner_of(calendar.home))));
+            out.insert("acl".to_owned(), json!(rights::of_calendar(&calendar, &self.owner_name(calendar.home))));
         }
         Ok(if out.is_empty() { nothing() } else { respond(StatusCode::OK, &out) })
     }
@@ -139,6 +139,6 @@ impl Call {
         }
         self.set_public_right(&sight, PublicRight::of_privilege(privilege)).await?;
         let sight = self.server.sight(&self.who, *space, *home, uri).await?;
-        Ok(respond(StatusCode::OK, &rights::of_calendar(&sight, &self.who.owner_of(sight.home))))
+        Ok(respond(StatusCode::OK, &rights::of_calendar(&sight, &self.owner_name(sight.home))))
     }
 }
