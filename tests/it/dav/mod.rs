@@ -48,6 +48,7 @@ mod sync;
 mod teams;
 mod tenants;
 mod trash;
+mod topics;
 
 use std::sync::Arc;
 
