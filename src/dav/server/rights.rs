@@ -173,6 +173,11 @@ impl Sight {
 
     /// Whether the actor may do it.
     pub(super) fn grants(&self, need: Need) -> bool {
+        // What it is called where its owner has it is the owner's to say; others name what is in their own home (dav §13.3).
+        let is_the_owners = need == Need::WriteProperties && self.through.is_none();
+        if is_the_owners && matches!(self.standing, Standing::Delegate(_)) {
+            return false;
+        }
         self.standing.grants(need) || self.public_grants(need)
     }
 

@@ -1,5 +1,6 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
+mod access_matrix;
 mod agenda;
 mod agenda_in_browser;
 mod availability;
@@ -11,8 +12,8 @@ mod calendar_queries;
 mod cards;
 mod clients;
 mod collections;
-mod creation;
 mod conferences;
+mod creation;
 mod discovery;
 mod files;
 mod files_over_http;
@@ -23,14 +24,14 @@ mod json_reports;
 mod limits;
 mod locks;
 mod members;
-mod object_preconditions;
 mod mobile;
+mod object_preconditions;
 mod objects;
 mod preconditions;
 mod preferences;
 mod principals;
-mod queries;
 mod proxies;
+mod queries;
 mod quota;
 mod relocation;
 mod replay;
@@ -47,8 +48,8 @@ mod sharing_matrix;
 mod sync;
 mod teams;
 mod tenants;
-mod trash;
 mod topics;
+mod trash;
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use crate::dav::server::answer;
 use crate::dav::server::call::Call;
 use crate::dav::server::rights::{Need, Sight};
 use crate::dav::upstream::Body;
-use crate::store::{CollectionProps, PublicRight};
+use crate::store::{CollectionKind, CollectionProps, PublicRight};
 
 const NAME: &str = "dav:name";
 const DESCRIPTION: &str = "caldav:description";
@@ -129,6 +129,9 @@ impl Call {
             return Err(DavError::bad_request("Missing public_right property in JSON request"));
         };
         let sight = self.server.sight(&self.who, *space, *home, uri).await?;
+        if matches!(sight.kind, CollectionKind::Inbox | CollectionKind::Outbox) {
+            return Err(self.server.needs(&self.location, "d:write-acl"));
+        }
         if !privilege.is_empty() && !rights::is_privilege(privilege) {
             // Whether it is known is told only to those who may set it.
             self.server.require(&sight, &self.location, Need::Share)?;
