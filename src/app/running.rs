@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::accounts::Accounts;
 use crate::api::{Api, OwnCalendars};
-use crate::auth::{Authenticator, PasswordGate, RequireUser, Surface};
+use crate::auth::{Authenticator, PasswordGate, Programs, RequireUser, Surface};
 use crate::clock::Env;
 use crate::config::Config;
 use crate::dav::server::check::Check;
@@ -162,6 +162,7 @@ struct Rooms {
     upstream: Upstream,
     identity: Identity,
     authenticator: Authenticator,
+    programs: Option<Programs>,
     push: Push,
 }
 
@@ -173,9 +174,10 @@ impl Rooms {
             identity.passwords.clone(),
             Arc::new(identity.accounts.clone()),
             engines.tokens.clone(),
-            client,
+            client.clone(),
             env.clone(),
         );
+        let programs = Programs::from_config(&config.auth, client, env.clone());
         // Clients see the server where the proxy shows it.
         let base = if config.proxy.at_root { String::new() } else { proxy::MOUNT.to_owned() };
         let upstream = upstream_at(base, engines, config, env)?;
@@ -186,7 +188,7 @@ impl Rooms {
             bus: engines.bus.clone(),
         };
         let push = Push::new(ports, config, env.clone());
-        Ok(Self { upstream, identity, authenticator, push })
+        Ok(Self { upstream, identity, authenticator, programs, push })
     }
 
     fn public_app(&self, engines: &Engines, config: &Config) -> Router {
@@ -197,7 +199,8 @@ impl Rooms {
             config: config.clone(),
         };
         let require = |surface| RequireUser::new(self.authenticator.clone(), surface);
-        proxy::router(self.upstream.clone(), require(Surface::Dav), config)
+        let require_dav = require(Surface::Dav).or_programs(self.programs.clone());
+        proxy::router(self.upstream.clone(), require_dav, config)
             .merge(self.push.router(&require(Surface::Tickets)))
             .merge(api.router(&require(Surface::Rest)))
     }
@@ -393,6 +396,7 @@ fn server_settings(base: String, config: &Config) -> Settings {
         reply_propagation: config.dav.reply_propagation,
         members_book: config.dav.members_book,
         organizer_validation: config.dav.organizer_validation,
+        inline_attachments: config.dav.inline_attachments,
         immediate_deliveries: config.dav.immediate_deliveries,
         trash_days: config.dav.trash_days,
         room: HomeRoom {

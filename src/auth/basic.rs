@@ -46,7 +46,7 @@ impl Strategy for Basic {
 }
 
 /// User name and password; the first colon separates them.
-fn decode(encoded: &str) -> Result<(String, String), AuthError> {
+pub(super) fn decode(encoded: &str) -> Result<(String, String), AuthError> {
     let bytes = BASE64.decode(encoded).map_err(|_| AuthError::WrongPassword)?;
     let text = String::from_utf8(bytes).map_err(|_| AuthError::WrongPassword)?;
     let (name, password) = text.split_once(':').ok_or(AuthError::WrongPassword)?;

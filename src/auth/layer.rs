@@ -9,13 +9,14 @@ use http::request::Parts;
 use http::{Request, Response};
 use tower::{Layer, Service};
 
-use super::{AuthError, Authenticator, Challenges, Session, Surface};
+use super::{AuthError, Authenticator, Challenges, Programs, Session, Surface};
 
 /// Lets only requests through whose sender is known, with a [`Session`] among their extensions. Others are answered
 /// before their body is read.
 #[derive(Clone)]
 pub struct RequireUser {
     authenticator: Authenticator,
+    programs: Option<Programs>,
     challenges: Challenges,
 }
 
@@ -23,7 +24,30 @@ impl RequireUser {
     /// A layer for a surface.
     pub fn new(authenticator: Authenticator, surface: Surface) -> Self {
         let challenges = authenticator.challenges(surface);
-        Self { authenticator, challenges }
+        Self { authenticator, programs: None, challenges }
+    }
+
+    /// The same layer, which lets these programs through, too, with a [`super::Program`] among the extensions in place of a
+    /// [`Session`].
+    #[must_use]
+    pub fn or_programs(self, programs: Option<Programs>) -> Self {
+        Self { programs, ..self }
+    }
+}
+
+impl RequireUser {
+    /// Leaves who sent a request among its extensions.
+    async fn recognise(&self, head: &mut Parts) -> Result<(), AuthError> {
+        if let Some(programs) = &self.programs {
+            let recognised = programs.identify(head).await.inspect_err(AuthError::log)?;
+            if let Some(program) = recognised {
+                head.extensions.insert(program);
+                return Ok(());
+            }
+        }
+        let identity = self.authenticator.authenticate(head).await?;
+        head.extensions.insert(Session::new(identity));
+        Ok(())
     }
 }
 
@@ -31,7 +55,7 @@ impl<S> Layer<S> for RequireUser {
     type Service = Authenticated<S>;
 
     fn layer(&self, inner: S) -> Authenticated<S> {
-        Authenticated { inner, authenticator: self.authenticator.clone(), challenges: self.challenges }
+        Authenticated { inner, require: self.clone() }
     }
 }
 
@@ -39,8 +63,7 @@ impl<S> Layer<S> for RequireUser {
 #[derive(Clone)]
 pub struct Authenticated<S> {
     inner: S,
-    authenticator: Authenticator,
-    challenges: Challenges,
+    require: RequireUser,
 }
 
 impl<S, B> Service<Request<B>> for Authenticated<S>
@@ -61,15 +84,12 @@ where
         // The service that was polled ready is the one to call.
         let unready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, unready);
-        let (authenticator, challenges) = (self.authenticator.clone(), self.challenges);
+        let require = self.require.clone();
         Box::pin(async move {
             let (mut head, body) = request.into_parts();
-            match authenticator.authenticate(&head).await {
-                Ok(identity) => {
-                    head.extensions.insert(Session::new(identity));
-                    inner.call(Request::from_parts(head, body)).await
-                }
-                Err(error) => Ok(error.into_response(&challenges, &head.headers)),
+            match require.recognise(&mut head).await {
+                Ok(()) => inner.call(Request::from_parts(head, body)).await,
+                Err(error) => Ok(error.into_response(&require.challenges, &head.headers)),
             }
         })
     }

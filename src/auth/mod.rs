@@ -7,7 +7,8 @@
 //! trusts a claim it did not verify, and never writes a credential into a log.
 //!
 //! [`RequireUser`] is the layer that surfaces put before their handlers; handlers take the [`Session`] it leaves, which
-//! answers 401 by itself where the layer was forgotten.
+//! answers 401 by itself where the layer was forgotten. On the DAV paths it may know [`Programs`], too, which act on behalf
+//! of somebody.
 
 mod authenticator;
 mod basic;
@@ -16,6 +17,7 @@ mod gate;
 mod identity;
 mod layer;
 pub mod oidc;
+mod programs;
 mod single_flight;
 
 pub use authenticator::{Authenticator, Credentials, MAX_AUTHORIZATION_BYTES, Strategy};
@@ -25,3 +27,4 @@ pub use gate::{PasswordGate, PasswordVerifier, VerifierError};
 pub use identity::{Identity, Session, Via};
 pub use layer::{Authenticated, RequireUser};
 pub use oidc::{Admission, AdmissionError, Newcomer, OidcBearer};
+pub use programs::{Program, Programs};

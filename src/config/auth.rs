@@ -19,6 +19,8 @@ pub struct Auth {
     pub password_checks: usize,
     /// OpenID providers.
     pub oidc: Vec<Oidc>,
+    /// Programs that act on behalf of others on the DAV paths.
+    pub programs: Programs,
     /// Remember a token for this long, in seconds.
     pub token_cache_s: u64,
     /// Tokens to remember.
@@ -33,9 +35,31 @@ impl Default for Auth {
             basic_cache_s: 60,
             password_checks: 2,
             oidc: Vec::new(),
+            programs: Programs::default(),
             token_cache_s: 300,
             token_cache_size: 10_000,
         }
+    }
+}
+
+/// Programs that act on behalf of others on the DAV paths (dav §2). None by default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Programs {
+    /// Name of who may act as anybody: Basic with the user name `NAME&mail` (`SABRE_ADMIN_LOGIN`).
+    pub user: String,
+    /// The password for it (`SABRE_ADMIN_PASSWORD`); without one nobody acts as somebody else.
+    pub password: Option<String>,
+    /// Where the technical tokens of `TwakeCalendarToken` are known: `…/api/technicalToken/introspect` of the side service;
+    /// empty for none.
+    pub introspection_url: String,
+    /// Time to remember what is known of a technical token, in seconds; 0 asks every time.
+    pub token_cache_s: u64,
+}
+
+impl Default for Programs {
+    fn default() -> Self {
+        Self { user: "admin".to_owned(), password: None, introspection_url: String::new(), token_cache_s: 30 }
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Dav {
     pub members_book: bool,
     /// A new organizer must be the owner of the calendar or who writes (`CALDAV_ORGANIZER_VALIDATION`).
     pub organizer_validation: bool,
+    /// Attachments that are written into events, and not linked: kept, left out, or refused
+    /// (`CALDAV_BINARY_ATTACHMENT_MODE`).
+    pub inline_attachments: InlineAttachments,
     /// Invitations, answers and cancellations of one write that reach local people together with it; those beyond, and 0
     /// for all, are delivered by the queue.
     pub immediate_deliveries: usize,
@@ -82,6 +85,7 @@ impl Default for Dav {
             principal_privacy: true,
             reply_propagation: 200,
             organizer_validation: false,
+            inline_attachments: InlineAttachments::Keep,
             immediate_deliveries: 200,
             members_book: true,
             trash_days: 30,
@@ -94,6 +98,18 @@ impl Default for Dav {
             unique_card_uids: false,
         }
     }
+}
+
+/// What becomes of attachments that are written into events (`ATTACH;VALUE=BINARY`, RFC 5545 §3.8.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InlineAttachments {
+    /// They are stored with the event.
+    Keep,
+    /// They are left out, and nobody is told; what is linked stays.
+    Drop,
+    /// The event is not stored: 403.
+    Refuse,
 }
 
 /// How a remote DAV server is told on whose behalf a request is.

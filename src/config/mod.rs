@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use auth::{Auth, Oidc};
-pub use dav::{Dav, Impersonation, Limits, Proxy, Upstream};
+pub use auth::{Auth, Oidc, Programs};
+pub use dav::{Dav, Impersonation, InlineAttachments, Limits, Proxy, Upstream};
 pub use engine::{CacheEngine, Engine, QueueEngine, SearchEngine, StoreEngine};
 pub use files::Files;
 pub use load::{ConfigError, ENV_PREFIX, Mistake, choose_file};
@@ -88,6 +88,7 @@ impl Config {
             }
         };
         hide(&mut self.webadmin.password);
+        hide(&mut self.auth.programs.password);
         hide(&mut self.mail.smtp.password);
         hide(&mut self.opensearch.password);
         hide(&mut self.redis.password);

@@ -12,6 +12,7 @@ use super::{CacheEngine, Config, Impersonation, MailTransport, Mistake, QueueEng
 pub const MAY_BE_ZERO: &[(&str, &str)] = &[
     ("auth.basic_cache_s", "every password is checked"),
     ("auth.oidc.clock_skew_s", "no difference is tolerated"),
+    ("auth.programs.token_cache_s", "every token is asked about"),
     ("dav.immediate_deliveries", "everything is delivered by the queue"),
     ("dav.quota_bytes", "any number"),
     ("dav.quota_collections", "any number"),
@@ -127,6 +128,18 @@ impl Config {
                 report.wrong("webadmin.password", "found an empty one, expected a password, or no such key");
             }
             _ => {}
+        }
+        let programs = &self.auth.programs;
+        if programs.user.is_empty() || programs.user.contains([':', '&']) {
+            let problem = format!("found {:?}, expected a name without \":\" and \"&\"", programs.user);
+            report.wrong("auth.programs.user", problem);
+        }
+        if programs.password.as_deref().is_some_and(|password| password.trim().is_empty()) {
+            report.wrong("auth.programs.password", "found an empty one, expected a password, or no such key");
+        }
+        if !programs.introspection_url.is_empty() && !is_http_url(&programs.introspection_url) {
+            let problem = format!("found {:?}, expected an http or https URL", programs.introspection_url);
+            report.wrong("auth.programs.introspection_url", problem);
         }
         for (i, provider) in self.auth.oidc.iter().enumerate() {
             if !is_http_url(&provider.issuer) {

@@ -34,6 +34,9 @@ pub enum ProxyError {
     /// The DAV server did not take our word for the user: its 401 is not the client's to answer.
     #[error("the DAV server did not accept the request on behalf of this user")]
     NotImpersonated,
+    /// A program acts as somebody who is nobody here.
+    #[error("nobody here has that address")]
+    Nobody,
 }
 
 /// What is said of a failing server to those outside: not where it is.
@@ -55,6 +58,7 @@ impl ProxyError {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyIdle => StatusCode::REQUEST_TIMEOUT,
+            Self::Nobody => StatusCode::UNAUTHORIZED,
             Self::Upstream(UpstreamError::TimedOut(_)) => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream(UpstreamError::NoActor) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upstream(UpstreamError::Unreachable(_) | UpstreamError::CannotActAs { .. })
@@ -66,6 +70,7 @@ impl ProxyError {
     fn names(&self) -> (&'static str, &'static str) {
         match self.status() {
             StatusCode::BAD_REQUEST => ("BadRequest", "Sabre\\DAV\\Exception\\BadRequest"),
+            StatusCode::UNAUTHORIZED => ("Unauthorized", "Sabre\\DAV\\Exception\\NotAuthenticated"),
             StatusCode::FORBIDDEN => ("Forbidden", "Sabre\\DAV\\Exception\\Forbidden"),
             StatusCode::METHOD_NOT_ALLOWED => ("MethodNotAllowed", "Sabre\\DAV\\Exception\\MethodNotAllowed"),
             StatusCode::PAYLOAD_TOO_LARGE => ("PayloadTooLarge", "Sabre\\DAV\\Exception\\TooLarge"),

@@ -26,6 +26,10 @@ impl<S> Layer<S> for AnswerFailures {
     }
 }
 
+/// Marks a request of a program, which itself says on whose behalf it is, to the built-in server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ByProgram;
+
 /// The service that [`AnswerFailures`] makes.
 #[derive(Debug, Clone)]
 pub(super) struct Exchange<S> {
@@ -54,6 +58,7 @@ where
             let began = Instant::now();
             let caller = Caller::of(request.headers());
             let octets = bounds.of(&request);
+            let by_program = request.extensions().get::<ByProgram>().is_some();
             let (request, fate) = bound(request, octets, bounds.idle);
             let outcome = match std::future::poll_fn(|cx| upstream.poll_ready(cx)).await {
                 Ok(()) => upstream.call(request).await,
@@ -62,6 +67,8 @@ where
             // Storage §10 calls this timer so.
             metrics::histogram!("davProxy").record(began.elapsed());
             Ok(match judge(outcome, fate.as_ref().and_then(Fate::broken_off), octets) {
+                // Nobody has the address that the program named.
+                Err(ProxyError::NotImpersonated) if by_program => ProxyError::Nobody.into_response(caller),
                 Ok(response) => response,
                 Err(error) => error.into_response(caller),
             })

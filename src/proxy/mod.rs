@@ -8,7 +8,8 @@
 //! on that the two of us could read differently.
 //!
 //! A 401 of the server is answered with 502: the caller did log in, and asking them to do so again would neither help nor
-//! stop. It means that the server does not take our credentials, or does not know the user.
+//! stop. It means that the server does not take our credentials, or does not know the user. A program is told 401 by the built-in
+//! server: it named somebody who is nobody here, and is not the one who logged in.
 
 mod body;
 mod error;
@@ -36,9 +37,9 @@ pub use error::ProxyError;
 pub use path::{MOUNT, PathError, PublicAddress, dav_path};
 
 use self::body::Bounds;
-use self::exchange::AnswerFailures;
+use self::exchange::{AnswerFailures, ByProgram};
 use self::gate::Gate;
-use crate::auth::{RequireUser, Session};
+use crate::auth::{Program, RequireUser, Session};
 use crate::config::Config;
 use crate::dav::options::Area;
 use crate::dav::{Actor, Upstream, UpstreamError, options};
@@ -72,7 +73,7 @@ pub fn stack(upstream: Upstream, require_user: RequireUser, config: &Config) -> 
         // Nobody's body is asked for (RFC 9110 §10.1.1) before we know who it is.
         .layer(axum::middleware::from_fn(move |request, next| answer_options(is_builtin, request, next)))
         .layer(require_user)
-        .layer(Gate(impersonate))
+        .layer(Gate(move |request: &mut Request<Body>| impersonate(request, is_builtin)))
         // `Destination` is a path of the DAV server, as the request's own is by now.
         .layer(Gate(move |request: &mut Request<Body>| rewrite_destination(request, &address)))
         // Identity, connection and cookies from outside end here.
@@ -105,6 +106,11 @@ pub fn router(upstream: Upstream, require_user: RequireUser, config: &Config) ->
             "/addressbooks",
             "/addressbooks/",
             "/addressbooks/{*path}",
+            // What the JSON API has beside them.
+            "/calendars.json",
+            "/addressbooks.json",
+            "/query",
+            "/query.json",
             "/itip",
         ] {
             router = router.route_service(path, proxy.clone());
@@ -189,12 +195,23 @@ async fn answer_options(is_builtin: bool, request: Request<Body>, next: Next) ->
     }
 }
 
-/// The user who was recognised is whom the request acts as; nobody else can be.
-fn impersonate(request: &mut Request<Body>) -> Result<(), ProxyError> {
-    let session = request.extensions_mut().remove::<Session>().ok_or(UpstreamError::NoActor)?;
-    let user = session.email().clone();
-    tracing::Span::current().record("user", user.as_str());
-    request.extensions_mut().insert(Actor::User(user));
+/// Who was recognised, or on whose behalf a program was, is whom the request acts as; nobody else can be.
+fn impersonate(request: &mut Request<Body>, is_builtin: bool) -> Result<(), ProxyError> {
+    let extensions = request.extensions_mut();
+    let program = extensions.remove::<Program>();
+    if is_builtin && program.is_some() {
+        extensions.insert(ByProgram);
+    }
+    let actor = match (program, extensions.remove::<Session>()) {
+        (Some(Program::ActsAs(user)), _) => Actor::User(user),
+        (Some(Program::ForDomain(domain)), _) => Actor::Technical(domain),
+        (None, Some(session)) => Actor::User(session.email().clone()),
+        (None, None) => return Err(UpstreamError::NoActor.into()),
+    };
+    if let Actor::User(user) = &actor {
+        tracing::Span::current().record("user", user.as_str());
+    }
+    extensions.insert(actor);
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod api_search;
 mod auth_browser;
 mod auth_demo;
 mod auth_oidc;
+mod auth_programs;
 mod auth_scripted;
 mod auth_support;
 mod auth_surfaces;

@@ -228,7 +228,18 @@ async fn calendar_programs_find_their_way() {
         let response = ask(method, &front.url(path), &[("authorization", "none")], Body::empty()).await;
         assert_eq!((response.status().as_u16(), &response.headers()["location"]), (301, &"/".parse().unwrap()));
     }
-    for path in ["/", "/principals/users/a", "/calendars", "/calendars/a/", "/addressbooks/a/contacts/", "/itip"] {
+    for path in [
+        "/",
+        "/principals/users/a",
+        "/calendars",
+        "/calendars.json",
+        "/calendars/a/",
+        "/addressbooks.json",
+        "/addressbooks/a/contacts/",
+        "/query",
+        "/query.json",
+        "/itip",
+    ] {
         ask("PROPFIND", &front.url(path), &[], Body::empty()).await;
         assert_eq!(behind.last().target, path);
     }

@@ -16,18 +16,19 @@ use super::properties::{Resource, Scene, home_of, owner_of};
 use super::propfind::Target;
 use super::report::unsupported;
 use super::rights::{Need, Sight};
-use super::tenant::{Tenant, principal_of};
+use super::tenant::Tenant;
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, PrincipalKind};
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DAV, Element, PropRequest, Writer};
-use crate::ids::{DomainId, HomeId, UserId};
+use crate::ids::{DomainId, HomeId};
 use crate::store::{Access, Collection, CollectionKind, PublicRight, Tie};
 
 /// To whom an entry gives something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
-    User(UserId),
+    /// Whoever has this home.
+    Home(HomeId),
     /// The people of a domain.
     Domain(DomainId),
     Authenticated,
@@ -52,7 +53,7 @@ fn entries(who: &Tenant, resource: &Resource<'_>) -> Vec<Entry> {
     {
         return given;
     }
-    let owned = owner_of(who, resource).map(|owner| Entry { holder: Holder::User(owner), privilege: "d:all" });
+    let owned = owner_of(who, resource).map(|owner| Entry { holder: Holder::Home(owner), privilege: "d:all" });
     let all: &[&'static str] = match resource {
         Resource::Branch | Resource::Principal(_) => &["d:read"],
         Resource::Collection(sight) => everybody(sight),
@@ -90,7 +91,7 @@ fn given(sight: &Sight) -> Option<Vec<Entry>> {
             Access::Administration => &["d:read", "d:write", "d:write-properties", "d:read-acl", "d:share"],
         },
     };
-    let holder = Holder::User(UserId(instance.home.0));
+    let holder = Holder::Home(instance.home);
     let theirs = theirs.iter().map(|privilege| Entry { holder, privilege });
     let all = everybody(sight).iter().map(|privilege| Entry { holder: Holder::Authenticated, privilege });
     Some(theirs.chain(all).collect())
@@ -101,8 +102,8 @@ pub(super) fn write(scene: &Scene<'_>, resource: &Resource<'_>, w: &mut Writer) 
     for entry in entries(scene.who, resource) {
         w.within("d:ace", |w| {
             w.within("d:principal", |w| match entry.holder {
-                Holder::User(user) => {
-                    scene.href(w, &principal_of(user));
+                Holder::Home(home) => {
+                    scene.href(w, &scene.principal_href(home));
                 }
                 Holder::Domain(domain) => {
                     scene.href(w, &Location::Principal(PrincipalKind::Domain, domain.0).href());
@@ -213,15 +214,15 @@ impl Call {
 
     /// Whom a `principal` element names. For somebody who has no entry here it does not matter who they are.
     fn holder(&self, principal: &Element, resource: &Resource<'_>) -> Option<Holder> {
-        let itself = || self.who.home().map(|home| Holder::User(UserId(home.0)));
+        let itself = || self.who.home().map(Holder::Home);
         match principal.name.local.as_ref() {
             _ if principal.name.ns != DAV => None,
             "self" => itself(),
             "authenticated" => Some(Holder::Authenticated),
-            "property" if principal.child(DAV, "owner").is_some() => owner_of(&self.who, resource).map(Holder::User),
+            "property" if principal.child(DAV, "owner").is_some() => owner_of(&self.who, resource).map(Holder::Home),
             "href" => match Location::parse_href(&principal.text(), &self.inner().settings.base) {
-                Some(Location::Principal(PrincipalKind::User, id)) => Some(Holder::User(UserId(id))),
                 Some(Location::Principal(PrincipalKind::Domain, id)) => Some(Holder::Domain(DomainId(id))),
+                Some(Location::Principal(_, id)) => Some(Holder::Home(HomeId(id))),
                 _ => None,
             },
             _ => None,
@@ -239,7 +240,10 @@ impl Call {
         let mut w = Writer::default();
         for entry in entries(&self.who, &target.as_resource().0) {
             let (kind, id) = match entry.holder {
-                Holder::User(user) => (PrincipalKind::User, user.0),
+                Holder::Home(home) => match self.inner().tenants.place_of(home) {
+                    Location::Principal(kind, id) => (kind, id),
+                    _ => continue,
+                },
                 Holder::Domain(domain) => (PrincipalKind::Domain, domain.0),
                 Holder::Authenticated => continue,
             };

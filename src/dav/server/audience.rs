@@ -109,7 +109,7 @@ impl Server {
 impl Call {
     /// An address book at a place, with everybody who is told of it.
     pub(super) async fn book_at(&self, sight: &Sight) -> Result<Book, DavError> {
-        Ok(Book::told_to(self.server.audience(sight).await?, &self.who))
+        Ok(self.book_told_to(self.server.audience(sight).await?))
     }
 }
 

@@ -26,9 +26,9 @@ pub(super) static ROWS: &[Row] = &[
 fn made_as(resource: &Resource<'_>) -> Option<(ObjectId, &'static str)> {
     match resource {
         Resource::Principal(Principal::User(person)) => Some((person.user.id.0, "principal")),
-        Resource::Principal(Principal::Holder(holder)) => Some((holder.home.0, "principal")),
+        Resource::Principal(Principal::Holder(holder, _)) => Some((holder.home.0, "principal")),
         Resource::Principal(Principal::Domain(group)) => Some((group.domain.id.0, "principal")),
-        Resource::Principal(Principal::Proxies(user, part)) => Some((user.0, part.segment())),
+        Resource::Principal(Principal::Proxies(user, part, _)) => Some((user.0, part.segment())),
         Resource::Notifications(user) => Some((user.0, "notifications")),
         Resource::Home(space, home) => Some((home.0, space.segment())),
         Resource::Collection(collection) => Some((collection.id.0, "collection")),

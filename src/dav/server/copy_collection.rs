@@ -7,7 +7,6 @@ use super::audience::Audience;
 use super::call::{Call, Depth};
 use super::copy_move::{Told, must_not_overwrite};
 use super::delete::refuse_protected;
-use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
 use super::rights::{Need, Sight};
 use super::{answer, publish};
@@ -134,7 +133,7 @@ impl Call {
         let mut made = new_collection(to.home, from.kind, &to.uri, &self.inner().env);
         made.props = from.props.clone();
         batch.publish.push(match made.kind {
-            CollectionKind::AddressBook => Book::of(&made, &self.who).created(),
+            CollectionKind::AddressBook => self.book_of(&made).created(),
             CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => {
                 calendar_created(&made, Some(&self.who.principal()))
             }
@@ -188,7 +187,7 @@ impl Call {
     pub(super) fn told_gone(&self, collection: &Collection, instances: &[Instance]) -> Vec<Message> {
         let mut messages = self.told_taken_away(collection, instances);
         messages.push(match collection.kind {
-            CollectionKind::AddressBook => Book::of(collection, &self.who).deleted(),
+            CollectionKind::AddressBook => self.book_of(collection).deleted(),
             CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => {
                 publish::calendar_deleted(collection, &self.who.principal())
             }

@@ -6,7 +6,6 @@ use http::{Response, StatusCode};
 use super::access::{space_of, write_failed};
 use super::audience::Audience;
 use super::call::Call;
-use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
 use super::rights::{Need, Sight};
 use super::{answer, publish, schedule, schedule_tag};
@@ -191,7 +190,7 @@ impl Call {
         what: Told,
     ) -> Vec<Message> {
         if collection.kind == CollectionKind::AddressBook {
-            let book = Book::told_to(audience.clone(), &self.who);
+            let book = self.book_told_to(audience.clone());
             return match what {
                 Told::Created => book.card_created(&object.meta.name, &object.data),
                 Told::Deleted => book.card_deleted(&object.meta.name, &object.data),

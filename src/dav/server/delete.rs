@@ -4,7 +4,6 @@ use http::{Response, StatusCode};
 
 use super::access::write_failed;
 use super::call::Call;
-use super::publish_books::Book;
 use super::put::{ATTEMPTS, Conditions};
 use super::rights::{Need, Sight};
 use super::trash::Bin;
@@ -153,7 +152,7 @@ impl Call {
         let by = self.who.principal();
         let collection = sight.source();
         let audience = self.server.audience(sight).await?;
-        let book = Book::told_to(audience.clone(), &self.who);
+        let book = self.book_told_to(audience.clone());
         let owner = match collection.kind {
             CollectionKind::Calendar if schedule::wanted(self) => Some(self.owner_of(collection).await?),
             _ => None,

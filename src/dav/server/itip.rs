@@ -17,7 +17,7 @@ use crate::dav::path::Location;
 use crate::dav::upstream::Body;
 use crate::ical::Component;
 use crate::ids::{Email, HomeId, Uid};
-use crate::itip::{Address, ItipMessage, Method, Outcome};
+use crate::itip::{self, Address, ItipMessage, Method, Outcome};
 use crate::store::{Access, Batch, Collection, CollectionKind, Holder, Object, WriteError};
 
 /// The JSON body (dav §11.1). `recurrence-id`, `dtstamp` and what else clients add is not looked at.
@@ -59,7 +59,8 @@ impl Envelope {
         if envelope.uid.is_empty() || sender.is_empty() {
             return None;
         }
-        let calendar = Component::parse(&envelope.ical).ok()?;
+        let mut calendar = Component::parse(&envelope.ical).ok()?;
+        itip::pair_conferences(&mut calendar);
         let mut message = ItipMessage::read_as(calendar, method).ok()?;
         if message.uid.0 != envelope.uid {
             return None;

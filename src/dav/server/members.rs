@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::access::write_failed;
 use super::publish_books::Book;
-use super::tenant::Tenant;
+use super::tenant::{Tenant, Tenants};
 use super::{Inner, Server, cards};
 use crate::dav::error::DavError;
 use crate::dav::path::Space;
@@ -85,7 +85,7 @@ impl Server {
         let who = Tenant::Technical(domain);
         let Some(collection) = self.book_of(domain, &who).await? else { return Ok(()) };
         let mut cards = Cards::of(self, collection.id);
-        let mut pages = Pages::of(&collection, &who);
+        let mut pages = Pages::of(&collection, &self.0.tenants, &who);
         let mut after = None;
         loop {
             let users = directory.users(Some(domain), after, PAGE).await?;
@@ -128,7 +128,7 @@ impl Server {
         let mut made = new_collection(home, CollectionKind::AddressBook, DOMAIN_MEMBERS, &self.0.env);
         made.props.displayname = Some(DISPLAY_NAME.to_owned());
         made.props.description = Some(DESCRIPTION.to_owned());
-        let publish = vec![Book::of(&made, who).created()];
+        let publish = vec![Book::of(&made, &self.0.tenants, who).created()];
         match self.0.store.write(Batch { ops: vec![Op::CreateCollection(made)], publish }).await {
             Ok(_) | Err(WriteError::CollectionExists(_)) => {}
             Err(error) => return Err(write_failed(error)),
@@ -175,8 +175,9 @@ struct Pages {
 }
 
 impl Pages {
-    fn of(collection: &Collection, who: &Tenant) -> Self {
-        Self { book: Book::of(collection, who), collection: collection.id, batch: Batch::default(), is_stopped: false }
+    fn of(collection: &Collection, tenants: &Tenants, who: &Tenant) -> Self {
+        let book = Book::of(collection, tenants, who);
+        Self { book, collection: collection.id, batch: Batch::default(), is_stopped: false }
     }
 }
 

@@ -7,7 +7,6 @@ use super::access::write_failed;
 use super::answer;
 use super::call::Call;
 use super::proppatch::{write_propstats, write_results};
-use super::publish_books::Book;
 use super::sharing_xml::wanted_source;
 use super::store_props::{Moment, Refused, apply};
 use crate::dav::announce::calendar_created;
@@ -67,7 +66,7 @@ impl Call {
         }
         let mut batch = Batch::default();
         batch.publish.push(match kind {
-            CollectionKind::AddressBook => Book::of(&collection, &self.who).created(),
+            CollectionKind::AddressBook => self.book_of(&collection).created(),
             CollectionKind::Calendar | CollectionKind::Inbox | CollectionKind::Outbox => {
                 calendar_created(&collection, Some(&self.who.principal()))
             }

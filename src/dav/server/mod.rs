@@ -41,13 +41,16 @@ mod files;
 pub mod filter;
 mod free_busy;
 mod get;
+mod groups;
 mod gzip;
 mod held;
+mod inline_attachments;
 mod itip;
 mod json;
 mod media;
 mod members;
 mod mkcol;
+mod mobile;
 mod occurrences;
 mod others;
 mod outbox;
@@ -99,7 +102,7 @@ use super::options::Area;
 use super::path::Location;
 use super::upstream::{Actor, Body, Upstream, UpstreamError};
 use crate::clock::Env;
-use crate::config::{Files, Limits};
+use crate::config::{Files, InlineAttachments, Limits};
 use crate::ids::{DomainId, HomeId};
 use crate::store::files::SharedFileStore;
 use crate::store::{HomeRoom, SharedDavStore, SharedDirectory};
@@ -129,6 +132,8 @@ pub struct Settings {
     pub members_book: bool,
     /// A new organizer must be the calendar's owner or who writes (dav §10.5, `CALDAV_ORGANIZER_VALIDATION`).
     pub organizer_validation: bool,
+    /// What becomes of attachments that are written into events (dav §10.1, `CALDAV_BINARY_ATTACHMENT_MODE`).
+    pub inline_attachments: InlineAttachments,
     /// Messages of one write that are delivered to local people together with it; the rest is left to the queue.
     pub immediate_deliveries: usize,
     /// Days for which deleted calendars, address books and their objects are kept; 0 keeps none.
@@ -151,6 +156,7 @@ impl Default for Settings {
             reply_propagation: 200,
             members_book: true,
             organizer_validation: false,
+            inline_attachments: InlineAttachments::Keep,
             immediate_deliveries: 200,
             trash_days: 30,
             room: HomeRoom::default(),

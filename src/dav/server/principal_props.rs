@@ -2,7 +2,7 @@
 //! calendarserver's that clients ask for).
 
 use super::members;
-use super::principals::{Person, Principal};
+use super::principals::{Group, Person, Principal};
 use super::properties::{Resource, Row, Scene, raw, row, text};
 use super::tenant::principal_of;
 use crate::dav::path::{Location, PrincipalKind, PrincipalPart, Space};
@@ -15,16 +15,19 @@ use crate::store::{CollectionKind, HolderKind, User};
 pub(super) static ROWS: &[Row] = &[
     row(DAV, "principal-URL", |scene, r, w| principal(r).is_some_and(|p| scene.href(w, &p.href()))),
     row(DAV, "alternate-URI-set", |_, r, w| match principal(r) {
-        Some(found @ (Principal::User(_) | Principal::Holder(_))) => addresses(emails(found), w),
+        Some(found @ (Principal::User(_) | Principal::Holder(..))) => addresses(emails(found), w),
         other => other.is_some(),
     }),
     row(DAV, "group-member-set", |scene, r, w| match principal(r) {
-        Some(Principal::Domain(group)) => group.members.iter().all(|user| scene.href(w, &principal_of(*user))),
+        Some(
+            Principal::Domain(Group { members, .. }) | Principal::Holder(_, members) | Principal::Proxies(.., members),
+        ) => members.iter().all(|user| scene.href(w, &principal_of(*user))),
         other => other.is_some(),
     }),
     row(DAV, "group-membership", |scene, r, w| match principal(r) {
         Some(Principal::User(person)) => {
-            scene.href(w, &Location::Principal(PrincipalKind::Domain, person.user.domain.0).href())
+            scene.href(w, &Location::Principal(PrincipalKind::Domain, person.user.domain.0).href());
+            person.acts_for.groups.iter().all(|group| scene.href(w, group))
         }
         other => other.is_some(),
     }),
@@ -54,7 +57,7 @@ pub(super) static ROWS: &[Row] = &[
         text(
             principal(r).and_then(|p| match p {
                 Principal::User(_) => Some("INDIVIDUAL"),
-                Principal::Holder(holder) => Some(match &holder.kind {
+                Principal::Holder(holder, _) => Some(match &holder.kind {
                     HolderKind::Resource(resource) if resource.is_room => "ROOM",
                     HolderKind::Resource(_) => "RESOURCE",
                     HolderKind::TeamCalendar(_) => "GROUP",
@@ -66,9 +69,12 @@ pub(super) static ROWS: &[Row] = &[
             w,
         )
     }),
-    // Whose calendars the person may read and write on their behalf: nobody's until delegation exists.
-    row(CALENDARSERVER, "calendar-proxy-read-for", |_, r, _| user(r).is_some()),
-    row(CALENDARSERVER, "calendar-proxy-write-for", |_, r, _| user(r).is_some()),
+    row(CALENDARSERVER, "calendar-proxy-read-for", |scene, r, w| {
+        person(r).is_some_and(|p| p.acts_for.reading.iter().all(|principal| scene.href(w, principal)))
+    }),
+    row(CALENDARSERVER, "calendar-proxy-write-for", |scene, r, w| {
+        person(r).is_some_and(|p| p.acts_for.writing.iter().all(|principal| scene.href(w, principal)))
+    }),
     row(CALENDARSERVER, "notification-URL", |scene, r, w| {
         user(r).is_some_and(|u| scene.href(w, &Location::PrincipalPart(u.id.0, PrincipalPart::Notifications).href()))
     }),
@@ -96,7 +102,7 @@ fn user<'a>(resource: &Resource<'a>) -> Option<&'a User> {
 pub(super) fn emails(principal: &Principal) -> &[Email] {
     match principal {
         Principal::User(person) => &person.user.emails,
-        Principal::Holder(holder) => &holder.emails,
+        Principal::Holder(holder, _) => &holder.emails,
         Principal::Domain(_) | Principal::Proxies(..) => &[],
     }
 }
@@ -105,7 +111,7 @@ pub(super) fn emails(principal: &Principal) -> &[Email] {
 fn home(resource: &Resource<'_>) -> Option<HomeId> {
     match principal(resource)? {
         Principal::User(person) => Some(person.user.id.into()),
-        Principal::Holder(holder) => Some(holder.home),
+        Principal::Holder(holder, _) => Some(holder.home),
         Principal::Domain(_) | Principal::Proxies(..) => None,
     }
 }
@@ -121,13 +127,15 @@ fn of_home(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer, href: fn(HomeId)
     home(r).is_some_and(|home| scene.href(w, &href(home)))
 }
 
-/// The own home, and for a person the one where the people of the domain are.
+/// The own home, and for a person and for the domain the one where the people of the domain are.
 fn book_homes(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool {
     let is_there = of_home(scene, r, w, |id| format!("/addressbooks/{id}/"));
-    if user(r).is_some() && scene.server.settings.members_book {
+    let of_domain =
+        scene.server.settings.members_book && matches!(principal(r), Some(Principal::User(_) | Principal::Domain(_)));
+    if of_domain {
         scene.href(w, &format!("/addressbooks/{}/", scene.who.domain_home()));
     }
-    is_there
+    is_there || of_domain
 }
 
 /// The card of the user in the address book of the domain (RFC 6352 §7.1.2).
@@ -156,9 +164,9 @@ fn default_calendar(scene: &Scene<'_>, r: &Resource<'_>, w: &mut Writer) -> bool
 pub(super) fn display_name(principal: &Principal, w: &mut Writer) -> bool {
     match principal {
         Principal::User(person) => w.text(&person.user.display_name()),
-        Principal::Holder(holder) => w.text(&holder.display_name()),
+        Principal::Holder(holder, _) => w.text(&holder.display_name()),
         Principal::Domain(group) => w.text(group.domain.name.as_str()),
-        Principal::Proxies(_, part) => w.text(part.segment()),
+        Principal::Proxies(_, part, _) => w.text(part.segment()),
     }
     true
 }
@@ -168,8 +176,8 @@ pub(super) fn resource_type(principal: &Principal, w: &mut Writer) -> bool {
     raw(
         w,
         match principal {
-            Principal::User(_) | Principal::Holder(_) | Principal::Domain(_) => "<d:collection/><d:principal/>",
-            Principal::Proxies(_, PrincipalPart::ProxyWrite) => {
+            Principal::User(_) | Principal::Holder(..) | Principal::Domain(_) => "<d:collection/><d:principal/>",
+            Principal::Proxies(_, PrincipalPart::ProxyWrite, _) => {
                 "<d:collection/><d:principal/><cs:calendar-proxy-write/>"
             }
             Principal::Proxies(..) => "<d:collection/><d:principal/><cs:calendar-proxy-read/>",

@@ -1,5 +1,5 @@
 //! Principals: people, resources and team calendars, the domain as the group of its people, and the two groups of proxies that calendarserver's clients
-//! look for at every person (dav §4, RFC 3744 §2). Also principal-match (RFC 3744 §9.3).
+//! look for at every person (dav §4, RFC 3744 §2). Who is in which group is found in `groups`. Also principal-match (RFC 3744 §9.3).
 //!
 //! What costs a read of its own is only there when a client asked for it: [`Server::complete`].
 
@@ -10,6 +10,7 @@ use http::Response;
 use super::Server;
 use super::call::Call;
 use super::chunked;
+use super::groups::ActsFor;
 use super::plan::Plan;
 use super::propfind::{Listing, Step, Target};
 use super::report::{Members, unsupported};
@@ -17,7 +18,7 @@ use super::tenant::{Tenant, holder_href, kind_of, principal_of};
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, PrincipalKind, PrincipalPart};
 use crate::dav::upstream::Body;
-use crate::dav::xml::{CALDAV, DAV, Element, Name, PropRequest};
+use crate::dav::xml::{CALDAV, CALENDARSERVER, DAV, Element, Name, PropRequest};
 use crate::ids::{HomeId, ObjectId, UserId};
 use crate::store::{Domain, Holder, HolderKind, User};
 
@@ -31,10 +32,10 @@ pub(super) enum Principal {
     User(Person),
     /// The people of a domain.
     Domain(Group),
-    /// A resource or a team calendar.
-    Holder(Arc<Holder>),
-    /// Those who act for a person. Nobody does until delegation exists.
-    Proxies(UserId, PrincipalPart),
+    /// A resource or a team calendar, with the members of a team where they were asked for.
+    Holder(Arc<Holder>, Vec<UserId>),
+    /// Those who act for a person, where they were asked for.
+    Proxies(UserId, PrincipalPart, Vec<UserId>),
 }
 
 /// A person, with what was read because it was asked for.
@@ -43,6 +44,8 @@ pub(super) struct Person {
     pub(super) user: User,
     /// Segment of the calendar that invitations go to, where it is not the default calendar (RFC 6638 §9.2).
     pub(super) default_calendar: Option<String>,
+    /// For whom they act.
+    pub(super) acts_for: ActsFor,
 }
 
 /// A domain, with its members where they were asked for.
@@ -55,14 +58,14 @@ pub(super) struct Group {
 impl Principal {
     /// A person, about whom nothing else was read.
     pub(super) fn user(user: User) -> Self {
-        Self::User(Person { user, default_calendar: None })
+        Self::User(Person { user, default_calendar: None, acts_for: ActsFor::default() })
     }
 
     /// Whoever has a home.
     pub(super) fn of(holder: Holder) -> Self {
         match holder.kind {
             HolderKind::User(user) => Self::user(Arc::unwrap_or_clone(user)),
-            HolderKind::Resource(_) | HolderKind::TeamCalendar(_) => Self::Holder(Arc::new(holder)),
+            HolderKind::Resource(_) | HolderKind::TeamCalendar(_) => Self::Holder(Arc::new(holder), Vec::new()),
         }
     }
 
@@ -70,9 +73,9 @@ impl Principal {
     pub(super) fn href(&self) -> String {
         match self {
             Self::User(person) => principal_of(person.user.id),
-            Self::Holder(holder) => holder_href(holder),
+            Self::Holder(holder, _) => holder_href(holder),
             Self::Domain(group) => Location::Principal(PrincipalKind::Domain, group.domain.id.0).href(),
-            Self::Proxies(user, part) => Location::PrincipalPart(user.0, *part).href(),
+            Self::Proxies(user, part, _) => Location::PrincipalPart(user.0, *part).href(),
         }
     }
 }
@@ -100,7 +103,7 @@ impl Server {
             PrincipalKind::Resource | PrincipalKind::TeamCalendar => {
                 let holder = self.0.tenants.holder(HomeId(id)).await?;
                 let holder = holder.filter(|holder| kind_of(holder) == kind);
-                holder.map(|holder| (holder.domain, Principal::Holder(holder)))
+                holder.map(|holder| (holder.domain, Principal::Holder(holder, Vec::new())))
             }
         };
         let Some((domain, principal)) = found else {
@@ -120,11 +123,23 @@ impl Server {
         asked: impl Fn(&Name) -> bool,
     ) -> Result<(), DavError> {
         match principal {
-            Principal::User(person) if asked(&DEFAULT_CALENDAR) => {
-                person.default_calendar = self.chosen_default(person.user.id.into()).await?;
+            Principal::User(person) => {
+                if asked(&DEFAULT_CALENDAR) {
+                    person.default_calendar = self.chosen_default(person.user.id.into()).await?;
+                }
+                // Whose calendars somebody was given is nobody else's business.
+                if who.acts_for(person.user.id.into()) && ACTING.iter().any(&asked) {
+                    person.acts_for = self.acts_for(&person.user).await?;
+                }
             }
             Principal::Domain(group) if asked(&GROUP_MEMBERS) => group.members = self.members(who).await?,
-            _ => {}
+            Principal::Holder(holder, members) if asked(&GROUP_MEMBERS) && holder.team().is_some() => {
+                *members = self.team_members(who, holder).await?;
+            }
+            Principal::Proxies(user, part, proxies) if asked(&GROUP_MEMBERS) => {
+                *proxies = self.proxies(who, *user, *part).await?;
+            }
+            Principal::Domain(_) | Principal::Holder(..) | Principal::Proxies(..) => {}
         }
         Ok(())
     }
@@ -147,6 +162,12 @@ impl Server {
 
 pub(super) const DEFAULT_CALENDAR: Name = Name::new(CALDAV, "schedule-default-calendar-URL");
 const GROUP_MEMBERS: Name = Name::new(DAV, "group-member-set");
+/// Properties that tell for whom a person acts.
+const ACTING: [Name; 3] = [
+    Name::new(DAV, "group-membership"),
+    Name::new(CALENDARSERVER, "calendar-proxy-read-for"),
+    Name::new(CALENDARSERVER, "calendar-proxy-write-for"),
+];
 
 /// Properties that say to whom something belongs: what principal-match can compare with the actor.
 const OWNERS: [Name; 2] = [Name::new(DAV, "owner"), Name::new(DAV, "principal-URL")];
@@ -179,7 +200,7 @@ impl Call {
                 Location::Principal(kind, id) => *kind == kind_of(holder) && *id == holder.home.0,
                 _ => false,
             };
-            let itself = Step::One(Target::Principal(Principal::Holder(holder.clone())));
+            let itself = Step::One(Target::Principal(Principal::Holder(holder.clone(), Vec::new())));
             return Ok(is_below.then_some(itself).into_iter().collect());
         }
         let Tenant::User(user) = &self.who else { return Ok(Vec::new()) };

@@ -53,6 +53,14 @@ impl Scene<'_> {
         w.raw(href);
         raw(w, "</d:href>")
     }
+
+    /// Where the principal is that has a home, without the base.
+    pub(super) fn principal_href(&self, home: HomeId) -> String {
+        match self.who.home() == Some(home) {
+            true => self.who.principal_href(),
+            false => self.server.tenants.href_of(home),
+        }
+    }
 }
 
 /// One property.
@@ -412,29 +420,25 @@ pub(super) fn home_of(resource: &Resource<'_>) -> Option<HomeId> {
 /// Href of the principal whose it is.
 fn owner_href(scene: &Scene<'_>, resource: &Resource<'_>) -> Option<String> {
     match resource {
-        Resource::Principal(Principal::Holder(holder)) => Some(holder_href(holder)),
-        _ => {
-            let home = HomeId::from(owner_of(scene.who, resource)?);
-            let is_own = scene.who.home() == Some(home);
-            Some(if is_own { scene.who.principal_href() } else { scene.server.tenants.href_of(home) })
-        }
+        Resource::Principal(Principal::Holder(holder, _)) => Some(holder_href(holder)),
+        _ => owner_of(scene.who, resource).map(|home| scene.principal_href(home)),
     }
 }
 
 /// Whose it is; nobody's where it is the whole domain's.
-pub(super) fn owner_of(who: &Tenant, resource: &Resource<'_>) -> Option<UserId> {
+pub(super) fn owner_of(who: &Tenant, resource: &Resource<'_>) -> Option<HomeId> {
     match resource {
-        Resource::Principal(Principal::User(person)) => Some(person.user.id),
-        Resource::Principal(Principal::Proxies(user, _)) | Resource::Notifications(user) => Some(*user),
-        Resource::Principal(Principal::Domain(_) | Principal::Holder(_)) | Resource::Branch => None,
+        Resource::Principal(Principal::User(person)) => Some(person.user.id.into()),
+        Resource::Principal(Principal::Proxies(user, ..)) | Resource::Notifications(user) => Some((*user).into()),
+        Resource::Principal(Principal::Domain(_) | Principal::Holder(..)) | Resource::Branch => None,
         // What was given belongs to who gave it, a subscription to who made it.
         Resource::Collection(sight) | Resource::Object(sight, ..)
             if sight.instance().is_some_and(|instance| instance.delegation().is_some()) =>
         {
-            Some(UserId(sight.source().home.0))
+            Some(sight.source().home)
         }
         Resource::Home(..) | Resource::Collection(_) | Resource::Object(..) | Resource::File(_) => {
-            home_of(resource).filter(|home| *home != who.domain_home()).map(|home| UserId(home.0))
+            home_of(resource).filter(|home| *home != who.domain_home())
         }
     }
 }

@@ -39,12 +39,14 @@ impl Call {
             Some(Depth::One) | None => true,
         };
         let without_root = with_children && self.prefers("depth-noroot");
+        let for_mobile = self.is_for_mobile(&plan);
         let (target, is_owner) = self.target().await?;
         let mut steps = steps(target, with_children, &self.who, &self.homes_shown());
         if without_root {
             steps.pop();
         }
-        let listing = Listing::new(Members::new(self.server, self.who, plan, request.data)?, is_owner, steps);
+        let mut listing = Listing::new(Members::new(self.server, self.who, plan, request.data)?, is_owner, steps);
+        listing.is_for_mobile = for_mobile;
         let mut response = chunked::multistatus(listing, minimal).await?;
         if without_root {
             answer::applied(&mut response, "depth-noroot");
@@ -81,7 +83,7 @@ impl Call {
                 match part {
                     PrincipalPart::Notifications if !is_self => return Err(server.needs(location, "d:read")),
                     PrincipalPart::Notifications => (Target::Notifications(UserId(*id)), true),
-                    part => (Target::Principal(Principal::Proxies(UserId(*id), *part)), is_self),
+                    part => (Target::Principal(Principal::Proxies(UserId(*id), *part, Vec::new())), is_self),
                 }
             }
             Location::Homes(space) => (Target::Homes(*space), false),
@@ -206,7 +208,7 @@ fn parts(user: UserId, who: &Tenant) -> Vec<Step> {
     let is_self = who.home() == Some(user.into());
     let part = |part: PrincipalPart| match part {
         PrincipalPart::Notifications => is_self.then_some(Step::One(Target::Notifications(user))),
-        part => Some(Step::One(Target::Principal(Principal::Proxies(user, part)))),
+        part => Some(Step::One(Target::Principal(Principal::Proxies(user, part, Vec::new())))),
     };
     PrincipalPart::ALL.into_iter().rev().filter_map(part).collect()
 }
@@ -215,6 +217,8 @@ fn parts(user: UserId, who: &Tenant) -> Vec<Step> {
 pub(super) struct Listing {
     members: Members,
     is_owner: bool,
+    /// Collections of a home go by names that say enough by themselves.
+    is_for_mobile: bool,
     steps: Vec<Step>,
 }
 
@@ -258,7 +262,7 @@ impl Pages for Listing {
 impl Listing {
     /// Answers about these, last first.
     pub(super) fn new(members: Members, is_owner: bool, steps: Vec<Step>) -> Self {
-        Self { members, is_owner, steps }
+        Self { members, is_owner, is_for_mobile: false, steps }
     }
 
     /// Writes one, after reading what its properties need.
@@ -327,7 +331,10 @@ impl Listing {
 
     async fn write_collections(&mut self, space: Space, home: HomeId, out: &mut Writer) -> Result<(), DavError> {
         let Members { server, who, .. } = &self.members;
-        for collection in server.sights(who, space, home, Need::Read).await? {
+        for mut collection in server.sights(who, space, home, Need::Read).await? {
+            if self.is_for_mobile {
+                self.members.server.name_for_mobile(&mut collection).await?;
+            }
             self.write_completed(Target::Collection(collection), out).await?;
         }
         Ok(())

@@ -8,7 +8,6 @@ use super::call::Call;
 use super::chunked::{self, Written};
 use super::principals::DEFAULT_CALENDAR;
 use super::propfind::Target;
-use super::publish_books::Book;
 use super::put::ATTEMPTS;
 use super::rights::{Need, Sight};
 use super::store_props::{Moment, Refused, apply};
@@ -76,7 +75,7 @@ impl Call {
         }
         let publish = match collection.kind {
             CollectionKind::Calendar => vec![publish::calendar_updated(collection, &self.who.principal())],
-            CollectionKind::AddressBook => vec![Book::of(collection, &self.who).updated()],
+            CollectionKind::AddressBook => vec![self.book_of(collection).updated()],
             CollectionKind::Inbox | CollectionKind::Outbox => Vec::new(),
         };
         for _ in 0..ATTEMPTS {
@@ -99,7 +98,7 @@ impl Call {
         let by = self.who.principal();
         match (sight.kind, &instance.tie) {
             (CollectionKind::AddressBook, _) => {
-                Book::told_to(Audience::at(instance, sight.source()), &self.who).given_updated()
+                self.book_told_to(Audience::at(instance, sight.source())).given_updated()
             }
             (_, Tie::Delegation(_)) => publish::calendar_updated(sight, &by),
             (_, Tie::Subscription { .. }) => {

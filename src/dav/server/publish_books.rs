@@ -4,7 +4,8 @@
 //! cannot use (messaging §6.4); one is enough.
 
 use super::audience::{Audience, book_path, card_path};
-use super::tenant::Tenant;
+use super::call::Call;
+use super::tenant::{Tenant, Tenants};
 use crate::events::{AddressBookChanged, ContactChanged, Message, Topic};
 use crate::ids::CalendarPath;
 use crate::store::Collection;
@@ -22,14 +23,14 @@ pub(super) struct Book {
 
 impl Book {
     /// A book that this tenant writes to, of which only its owner is told.
-    pub(super) fn of(collection: &Collection, who: &Tenant) -> Self {
-        Self::told_to(Audience::alone(collection), who)
+    pub(super) fn of(collection: &Collection, tenants: &Tenants, who: &Tenant) -> Self {
+        Self::told_to(Audience::alone(collection), tenants, who)
     }
 
     /// A book with everybody who has it.
-    pub(super) fn told_to(audience: Audience, who: &Tenant) -> Self {
-        let owner = who.owner_of(audience.written_in());
-        let source_owner = who.owner_of(audience.source.home);
+    pub(super) fn told_to(audience: Audience, tenants: &Tenants, who: &Tenant) -> Self {
+        let owner = tenants.owner_name(who, audience.written_in());
+        let source_owner = tenants.owner_name(who, audience.source.home);
         Self { audience, owner, source_owner, by: who.principal() }
     }
 
@@ -109,5 +110,17 @@ impl Book {
     /// Somebody has it no longer.
     pub(super) fn taken_away(&self) -> Message {
         self.book(Topic::BookSubscriptionDeleted, Some(&self.owner))
+    }
+}
+
+impl Call {
+    /// An address book that the actor writes to, of which only its owner is told.
+    pub(super) fn book_of(&self, collection: &Collection) -> Book {
+        self.book_told_to(Audience::alone(collection))
+    }
+
+    /// An address book that the actor writes to, with everybody who has it.
+    pub(super) fn book_told_to(&self, audience: Audience) -> Book {
+        Book::told_to(audience, &self.inner().tenants, &self.who)
     }
 }

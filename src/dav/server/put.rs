@@ -10,7 +10,7 @@ use super::media::Format;
 use super::properties::{http_date, media_type};
 use super::rights::{Need, Sight};
 use super::schedule::Scheduled;
-use super::{answer, publish, put_limits, schedule, schedule_tag};
+use super::{answer, inline_attachments, publish, put_limits, schedule, schedule_tag};
 use crate::dav::error::{Condition, DavError};
 use crate::dav::path::{Location, Space};
 use crate::dav::precondition::{Preconditions, ResourceState, etag_of, quoted};
@@ -19,6 +19,7 @@ use crate::events::{Message, Topic};
 use crate::ical::object::{Fault, Repair};
 use crate::ical::{self, CalendarObject, Component, Limits, Property, recur, strict};
 use crate::ids::Uid;
+use crate::itip;
 use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectMeta, Op, WriteError};
 
 /// `PRODID` of what this server writes itself.
@@ -137,6 +138,8 @@ impl Call {
         let mut scheduled = Scheduled::default();
         let known: Vec<&Component> = existing.iter().filter_map(|(_, old)| *old).chain([&calendar]).collect();
         let owner = self.scheduler_at(collection, &known).await?;
+        inline_attachments::settle(self.inner().settings.inline_attachments, &mut calendar)?;
+        itip::pair_conferences(&mut calendar);
         schedule::name_alarms(self, &mut calendar);
         self.name_team(collection.source(), &mut calendar);
         if !import {

@@ -142,6 +142,11 @@ impl Sight {
         &self.shown
     }
 
+    /// Shows it under another name in this answer.
+    pub(super) fn rename(&mut self, name: String) {
+        self.shown.props.displayname = Some(name);
+    }
+
     /// As its owner has it: what is written is written there, and scheduling happens in that person's name.
     pub(super) fn source(&self) -> &Collection {
         self.through.as_ref().map_or(&self.shown, |shared| &shared.source)
@@ -164,6 +169,11 @@ impl Sight {
 
     /// Whether the actor may do it.
     pub(super) fn grants(&self, need: Need) -> bool {
+        // What it is called where its owner has it is the owner's to say; others name what is in their own home (dav §13.3).
+        let is_the_owners = need == Need::WriteProperties && self.through.is_none();
+        if is_the_owners && matches!(self.standing, Standing::Delegate(_)) {
+            return false;
+        }
         self.standing.grants(need) || self.public_grants(need)
     }
 

@@ -83,7 +83,7 @@ impl Field {
 fn names(principal: &Principal) -> Vec<String> {
     match principal {
         Principal::User(person) => vec![person.user.display_name()],
-        Principal::Holder(holder) => {
+        Principal::Holder(holder, _) => {
             let short = holder.team().map(|team| team.name.clone());
             std::iter::once(holder.display_name()).chain(short).collect()
         }
@@ -94,7 +94,7 @@ fn names(principal: &Principal) -> Vec<String> {
 fn home_of(principal: &Principal) -> Option<HomeId> {
     match principal {
         Principal::User(person) => Some(person.user.id.into()),
-        Principal::Holder(holder) => Some(holder.home),
+        Principal::Holder(holder, _) => Some(holder.home),
         Principal::Domain(_) | Principal::Proxies(..) => None,
     }
 }
@@ -123,7 +123,7 @@ impl Context {
     }
 
     fn wants(self, principal: &Principal) -> bool {
-        let Principal::Holder(holder) = principal else { return matches!(self, Self::Anybody | Self::People) };
+        let Principal::Holder(holder, _) = principal else { return matches!(self, Self::Anybody | Self::People) };
         match (&holder.kind, self) {
             (_, Self::Anybody) => true,
             (HolderKind::User(_), context) => context == Self::People,

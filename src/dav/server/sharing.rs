@@ -81,7 +81,7 @@ impl Told<'_> {
     }
 
     fn book(&self, instance: &Instance) -> Book {
-        Book::told_to(Audience::at(instance, self.sight.source()), &self.call.who)
+        self.call.book_told_to(Audience::at(instance, self.sight.source()))
     }
 
     /// The first message about a sharee is followed by one about the calendar, at the path that was used.
@@ -359,7 +359,7 @@ impl Call {
         };
         let by = self.who.principal();
         let told = match is_book {
-            true => Book::told_to(Audience::at(&instance, &source), &self.who).given(),
+            true => self.book_told_to(Audience::at(&instance, &source)).given(),
             false => subscription(Topic::SubscriptionCreated, &instance, &source, &by),
         };
         // What is private by now is subscribed to by nobody.
@@ -386,7 +386,7 @@ impl Call {
         let hidden = status == InviteStatus::Declined;
         let mut publish = Vec::new();
         if instance.kind == CollectionKind::AddressBook {
-            let book = Book::told_to(Audience::at(instance, sight.source()), &self.who);
+            let book = self.book_told_to(Audience::at(instance, sight.source()));
             publish.push(if hidden { book.taken_away() } else { book.given() });
         } else if hidden {
             publish.push(at_instance(Topic::CalendarDeleted, instance, Value::Null, &self.who.principal()));
@@ -428,7 +428,7 @@ impl Call {
         let mut messages = Vec::new();
         for instance in instances.iter().filter(|instance| instance.is_shown()) {
             if instance.kind == CollectionKind::AddressBook {
-                messages.push(Book::told_to(Audience::at(instance, source), &self.who).taken_away());
+                messages.push(self.book_told_to(Audience::at(instance, source)).taken_away());
             } else if instance.delegation().is_some() {
                 let is_first = messages.is_empty();
                 messages.push(at_instance(Topic::CalendarDeleted, instance, Value::Null, &by));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 
+use super::call::Call;
 use crate::dav::error::DavError;
 use crate::dav::path::{Location, PrincipalKind};
 use crate::dav::upstream::Actor;
@@ -69,15 +70,6 @@ impl Tenant {
         self.domain().into()
     }
 
-    /// Whose a home is, as messages name principals, without slashes around.
-    pub(super) fn owner_of(&self, home: HomeId) -> String {
-        match self {
-            Self::Holder(holder) if holder.home == home => principal_name(holder),
-            _ if home == self.domain_home() => named(&Location::Principal(PrincipalKind::Domain, home.0)),
-            _ => named(&Location::Principal(PrincipalKind::User, home.0)),
-        }
-    }
-
     /// Whether a home of the actor's domain is the actor's own, or the actor is the program.
     pub(super) fn acts_for(&self, home: HomeId) -> bool {
         self.home().is_none_or(|own| own == home)
@@ -124,6 +116,13 @@ pub(super) fn holder_href(holder: &Holder) -> String {
 /// Whoever has a home as messages name principals, without slashes around (messaging §1.1).
 pub(super) fn principal_name(holder: &Holder) -> String {
     named(&Location::Principal(kind_of(holder), holder.home.0))
+}
+
+impl Call {
+    /// Whose a home is which the request has to do with, as messages and JSON name principals, without slashes around.
+    pub(super) fn owner_name(&self, home: HomeId) -> String {
+        self.inner().tenants.owner_name(&self.who, home)
+    }
 }
 
 fn named(principal: &Location) -> String {
@@ -212,10 +211,23 @@ impl Tenants {
         self.others.get(&home) == Some(PrincipalKind::TeamCalendar)
     }
 
+    /// Where the principal is that has a home which the request has to do with.
+    pub(super) fn place_of(&self, home: HomeId) -> Location {
+        Location::Principal(self.others.get(&home).unwrap_or(PrincipalKind::User), home.0)
+    }
+
+    /// Whose a home is which the request has to do with, as messages name principals, without slashes around.
+    pub(super) fn owner_name(&self, who: &Tenant, home: HomeId) -> String {
+        match who {
+            Tenant::Holder(holder) if holder.home == home => principal_name(holder),
+            who if home == who.domain_home() => named(&Location::Principal(PrincipalKind::Domain, home.0)),
+            _ => named(&self.place_of(home)),
+        }
+    }
+
     /// Href of the principal that has a home which the request has to do with.
     pub(super) fn href_of(&self, home: HomeId) -> String {
-        let kind = self.others.get(&home).unwrap_or(PrincipalKind::User);
-        Location::Principal(kind, home.0).href()
+        self.place_of(home).href()
     }
 
     /// The tenant of an actor; 401 when nobody has the address.

@@ -10,7 +10,6 @@ use serde_json::json;
 use super::access::{space_of, write_failed};
 use super::call::Call;
 use super::copy_move::Told;
-use super::publish_books::Book;
 use super::put::ATTEMPTS;
 use super::schedule;
 use super::trash::as_json;
@@ -167,7 +166,7 @@ impl Call {
         };
         for n in 2..NAMES {
             let publish = vec![match made.kind {
-                CollectionKind::AddressBook => Book::of(&made, &self.who).created(),
+                CollectionKind::AddressBook => self.book_of(&made).created(),
                 _ => calendar_created(&made, Some(&self.who.principal())),
             }];
             let ops = vec![Op::CreateCollection(made.clone())];

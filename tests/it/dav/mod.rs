@@ -1,5 +1,6 @@
 //! The built-in DAV server, asked as clients ask it, over a store of its own.
 
+mod access_matrix;
 mod agenda;
 mod agenda_in_browser;
 mod availability;
@@ -12,6 +13,7 @@ mod calendar_queries;
 mod cards;
 mod clients;
 mod collections;
+mod conferences;
 mod creation;
 mod discovery;
 mod files;
@@ -26,12 +28,14 @@ mod locks;
 mod meanwhile;
 mod meddling;
 mod members;
+mod mobile;
 mod object_preconditions;
 mod objects;
 mod overtaking;
 mod preconditions;
 mod preferences;
 mod principals;
+mod proxies;
 mod queries;
 mod quota;
 mod relocation;
@@ -51,6 +55,7 @@ mod sharing_matrix;
 mod sync;
 mod teams;
 mod tenants;
+mod topics;
 mod trash;
 
 use std::sync::Arc;

@@ -409,3 +409,28 @@ async fn a_deleted_room_is_not_booked() {
     assert_eq!(book(&world, "meet.ics", "20300106T090000Z", &[]).await, "NEEDS-ACTION");
     world.bob().propfind(&format!("/principals/resources/{ROOM}/"), "0", "").await.expect(404);
 }
+
+#[tokio::test]
+async fn the_calendar_of_a_room_belongs_to_the_room() {
+    let world = world().await;
+    let path = calendar_of(ROOM);
+    let principal = format!("/principals/resources/{ROOM}");
+    let program = Client { actor: Some(convoke::dav::Actor::Technical(DOMAIN.parse().unwrap())), ..world.alice() };
+    for client in [world.bob(), world.as_user(&mail_of(ROOM)), program.clone()] {
+        let told = client.propfind(&path, "0", "<d:owner/><d:acl/>").await.responses();
+        assert!(told.contains(&format!("<d:owner><d:href>{principal}/</d:href></d:owner>")), "{told}");
+        assert!(told.contains(&format!("<d:principal><d:href>{principal}/</d:href></d:principal>")), "{told}");
+        assert!(!told.contains(&format!("/principals/users/{ROOM}")), "{told}");
+    }
+    let body =
+        format!("{}<d:prop><d:displayname/></d:prop></d:acl-principal-prop-set>", root("d:acl-principal-prop-set"));
+    let told = world.bob().send("REPORT", &path, &[("depth", "0")], &body).await.responses();
+    assert!(told.contains(&format!("<d:href>{principal}/</d:href>")) && told.contains("Blue room"), "{told}");
+    let json = [("accept", "application/json")];
+    let listed = format!("/calendars/{ROOM}/{ROOM}.json?withRights=true");
+    for client in [world.bob(), program] {
+        let told = client.send("GET", &listed, &json, "").await.expect(200).body.replace("\\/", "/");
+        assert!(told.contains(&format!("\"principal\":\"principals/resources/{ROOM}\"")), "{told}");
+        assert!(!told.contains(&format!("principals/users/{ROOM}")), "{told}");
+    }
+}

@@ -28,7 +28,7 @@ async fn world() -> World {
     world
 }
 
-async fn others(who: &Client<'_>, home: &str) -> Vec<String> {
+pub async fn others(who: &Client<'_>, home: &str) -> Vec<String> {
     let listed = who.propfind(&format!("/addressbooks/{home}/"), "1", "<d:resourcetype/>").await.hrefs();
     let own = ["", "contacts/", "collected/"].map(|uri| format!("/addressbooks/{home}/{uri}"));
     listed.into_iter().filter(|href| !own.contains(href)).collect()

@@ -7,7 +7,7 @@ use convoke::store::{
 };
 
 use super::scheduling::{BOBS, only_event};
-use super::{ALICE, CALENDAR, CAROL, DOMAIN, World, calendar};
+use super::{ALICE, BOB, CALENDAR, CAROL, DOMAIN, World, calendar};
 
 const TEAM: &str = "65ff00000000000000000001";
 
@@ -17,8 +17,11 @@ fn calendar_of_team() -> String {
 
 /// A world with a team: alice may write in its calendar, carol may read it, bob is none of its members.
 async fn world() -> World {
-    let world =
-        World::with(Settings { principal_privacy: false, organizer_validation: true, ..Settings::default() }).await;
+    world_with(Settings { principal_privacy: false, organizer_validation: true, ..Settings::default() }).await
+}
+
+async fn world_with(settings: Settings) -> World {
+    let world = World::with(settings).await;
     let team = TeamCalendar {
         id: TEAM.parse().unwrap(),
         domain: DOMAIN.parse().unwrap(),
@@ -191,4 +194,29 @@ async fn a_file_of_a_team_s_calendar_is_another_for_who_is_no_member_any_more() 
     let etag = seen.header("etag").unwrap();
     let now = carol.send("GET", &file, &[("if-none-match", etag)], "").await.expect(200);
     assert!(!now.body.contains("SUMMARY:Secret"), "{}", now.body);
+}
+
+#[tokio::test]
+async fn a_team_is_a_group_of_its_members() {
+    let world = world().await;
+    let path = format!("/principals/team-calendars/{TEAM}/");
+    let members = |told: String| [ALICE, BOB, CAROL].map(|id| told.contains(&format!("/principals/users/{id}/")));
+    let told = world.bob().propfind(&path, "0", "<d:group-member-set/>").await.responses();
+    assert_eq!(members(told), [true, false, true]);
+    for (who, id, is_member) in [("alice", ALICE, true), ("carol", CAROL, true), ("bob", BOB, false)] {
+        let me = format!("/principals/users/{id}/");
+        let client = world.as_user(&format!("{who}@example.org"));
+        let told = client.propfind(&me, "0", "<d:group-membership/>").await.responses();
+        assert_eq!(told.contains(&path), is_member, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn where_principals_are_private_a_team_is_known_to_its_members() {
+    let world = world_with(Settings { organizer_validation: true, ..Settings::default() }).await;
+    let path = format!("/principals/team-calendars/{TEAM}/");
+    for (who, knows) in [("alice@example.org", true), ("carol@example.org", true), ("bob@example.org", false)] {
+        let told = world.as_user(who).propfind(&path, "0", "<d:group-member-set/>").await.responses();
+        assert_eq!(told.contains("/principals/users/"), knows, "{who}: {told}");
+    }
 }

@@ -18,7 +18,6 @@ use crate::dav::server::access::write_failed;
 use crate::dav::server::answer;
 use crate::dav::server::call::Call;
 use crate::dav::server::chunked::{self, Pages, Progress};
-use crate::dav::server::publish_books::Book;
 use crate::dav::server::rights::{Need, Sight};
 use crate::dav::server::sharing::{Sharee, Wish};
 use crate::dav::server::tenant::Tenant;
@@ -151,12 +150,12 @@ impl Call {
             // As far as it concerns the actor: everybody of a domain would be a long list.
             return Ok(vec![Ace::new(READ, &self.who.principal())]);
         }
-        let holder = self.who.owner_of(book.home);
+        let holder = self.owner_name(book.home);
         if book.instance().is_some() {
             return Ok(rights::of_instance_of_book(book, &holder));
         }
         let instances = self.server.instances(book.source()).await?;
-        Ok(rights::of_own_book(book, &holder, &instances, |instance| self.who.owner_of(instance.home)))
+        Ok(rights::of_own_book(book, &holder, &instances, |instance| self.owner_name(instance.home)))
     }
 
     async fn book_entry(&self, book: &Sight, contacts: Option<usize>) -> Result<String, DavError> {
@@ -175,7 +174,7 @@ impl Call {
             state: (!is_subscription).then_some(&marks.state),
             contacts,
             acl: self.acl_of_book(book).await?,
-            group: of_domain.then(|| self.who.owner_of(book.source().home)),
+            group: of_domain.then(|| self.owner_name(book.source().home)),
             source: book.instance().map(|_| self.json_href(book.source())),
         }))
     }
@@ -229,7 +228,7 @@ impl Call {
             state: words(STATE)?.unwrap_or_default(),
             privileges: read_privileges(body.get(PRIVILEGES))?,
         };
-        let publish = vec![Book::of(&book, &self.who).created()];
+        let publish = vec![self.book_of(&book).created()];
         let batch = Batch { ops: vec![Op::CreateCollection(book)], publish };
         self.inner().store.write(batch).await.map_err(write_failed)?;
         Ok(answer::empty(StatusCode::CREATED))
@@ -302,7 +301,7 @@ impl Call {
             "{DAV:}acl" => json!(privileges(book)),
             "{DAV:}share-access" => json!(share_access(book)),
             "{DAV:}invite" => json!(self.invites(book, &self.server.instances(book.source()).await?)),
-            "{DAV:}group" if self.is_of_domain(book) => json!(self.who.owner_of(book.source().home)),
+            "{DAV:}group" if self.is_of_domain(book) => json!(self.owner_name(book.source().home)),
             "{http://open-paas.org/contacts}source" if book.instance().is_some() => {
                 json!(self.json_href(book.source()))
             }

@@ -91,8 +91,8 @@ impl Call {
 
     /// Who has a collection, the owner first.
     pub(super) fn invites(&self, sight: &Sight, instances: &[Instance]) -> Vec<Invite> {
-        let owner = self.who.owner_of(sight.source().home);
-        Invite::all(&owner, instances, |instance| self.who.owner_of(instance.home))
+        let owner = self.owner_name(sight.source().home);
+        Invite::all(&owner, instances, |instance| self.owner_name(instance.home))
     }
 
     /// What others have of a collection, where it is told.
@@ -111,7 +111,7 @@ impl Call {
         let source = Sight::direct(sight.source().clone(), sight.standing);
         let source_href = self.json_href(sight.source());
         let instances = self.instances_told(sight, true).await?;
-        let holder = self.who.owner_of(sight.home);
+        let holder = self.owner_name(sight.home);
         Ok(to_text(&SubscriptionEntry {
             links: Links(&href),
             name: shown_name(sight.shown()),
@@ -133,7 +133,7 @@ impl Call {
             color: sight.props.color.as_deref(),
             order: sight.props.order.map(|order| order.to_string()),
             invite: instances.map(|instances| self.invites(sight, instances)),
-            acl: instances.map(|_| rights::of_calendar(sight, &self.who.owner_of(sight.home))),
+            acl: instances.map(|_| rights::of_calendar(sight, &self.owner_name(sight.home))),
         }
     }
 }

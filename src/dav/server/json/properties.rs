@@ -12,7 +12,7 @@ use crate::dav::server::answer;
 use crate::dav::server::call::Call;
 use crate::dav::server::rights::{Need, Sight};
 use crate::dav::upstream::Body;
-use crate::store::{CollectionProps, PublicRight};
+use crate::store::{CollectionKind, CollectionProps, PublicRight};
 
 const NAME: &str = "dav:name";
 const DESCRIPTION: &str = "caldav:description";
@@ -114,7 +114,7 @@ impl Call {
             out.insert("invite".to_owned(), json!(self.invites(&calendar, &instances)));
         }
         if asks_for("acl") {
-            out.insert("acl".to_owned(), json!(rights::of_calendar(&calendar, &self.who.owner_of(calendar.home))));
+            out.insert("acl".to_owned(), json!(rights::of_calendar(&calendar, &self.owner_name(calendar.home))));
         }
         Ok(if out.is_empty() { nothing() } else { respond(StatusCode::OK, &out) })
     }
@@ -129,6 +129,9 @@ impl Call {
             return Err(DavError::bad_request("Missing public_right property in JSON request"));
         };
         let sight = self.server.sight(&self.who, *space, *home, uri).await?;
+        if matches!(sight.kind, CollectionKind::Inbox | CollectionKind::Outbox) {
+            return Err(self.server.needs(&self.location, "d:write-acl"));
+        }
         if !privilege.is_empty() && !rights::is_privilege(privilege) {
             // Whether it is known is told only to those who may set it.
             self.server.require(&sight, &self.location, Need::Share)?;
@@ -139,6 +142,6 @@ impl Call {
         }
         self.set_public_right(&sight, PublicRight::of_privilege(privilege)).await?;
         let sight = self.server.sight(&self.who, *space, *home, uri).await?;
-        Ok(respond(StatusCode::OK, &rights::of_calendar(&sight, &self.who.owner_of(sight.home))))
+        Ok(respond(StatusCode::OK, &rights::of_calendar(&sight, &self.owner_name(sight.home))))
     }
 }

@@ -77,6 +77,21 @@ impl Bindings {
         uuids(path).iter().any(|uuid| !self.0.contains_key(*uuid))
     }
 
+    /// Binds the shared calendar that a path names and nothing has shown yet.
+    pub async fn find_instance(&mut self, path: &str, house: &House, exchanges: &[Exchange]) {
+        let mut segments = path.split('/').skip(2);
+        let (Some(home), Some(calendar)) = (segments.next(), segments.next()) else { return };
+        if uuids(calendar) != [calendar] || self.0.contains_key(calendar) {
+            return;
+        }
+        let place = format!("/calendars/{home}/{calendar}/");
+        let (Some(source), Ok(home)) = (source_of(&place, exchanges), home.parse::<HomeId>()) else { return };
+        let shared = house.store.shared_in(home).await.unwrap();
+        if let Some(found) = shared.into_iter().find(|shared| shared.source.home == source) {
+            self.0.insert(calendar.to_owned(), found.instance.uri);
+        }
+    }
+
     /// Binds the objects that a path names and nothing has shown yet, by what the captured messages say of them.
     pub async fn find_objects(&mut self, path: &str, house: &House, exchanges: &[Exchange]) {
         for token in uuids(path).into_iter().filter(|t| path.contains(&format!("sabredav-{t}"))) {
@@ -101,6 +116,20 @@ impl Bindings {
             }
         }
     }
+}
+
+/// The home of the calendar that is called so in the home of somebody else, by what the captured messages say.
+fn source_of(place: &str, exchanges: &[Exchange]) -> Option<HomeId> {
+    let paths = |e: &Exchange| -> Vec<String> {
+        let told = e.messages.iter().filter_map(|(_, body)| body["eventPath"].as_str());
+        told.map(str::to_owned).collect()
+    };
+    let named = exchanges.iter().map(paths).find(|paths| paths.iter().any(|path| path.starts_with(place)))?;
+    named.iter().find_map(|path| {
+        let mut segments = path.split('/').skip(2);
+        let (home, calendar) = (segments.next()?, segments.next()?);
+        (home == calendar).then(|| home.parse().ok())?
+    })
 }
 
 /// Paths with made-up names, by where they stand and what they look like without these names.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use chrono::{DateTime, Utc};
 use convoke::clock::{CountingEntropy, Env, ManualClock};
-use convoke::config::Durability;
+use convoke::config::{Durability, InlineAttachments};
 use convoke::dav::error::DavError;
 use convoke::dav::server::{Server, Settings};
 use convoke::dav::{Actor, Upstream};
@@ -16,7 +17,7 @@ use convoke::queue::mongo::MongoOutgoing;
 use convoke::queue::{ConsumerSpec, OutgoingStore as _, Queue as _, Settlement};
 use convoke::store::mongo::{Mongo, MongoDav};
 use convoke::store::sqlite::Sqlite;
-use convoke::store::{Domain, SharedDavStore, SharedDirectory, User};
+use convoke::store::{Domain, Resource, SharedDavStore, SharedDirectory, TeamCalendar, User};
 use http::{HeaderMap, Request as HttpRequest};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -95,10 +96,12 @@ impl House {
             }
         };
         people(&directory).await;
+        others(&directory).await;
         let strict = run == Run::Strict;
         let settings = Settings {
             principal_privacy: strict,
             organizer_validation: strict,
+            inline_attachments: InlineAttachments::Drop,
             // As in the reference, all messages are delivered by whoever reads the queue.
             immediate_deliveries: 0,
             ..Settings::default()
@@ -230,6 +233,41 @@ async fn people(directory: &SharedDirectory) {
         };
         directory.add_user(&user).await.unwrap();
     }
+}
+
+/// The rooms and the team of the captures, and what another domain has.
+async fn others(directory: &SharedDirectory) {
+    let made: DateTime<Utc> = "2026-11-21T06:00:00Z".parse().unwrap();
+    for (id, domain, name) in [
+        ("65bb00000000000000000001", DOMAIN, "Room Blue"),
+        ("65bb00000000000000000002", DOMAIN, "Room Red"),
+        ("65bb0000000000000000000f", OTHER_DOMAIN, "Foreign room"),
+    ] {
+        let resource = Resource {
+            id: id.parse().unwrap(),
+            domain: domain.parse().unwrap(),
+            name: name.to_owned(),
+            description: String::new(),
+            icon: String::new(),
+            is_room: true,
+            creator: None,
+            administrators: Vec::new(),
+            deleted: false,
+            created: made,
+            updated: made,
+        };
+        directory.add_resource(&resource).await.unwrap();
+    }
+    let team = TeamCalendar {
+        id: "65ee00000000000000000001".parse().unwrap(),
+        domain: DOMAIN.parse().unwrap(),
+        name: "marketing".to_owned(),
+        display_name: "Marketing".to_owned(),
+        email: None,
+        created: made,
+        updated: made,
+    };
+    directory.add_team_calendar(&team).await.unwrap();
 }
 
 /// What stands before the server and knows people by the credentials of the captures: the administrator's log-in on their

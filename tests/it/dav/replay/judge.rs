@@ -1,4 +1,4 @@
-//! Which exchanges went as captured, which differ for a reason, and which wait for what is not built.
+//! Which exchanges went as captured, and which differ for a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -135,13 +135,11 @@ struct Difference {
     exchanges: BTreeMap<String, Parts>,
 }
 
-/// The list of differences, and of what is not built yet.
+/// The list of differences.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
     differences: Vec<Difference>,
-    /// Exchange, and what it waits for. It can only get shorter: one that goes as captured must be taken out.
-    pending: BTreeMap<String, String>,
 }
 
 impl Ledger {
@@ -173,25 +171,23 @@ impl Ledger {
     /// Checks every outcome against the list.
     pub fn check(&self, outcomes: &[(String, Outcome)]) {
         let known: BTreeSet<&str> = outcomes.iter().map(|(name, _)| name.as_str()).collect();
-        let named = self.differences.iter().flat_map(|d| d.exchanges.keys()).chain(self.pending.keys());
+        let named = self.differences.iter().flat_map(|d| d.exchanges.keys());
         let unknown: Vec<&String> = named.filter(|name| !known.contains(name.as_str())).collect();
         assert!(unknown.is_empty(), "no such exchange: {unknown:?}");
         let mut wrong = String::new();
         let mut report = String::new();
         for (name, outcome) in outcomes {
-            let (explained, pending) = (self.explains(name, outcome), self.pending.get(name));
-            let verdict = match (explained, pending) {
-                (true, None) => "as expected",
-                (false, Some(_)) => "pending",
-                (true, Some(_)) => "no longer pending: take it out of the list",
-                (false, None) if self.listed(name).is_some() => "differs from the list",
-                (false, None) => "differs",
+            let is_explained = self.explains(name, outcome);
+            let verdict = match self.listed(name) {
+                _ if is_explained => "as expected",
+                Some(_) => "differs from the list",
+                None => "differs",
             };
             let line = format!("{name}: {verdict}{}\n", outcome.told());
-            if explained == pending.is_some() {
+            if !is_explained {
                 wrong.push_str(&line);
             }
-            if !outcome.is_same() || pending.is_some() {
+            if !outcome.is_same() {
                 report.push_str(&line);
             }
         }
@@ -206,19 +202,6 @@ impl Ledger {
         for difference in &self.differences {
             let names: Vec<String> = difference.exchanges.keys().map(|name| format!("`{name}`")).collect();
             let _ = writeln!(page, "| {} | {} | {} |", difference.reference, difference.convoke, names.join(", "));
-        }
-        page.push_str(PENDING);
-        let mut waiting: BTreeMap<&str, usize> = BTreeMap::new();
-        for what in self.pending.values() {
-            *waiting.entry(what).or_default() += 1;
-        }
-        if waiting.is_empty() {
-            page.push_str("Nothing.\n");
-        } else {
-            page.push_str("| what | exchanges |\n|---|---|\n");
-        }
-        for (what, count) in waiting {
-            let _ = writeln!(page, "| {what} | {count} |");
         }
         page
     }
@@ -235,13 +218,6 @@ What is not compared: the exact text of XML and iCalendar, the order in which a 
 a server makes up, ETags and times of the run, the text of an error where the reference says nothing, and properties that we tell
 beyond the reference where all are asked for.
 
-## Deliberate
-
 | esn-sabre | convoke | exchanges |
 |---|---|---|
-";
-
-const PENDING: &str = "
-## Not built yet
-
 ";

@@ -1,6 +1,6 @@
 //! What was captured of a running esn-sabre (`tests/data/esn-sabre`), replayed against the built-in server: the same requests
 //! in the same order, over real HTTP, on each store. Status, meaning of the body and messages must be the same, but for the
-//! differences that are listed with their reasons, and for what is not built yet.
+//! differences that are listed with their reasons.
 //!
 //! `CONVOKE_BLESS=1` writes the page of differences anew from its list.
 
@@ -26,6 +26,7 @@ async fn replay(engine: Engine, run: Run, exchanges: &[Exchange], steps: &[Step]
         }
         // What they caused is not this exchange's.
         house.published().await;
+        bindings.find_instance(&exchange.request.path, &house, exchanges).await;
         bindings.find_objects(&exchange.request.path, &house, exchanges).await;
         let request = bindings.rewritten(&exchange.request);
         let answer = house.send(&request).await;
