@@ -481,6 +481,9 @@ impl DavStore for Failing {
     ) -> Result<Option<Collection>, StoreError> {
         self.store.dav.collection(home, kind, uri).await
     }
+    async fn home_of(&self, collection: CollectionId) -> Result<Option<HomeId>, StoreError> {
+        self.store.dav.home_of(collection).await
+    }
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
         self.store.dav.object(collection, name).await
     }

@@ -38,15 +38,15 @@ async fn the_trash_and_the_log_are_kept_for_their_time() {
     let config = Dav { sync_log_days: 100, ..Dav::default() };
     let tidy = async |config: &Dav, after: TimeDelta| {
         let env = Env::new(ManualClock::at(begin + after), CountingEntropy::default());
-        Tidying::new(Arc::new(store.clone()), config, env).once().await.unwrap()
+        Tidying::new(Arc::new(store.clone()), Arc::new(store.clone()), config, env).once().await.unwrap()
     };
     let days = TimeDelta::days;
 
     assert_eq!(tidy(&config, days(30) - TimeDelta::milliseconds(1)).await, Tidied::default());
-    assert_eq!(tidy(&config, days(30)).await, Tidied { trash: 250, log: 0 });
+    assert_eq!(tidy(&config, days(30)).await, Tidied { trash: 250, ..Tidied::default() });
     assert!(store.trash(work.home, TrashView::Deleted, None, 9).await.unwrap().is_empty());
     assert!(store.changes(work.id, 2, 9).await.unwrap().is_some());
-    assert_eq!(tidy(&config, days(101)).await, Tidied { trash: 0, log: 250 });
+    assert_eq!(tidy(&config, days(101)).await, Tidied { log: 250, ..Tidied::default() });
     assert!(store.changes(work.id, 2, 9).await.unwrap().is_none());
     assert!(store.changes(work.id, 501, 9).await.unwrap().is_some());
 

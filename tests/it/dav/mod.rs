@@ -2,6 +2,7 @@
 
 mod agenda;
 mod agenda_in_browser;
+mod attachments;
 mod availability;
 mod bad_input;
 mod book_messages;
