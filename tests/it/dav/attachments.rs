@@ -153,8 +153,7 @@ async fn instances_have_attachments_of_their_own() {
     let components: Vec<usize> = left.body.split("BEGIN:VEVENT").skip(1).map(|c| lines(c).len()).collect();
     assert_eq!(components, [0, 2, 0], "{}", left.body);
     alice.get(&path_of(all.header("location").unwrap())).await.expect(200);
-    let query = format!("action=attachment-add&rid=20300106T080000Z");
-    because(attach(&alice, EVENT, &query, "x").await, "valid-rid");
+    because(attach(&alice, EVENT, "action=attachment-add&rid=20300106T080000Z", "x").await, "valid-rid");
 }
 
 #[tokio::test]
@@ -238,7 +237,7 @@ async fn who_can_read_the_object_can_read_what_is_attached_to_it() {
         let answer = alice.send(method, &url, &[], "").await.expect(status);
         assert!(status == 200 || answer.header("allow") == Some("OPTIONS, GET, HEAD"), "{method}");
     }
-    let nobodys = url.replace(|c: char| c == '1', "2");
+    let nobodys = url.replace('1', "2");
     alice.get(&nobodys).await.expect(404);
 }
 
