@@ -5,8 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use convoke::clock::{CountingEntropy, Env, ManualClock};
 use convoke::config::{Dav, Durability};
-use convoke::ids::TrashId;
+use convoke::ids::{ContentId, TrashId, Uid};
 use convoke::sqlite::Sqlite;
+use convoke::store::attachments::{self, Attachment, AttachmentId};
+use convoke::store::files::{FileContent, Room};
 use convoke::store::{DavStore, Expect, Op, TrashView, Trashed, TrashedThing, Upkeep};
 use convoke::tidying::{Tidied, Tidying};
 
@@ -49,6 +51,23 @@ async fn the_trash_and_the_log_are_kept_for_their_time() {
     assert_eq!(tidy(&config, days(101)).await, Tidied { log: 250, ..Tidied::default() });
     assert!(store.changes(work.id, 2, 9).await.unwrap().is_none());
     assert!(store.changes(work.id, 501, 9).await.unwrap().is_some());
+
+    let content = FileContent {
+        id: ContentId(env.object_id()),
+        size: 0,
+        etag: String::new(),
+        media_type: "text/plain".to_owned(),
+    };
+    let unused = Attachment {
+        id: AttachmentId::new(work.home, &env),
+        name: "a.txt".to_owned(),
+        content,
+        created: begin,
+        notes: [(work.home, Uid("a".to_owned()))].into(),
+    };
+    attachments::add(&store, &unused, Room { octets: 1000, entries: 9 }, &env).await.unwrap();
+    assert_eq!(tidy(&config, TimeDelta::minutes(59)).await, Tidied::default());
+    assert_eq!(tidy(&config, TimeDelta::minutes(61)).await, Tidied { attachments: 1, ..Tidied::default() });
 
     let for_ever = Dav { sync_log_days: 0, sync_log_names: 0, ..Dav::default() };
     write(&store, vec![put(&work, event("a.ics", 0), Expect::Any), delete(&work, "a.ics", Expect::Any)]).await.unwrap();
