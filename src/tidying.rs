@@ -1,5 +1,5 @@
-//! Forgetting what need not be kept any more: what lies in the trash past its time, and old entries of the logs by which
-//! clients synchronise.
+//! Forgetting what need not be kept any more: what lies in the trash past its time, attachments that nothing refers to, and
+//! old entries of the logs by which clients synchronise.
 //!
 //! In come the limits of the configuration and the time; what goes out of the store is gone. One node at a time does it (a
 //! lease), in small steps, so that nobody waits for it; it may break off anywhere and is done again. It must never touch what
@@ -12,6 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::Env;
 use crate::config::Dav;
 use crate::nodes::Stop;
+use crate::store::attachments;
+use crate::store::files::{FileWriteError, SharedFileStore};
 use crate::store::{LogKept, Purge, SharedDavStore, StoreError};
 
 /// Name of the lease.
@@ -26,6 +28,8 @@ const FIRST: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 100;
 /// Collections whose logs are looked at in one go.
 const COLLECTIONS: usize = 100;
+/// Homes with files that are read at once.
+const HOMES: usize = 100;
 /// Time between two writes, for others to write.
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -34,6 +38,8 @@ const BREATH: Duration = Duration::from_millis(5);
 pub struct Tidied {
     /// Things that left the trash.
     pub trash: u64,
+    /// Attachments that nothing refers to any more.
+    pub attachments: u64,
     /// Rows that left logs.
     pub log: u64,
 }
@@ -42,6 +48,7 @@ pub struct Tidied {
 #[derive(Clone)]
 pub struct Tidying {
     store: SharedDavStore,
+    files: SharedFileStore,
     env: Env,
     log_days: u32,
     log_names: u64,
@@ -49,10 +56,10 @@ pub struct Tidying {
 }
 
 impl Tidying {
-    /// Tidies up this store, by the limits of `[dav]`.
-    pub fn new(store: SharedDavStore, config: &Dav, env: Env) -> Self {
+    /// Tidies up these stores, by the limits of `[dav]`.
+    pub fn new(store: SharedDavStore, files: SharedFileStore, config: &Dav, env: Env) -> Self {
         let (log_days, log_names, log_shared) = (config.sync_log_days, config.sync_log_names, config.sync_log_shared);
-        Self { store, env, log_days, log_names, log_shared }
+        Self { store, files, env, log_days, log_names, log_shared }
     }
 
     /// Tidies up every hour, until it is told to stop.
@@ -71,7 +78,9 @@ impl Tidying {
                 };
                 match done {
                     Ok(tidied) if tidied == Tidied::default() => {}
-                    Ok(tidied) => tracing::info!(trash = tidied.trash, log = tidied.log, "tidied up"),
+                    Ok(Tidied { trash, attachments, log }) => {
+                        tracing::info!(trash, attachments, log, "tidied up");
+                    }
                     Err(error) => tracing::warn!(%error, "tidying up broke off; the next round goes on"),
                 }
                 pause = PAUSE;
@@ -94,6 +103,8 @@ impl Tidying {
             }
             tokio::time::sleep(BREATH).await;
         }
+        // After the trash: what was in it may be the last that referred to something.
+        tidied.attachments = self.collect_attachments(now).await?;
         let Some(kept) = self.kept(now) else { return Ok(tidied) };
         let mut after = None;
         loop {
@@ -102,6 +113,23 @@ impl Tidying {
             after = trimmed.last;
             if after.is_none() {
                 return Ok(tidied);
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    async fn collect_attachments(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        let (mut gone, mut after) = (0, None);
+        loop {
+            let homes = self.files.homes(after, HOMES).await?;
+            let Some(last) = homes.last() else { return Ok(gone) };
+            after = Some(*last);
+            for home in homes {
+                match attachments::collect(&self.files, &*self.store, home, now).await {
+                    Ok(removed) => gone += removed,
+                    Err(FileWriteError::Store(error)) => return Err(error),
+                    Err(error) => tracing::debug!(%error, "the attachments of a home are tidied up in the next round"),
+                }
             }
             tokio::time::sleep(BREATH).await;
         }

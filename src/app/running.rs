@@ -298,7 +298,7 @@ impl Running {
 
     /// Forgets from time to time what need not be kept any more, on one node.
     fn tidy(&mut self, engines: &Engines, config: &Config, env: &Env) {
-        let tidying = Tidying::new(engines.dav.clone(), &config.dav, env.clone());
+        let tidying = Tidying::new(engines.dav.clone(), engines.files.clone(), &config.dav, env.clone());
         let (leases, node, stopping) = (engines.leases.clone(), engines.node.clone(), self.stopping());
         self.consumers.spawn(async move {
             let work = |stop| tidying.from_time_to_time(stop);

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 pub struct Files {
     /// Octets of one file; a larger one is refused.
     pub file_bytes: u64,
+    /// Octets of one managed attachment of a calendar object (RFC 8607); a larger one is refused.
+    pub attachment_bytes: u64,
+    /// Managed attachments of one calendar object.
+    pub attachments_per_object: usize,
     /// Octets of all files of one home, and of the dead properties on them.
     pub quota_bytes: u64,
     /// Files and folders of one home.
@@ -30,6 +34,8 @@ impl Default for Files {
     fn default() -> Self {
         Self {
             file_bytes: 100 << 20,
+            attachment_bytes: 25 << 20,
+            attachments_per_object: 20,
             quota_bytes: 1 << 30,
             entries: 20_000,
             depth: 32,

@@ -14,7 +14,7 @@ const MS_AUTHOR_VIA: HeaderName = HeaderName::from_static("ms-author-via");
 pub(super) const FEATURES: HeaderValue = HeaderValue::from_static(
     "1, 3, extended-mkcol, access-control, calendarserver-principal-property-search, \
      calendarserver-principal-search, calendar-access, calendar-proxy, addressbook, calendar-auto-schedule, \
-     calendar-availability, calendar-no-timezone",
+     calendar-availability, calendar-no-timezone, calendar-managed-attachments",
 );
 
 /// What it can do with plain files, which alone can be locked.
@@ -31,6 +31,9 @@ const BRANCH_METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD
 pub(super) const FILE_METHODS: HeaderValue =
     HeaderValue::from_static("OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK");
 
+/// What can be asked about managed attachments.
+pub(super) const ATTACHMENT_METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD");
+
 /// Which part of the server it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Area {
@@ -38,19 +41,24 @@ pub enum Area {
     Groupware,
     /// Plain files.
     Files,
+    /// Managed attachments (RFC 8607).
+    Attachments,
 }
 
 impl Area {
     /// The area of a path of the server.
     pub fn of(path: &str) -> Self {
-        let is_file = matches!(Location::parse(path), Some(Location::File { .. } | Location::FileHomes));
-        if is_file { Self::Files } else { Self::Groupware }
+        match Location::parse(path) {
+            Some(Location::File { .. } | Location::FileHomes) => Self::Files,
+            Some(Location::Attachment { .. }) => Self::Attachments,
+            _ => Self::Groupware,
+        }
     }
 
     /// What the server can do there.
     pub(in crate::dav) const fn features(self) -> HeaderValue {
         match self {
-            Self::Groupware => FEATURES,
+            Self::Groupware | Self::Attachments => FEATURES,
             Self::Files => FILE_FEATURES,
         }
     }
@@ -60,6 +68,7 @@ impl Area {
 pub fn answer(path: &str, area: Area) -> Response<Body> {
     let methods = match (area, Location::parse(path)) {
         (Area::Files, _) => FILE_METHODS,
+        (Area::Attachments, _) => ATTACHMENT_METHODS,
         (
             Area::Groupware,
             Some(

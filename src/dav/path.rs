@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 
 use crate::ids::{HomeId, ObjectId, TrashId};
+use crate::store::attachments::AttachmentId;
 use crate::store::files::FilePath;
 
 /// Where the proxy mounts the tree; what follows is a path of the DAV server (rest-api §16).
 pub const MOUNT: &str = "/dav";
 /// First segment of plain files.
 const FILES: &str = "files";
+/// First segment of managed attachments.
+const ATTACHMENTS: &str = "attachments";
 /// First segment of what was deleted.
 const TRASH: &str = "trash";
 /// Octets of one decoded segment at most.
@@ -140,6 +143,13 @@ pub enum Location {
         /// Where in it.
         path: FilePath,
     },
+    /// `/attachments/{home}/{key}/{name}` (RFC 8607).
+    Attachment {
+        /// Which.
+        id: AttachmentId,
+        /// What it is called; says nothing of which it is.
+        name: String,
+    },
     /// `/trash/{home}/`: what was deleted, and `/trash/{home}/{id}`: one thing of it.
     Trash(HomeId, Option<TrashId>),
 }
@@ -162,6 +172,10 @@ impl Location {
             [FILES, home, ref path @ ..] => {
                 let path = FilePath::new(path.iter().map(|&segment| segment.to_owned()).collect());
                 Some(Self::File { home: home.parse().ok()?, path })
+            }
+            [ATTACHMENTS, home, key, name] => {
+                let id = AttachmentId::in_home(home.parse().ok()?, key).ok()?;
+                Some(Self::Attachment { id, name: name.to_owned() })
             }
             [TRASH, home] => Some(Self::Trash(home.parse().ok()?, None)),
             [TRASH, home, id] => Some(Self::Trash(home.parse().ok()?, Some(id.parse().ok()?))),
@@ -230,6 +244,10 @@ impl Location {
                     }
                     push_segment(&mut out, segment);
                 }
+            }
+            Self::Attachment { id, name } => {
+                out = format!("/{ATTACHMENTS}/{}/{}/", id.home(), id.key());
+                push_segment(&mut out, name);
             }
             Self::Trash(home, None) => out = format!("/{TRASH}/{home}/"),
             Self::Trash(home, Some(id)) => out = format!("/{TRASH}/{home}/{id}"),
@@ -310,6 +328,7 @@ mod tests {
             "/files/".to_owned(),
             format!("/files/{HOME}/"),
             format!("/files/{HOME}/a%20b/c/d.pdf"),
+            format!("/attachments/{HOME}/0123456789abcdef0123456789abcdef/a%20b.pdf"),
         ] {
             assert_eq!(Location::parse(&path).unwrap_or_else(|| panic!("{path}")).href(), path);
         }
@@ -338,6 +357,8 @@ mod tests {
             "/principals/users/6650c0ffee0123456789abcd/calendar-proxy-none",
             "/files/nobody/x",
             "/files/6650c0ffee0123456789abcd/a/../b",
+            "/attachments/6650c0ffee0123456789abcd/0123456789abcdef0123456789abcdef",
+            "/attachments/6650c0ffee0123456789abcd/97S/a.pdf",
             "/elsewhere",
         ] {
             assert_eq!(Location::parse(path), None, "{path}");

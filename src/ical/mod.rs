@@ -7,6 +7,7 @@
 pub mod edit;
 pub mod event;
 pub mod jcal;
+mod mention;
 pub mod object;
 mod parse;
 pub mod recur;
@@ -19,6 +20,7 @@ pub mod xcal;
 pub mod zone;
 
 pub use event::{Attendee, CalendarUser, Event};
+pub use mention::mentions;
 pub use object::{CalendarObject, ObjectError};
 pub use parse::{Limits, ParseError, ParseErrorKind, decode, is_name, is_property_name};
 pub use recur::{Bounds, Occurrence, RecurError};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::PRODID;
 use super::message::Method;
-use crate::ical::{Component, Property};
+use crate::ical::{Component, Item, Property};
 
 /// Parameters between client and server that never go into a message (RFC 6638 §7).
 const SCHEDULING: [&str; 3] = ["SCHEDULE-AGENT", "SCHEDULE-STATUS", "SCHEDULE-FORCE-SEND"];
@@ -15,6 +15,18 @@ pub(super) const REPLY_DTSTAMP: &str = "X-CALENDARSERVER-DTSTAMP";
 
 /// The team calendar that an event belongs to, by which answers find it (mail-itip-alarms §5.8).
 pub(super) const TEAM_CALENDAR: &str = "X-OPENPAAS-TEAM-CALENDAR-ID";
+
+/// Leaves of the properties of each of these names the first, which is the one that counts.
+pub(super) fn leave_the_first(component: &mut Component, names: &[&str]) {
+    let mut seen = vec![false; names.len()];
+    component.items.retain(|item| match item {
+        Item::Property(property) => match names.iter().position(|name| property.is(name)) {
+            Some(at) => !std::mem::replace(&mut seen[at], true),
+            None => true,
+        },
+        _ => true,
+    });
+}
 
 /// An empty message: VCALENDAR with METHOD.
 pub(super) fn envelope(method: Method) -> Component {

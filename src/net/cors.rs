@@ -25,14 +25,14 @@ const METHODS: HeaderValue = HeaderValue::from_static(
 );
 /// Request headers that pages may send. `Authorization` must be named: a wildcard does not cover it.
 const HEADERS: HeaderValue = HeaderValue::from_static(
-    "Origin, Content-Type, Authorization, Accept, Accept-Language, Cache-Control, Depth, Destination, If, If-Match, \
+    "Origin, Content-Type, Content-Disposition, Authorization, Accept, Accept-Language, Cache-Control, Depth, Destination, If, If-Match, \
      If-None-Match, If-Schedule-Tag-Match, Lock-Token, Overwrite, Prefer, Range, Schedule-Reply, Timeout, \
      X-Http-Method-Override, X-Requested-With",
 );
 /// Answer headers that pages may read besides the safe-listed ones.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "ETag, Location, DAV, Allow, Schedule-Tag, Sync-Token, Lock-Token, Preference-Applied, Content-Disposition, \
-     Content-Range, X-Request-Id",
+     Content-Range, Cal-Managed-ID, X-Request-Id",
 );
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use http_body::{Frame, SizeHint};
 
 use crate::dav::options::Area;
@@ -21,6 +21,8 @@ pub(super) struct Bounds {
     pub(super) octets: u64,
     /// Octets of one that is a plain file.
     pub(super) file_octets: u64,
+    /// Octets of one that becomes a managed attachment (RFC 8607).
+    pub(super) attachment_octets: u64,
     /// Time without a piece of it.
     pub(super) idle: Duration,
 }
@@ -28,7 +30,17 @@ pub(super) struct Bounds {
 impl Bounds {
     /// Octets that the body of this request may have.
     pub(super) fn of<B>(&self, request: &Request<B>) -> u64 {
-        if Area::of(request.uri().path()) == Area::Files { self.file_octets } else { self.octets }
+        let attaches =
+            |pair: &str| pair.strip_prefix("action=").is_some_and(|action| action.starts_with("attachment-"));
+        if Area::of(request.uri().path()) == Area::Files {
+            self.file_octets
+        } else if request.method() == Method::POST
+            && request.uri().query().is_some_and(|query| query.split('&').any(attaches))
+        {
+            self.attachment_octets
+        } else {
+            self.octets
+        }
     }
 }
 

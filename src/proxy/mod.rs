@@ -58,6 +58,7 @@ pub fn stack(upstream: Upstream, require_user: RequireUser, config: &Config) -> 
         octets: config.proxy.body_bytes,
         // The built-in server has a limit of its own for files.
         file_octets: if is_builtin { config.files.file_bytes } else { 0 }.max(config.proxy.body_bytes),
+        attachment_octets: if is_builtin { config.files.attachment_bytes } else { 0 }.max(config.proxy.body_bytes),
         idle: Duration::from_secs(config.proxy.idle_timeout_s),
     };
     let address = Arc::new(PublicAddress::new(&config.server.public_url));
@@ -116,7 +117,7 @@ pub fn router(upstream: Upstream, require_user: RequireUser, config: &Config) ->
             router = router.route_service(path, proxy.clone());
         }
         if config.upstream.url == "builtin" {
-            for path in ["/files", "/files/", "/files/{*path}", "/trash/{*path}"] {
+            for path in ["/files", "/files/", "/files/{*path}", "/attachments/{*path}", "/trash/{*path}"] {
                 router = router.route_service(path, proxy.clone());
             }
         }

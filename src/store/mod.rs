@@ -3,6 +3,7 @@
 //! The traits are written for both: no engine-specific type crosses them, every write of calendar data is one [`Batch`]
 //! that happens as a whole together with the messages it publishes, and every read is served by an index.
 
+pub mod attachments;
 pub mod copy;
 pub mod files;
 pub mod home;
@@ -85,6 +86,9 @@ pub trait DavStore: Upkeep {
     /// One collection by its segment in the URL.
     async fn collection(&self, home: HomeId, kind: CollectionKind, uri: &str)
     -> Result<Option<Collection>, StoreError>;
+
+    /// In whose home a collection is; `None` when it is gone.
+    async fn home_of(&self, collection: CollectionId) -> Result<Option<HomeId>, StoreError>;
 
     /// One object with its data.
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError>;

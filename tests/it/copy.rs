@@ -10,6 +10,7 @@ use convoke::clock::Env;
 use convoke::config::Durability;
 use convoke::ids::{CollectionId, ContentId, DomainId, FileId, HomeId, TrashId, Uid, UserId};
 use convoke::sqlite::Sqlite;
+use convoke::store::attachments::{self, Attachment, AttachmentId};
 use convoke::store::copy::{CopyError, End, Options, Tally, Watch, compare, copy};
 use convoke::store::files::{FileContent, FileNode, FileOp, FilePath, FileWrite, PIECE, Room};
 use convoke::store::home::home_collections;
@@ -482,6 +483,9 @@ impl DavStore for Failing {
     ) -> Result<Option<Collection>, StoreError> {
         self.store.dav.collection(home, kind, uri).await
     }
+    async fn home_of(&self, collection: CollectionId) -> Result<Option<HomeId>, StoreError> {
+        self.store.dav.home_of(collection).await
+    }
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
         self.store.dav.object(collection, name).await
     }
@@ -623,11 +627,38 @@ async fn what_the_target_refuses_is_told(from: &Engine, to: &Engine) {
     assert!(compare(&source, &target, &Unseen).await.unwrap().differences.count >= 4);
 }
 
+async fn attachments_come_along_with_who_refers_to_them(from: &Engine, to: &Engine) {
+    let (source, target) = (from.open().await, to.open().await);
+    let house = furnish(&source).await;
+    let (env, home) = (Env::system(), HomeId::from(house.alice.id));
+    let content = FileContent {
+        id: ContentId(env.object_id()),
+        size: 5,
+        etag: "e".to_owned(),
+        media_type: "text/plain".to_owned(),
+    };
+    source.files.append(content.id, 0, "hello".into()).await.unwrap();
+    let kept = Attachment {
+        id: AttachmentId::new(home, &env),
+        name: "Été.txt".to_owned(),
+        content,
+        created: samples::instant("2026-05-01T10:00:00Z"),
+        notes: [(house.bob.id.into(), Uid("a b".to_owned()))].into(),
+    };
+    let room = Room { octets: u64::MAX, entries: u64::MAX };
+    attachments::add(&*source.files, &kept, room, &env).await.unwrap();
+    copied(&source, &target, FRESH).await;
+    the_same(&source, &target).await;
+    assert_eq!(attachments::find(&*target.files, &kept.id).await.unwrap(), Some(kept.clone()));
+    assert_eq!(target.files.piece(kept.content.id, 0).await.unwrap().unwrap(), "hello");
+}
+
 /// Makes the tests of a pair of engines.
 macro_rules! pair {
     ($name:ident, $from:expr, $to:expr) => {
         pair!($name, $from, $to, [
             everything_arrives,
+            attachments_come_along_with_who_refers_to_them,
             a_dry_run_says_the_same_and_writes_nothing,
             no_client_misses_a_change,
             a_deleted_path_counts_on_in_the_target,

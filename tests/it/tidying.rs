@@ -5,8 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use convoke::clock::{CountingEntropy, Env, ManualClock};
 use convoke::config::{Dav, Durability};
-use convoke::ids::TrashId;
+use convoke::ids::{ContentId, TrashId, Uid};
 use convoke::sqlite::Sqlite;
+use convoke::store::attachments::{self, Attachment, AttachmentId};
+use convoke::store::files::{FileContent, Room};
 use convoke::store::{DavStore, Expect, Op, TrashView, Trashed, TrashedThing, Upkeep};
 use convoke::tidying::{Tidied, Tidying};
 
@@ -38,17 +40,34 @@ async fn the_trash_and_the_log_are_kept_for_their_time() {
     let config = Dav { sync_log_days: 100, ..Dav::default() };
     let tidy = async |config: &Dav, after: TimeDelta| {
         let env = Env::new(ManualClock::at(begin + after), CountingEntropy::default());
-        Tidying::new(Arc::new(store.clone()), config, env).once().await.unwrap()
+        Tidying::new(Arc::new(store.clone()), Arc::new(store.clone()), config, env).once().await.unwrap()
     };
     let days = TimeDelta::days;
 
     assert_eq!(tidy(&config, days(30) - TimeDelta::milliseconds(1)).await, Tidied::default());
-    assert_eq!(tidy(&config, days(30)).await, Tidied { trash: 250, log: 0 });
+    assert_eq!(tidy(&config, days(30)).await, Tidied { trash: 250, ..Tidied::default() });
     assert!(store.trash(work.home, TrashView::Deleted, None, 9).await.unwrap().is_empty());
     assert!(store.changes(work.id, 2, 9).await.unwrap().is_some());
-    assert_eq!(tidy(&config, days(101)).await, Tidied { trash: 0, log: 250 });
+    assert_eq!(tidy(&config, days(101)).await, Tidied { log: 250, ..Tidied::default() });
     assert!(store.changes(work.id, 2, 9).await.unwrap().is_none());
     assert!(store.changes(work.id, 501, 9).await.unwrap().is_some());
+
+    let content = FileContent {
+        id: ContentId(env.object_id()),
+        size: 0,
+        etag: String::new(),
+        media_type: "text/plain".to_owned(),
+    };
+    let unused = Attachment {
+        id: AttachmentId::new(work.home, &env),
+        name: "a.txt".to_owned(),
+        content,
+        created: begin,
+        notes: [(work.home, Uid("a".to_owned()))].into(),
+    };
+    attachments::add(&store, &unused, Room { octets: 1000, entries: 9 }, &env).await.unwrap();
+    assert_eq!(tidy(&config, TimeDelta::minutes(59)).await, Tidied::default());
+    assert_eq!(tidy(&config, TimeDelta::minutes(61)).await, Tidied { attachments: 1, ..Tidied::default() });
 
     let for_ever = Dav { sync_log_days: 0, sync_log_names: 0, ..Dav::default() };
     write(&store, vec![put(&work, event("a.ics", 0), Expect::Any), delete(&work, "a.ics", Expect::Any)]).await.unwrap();

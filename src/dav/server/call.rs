@@ -109,6 +109,10 @@ impl Call {
         if let Location::Trash(home, id) = self.location {
             return self.about_trash(home, id).await;
         }
+        if let Location::Attachment { id, .. } = &self.location {
+            let id = id.clone();
+            return self.attachment(id).await;
+        }
         match self.json().await? {
             Routed::Answered(response) => Ok(response),
             Routed::Other(call) => call.answer_as_dav().await,
@@ -135,6 +139,7 @@ impl Call {
     async fn post(self) -> Result<Response<Body>, DavError> {
         match &self.location {
             Location::Itip => self.deliver().await,
+            Location::Member { .. } if self.changes_attachments() => self.change_attachments().await,
             Location::Collection { uri, .. } if uri == OUTBOX => self.post_to_outbox().await,
             Location::Collection { .. } => self.post_sharing().await,
             _ => Err(DavError::not_implemented(&self.method)),

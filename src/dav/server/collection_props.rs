@@ -6,7 +6,7 @@ use md5::{Digest as _, Md5};
 
 use super::files::properties as file;
 use super::principals::Principal;
-use super::properties::{Resource, Row, Scene, raw, row, usual};
+use super::properties::{Resource, Row, Scene, calendar, raw, row, usual};
 use crate::dav::path::Space;
 use crate::dav::xml::{CALDAV, DAV, Writer};
 use crate::ids::ObjectId;
@@ -20,7 +20,24 @@ pub(super) static ROWS: &[Row] = &[
     row(DAV, "acl-restrictions", |_, _, w| raw(w, "<d:grant-only/><d:no-invert/>")),
     // Without an element in it: calendars for any combination of components can be made (caldav-extensions).
     row(CALDAV, "supported-calendar-component-sets", |_, r, _| matches!(r, Resource::Home(Space::Calendars, _))),
+    // RFC 8607 §6. Without an address in it: attachments are where the calendars are, under whatever name the client found them.
+    row(CALDAV, "managed-attachments-server-URL", |scene, r, _| {
+        matches!(r, Resource::Home(Space::Calendars, _)) && attaches(scene)
+    }),
+    row(CALDAV, "max-attachment-size", |scene, r, w| {
+        let most = scene.server.settings.files.attachment_bytes;
+        calendar(r).is_some() && attaches(scene) && raw(w, &most.to_string())
+    }),
+    row(CALDAV, "max-attachments-per-resource", |scene, r, w| {
+        let most = scene.server.settings.files.attachments_per_object;
+        calendar(r).is_some() && attaches(scene) && raw(w, &most.to_string())
+    }),
 ];
+
+/// Whether objects can have managed attachments.
+fn attaches(scene: &Scene<'_>) -> bool {
+    scene.server.files.get().is_some()
+}
 
 /// The id under which a resource was made, and what else tells it apart from others that were made with it.
 fn made_as(resource: &Resource<'_>) -> Option<(ObjectId, &'static str)> {

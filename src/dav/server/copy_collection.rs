@@ -1,5 +1,7 @@
 //! COPY and MOVE of calendars and address books (RFC 4918 §9.8, §9.9): all of it in one batch, on exactly what was read.
 
+use std::collections::HashSet;
+
 use http::{Response, StatusCode};
 
 use super::access::{space_of, write_failed};
@@ -16,7 +18,7 @@ use crate::dav::path::{Location, Space};
 use crate::dav::precondition::etag_of;
 use crate::dav::upstream::Body;
 use crate::events::Message;
-use crate::ids::HomeId;
+use crate::ids::{HomeId, Uid};
 use crate::store::home::new_collection;
 use crate::store::{Batch, Collection, CollectionKind, Expect, Instance, Object, ObjectFilter, Op, WriteError};
 
@@ -71,14 +73,14 @@ impl Call {
         self.server.require_home(&self.who, space, home).await?;
         let relocation = Relocation { is_move, deep, home, uri, overwrite };
         let conditions = Conditions::read(&self)?;
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let from = self.source(space).await?;
             conditions.check(&self, None)?;
             if is_move {
                 refuse_protected(&from)?;
                 self.server.refuse_chosen_default(&from).await?;
             }
-            let (batch, replaces) = self.relocation_of(&from, &relocation).await?;
+            let (batch, replaces) = self.relocation_of(&from, &relocation, attempt).await?;
             match self.server.write(batch, None).await {
                 Ok(_) if replaces => return Ok(answer::empty(StatusCode::NO_CONTENT)),
                 Ok(_) => return Ok(answer::empty(StatusCode::CREATED)),
@@ -102,11 +104,14 @@ impl Call {
     }
 
     /// The operations and messages, and whether something is replaced: that goes first, then the collection appears with
-    /// all that is in it, then the source goes. Nobody is invited or cancelled (dav §11.3).
-    async fn relocation_of(&self, from: &Sight, to: &Relocation) -> Result<(Batch, bool), DavError> {
+    /// all that is in it, then the source goes. Nobody is invited or cancelled by what
+    /// goes (dav §11.3), but what is replaced is deleted.
+    async fn relocation_of(&self, from: &Sight, to: &Relocation, attempt: usize) -> Result<(Batch, bool), DavError> {
         let mut batch = Batch::default();
         let mut told = 0;
         batch.ops.push(Op::ExpectToken { collection: from.id, token: from.sync_token });
+        let objects = if to.deep { self.all_of(from).await? } else { Vec::new() };
+        let arriving: HashSet<&Uid> = objects.iter().map(|object| &object.meta.uid).collect();
         let replaced = match self.server.sight(&self.who, space_of(from.kind), to.home, &to.uri).await {
             Ok(found) => Some(found),
             Err(error) if error.status == StatusCode::NOT_FOUND => None,
@@ -126,6 +131,9 @@ impl Call {
             told += self.told_octets(told, &objects, &audience)?;
             for object in objects {
                 batch.publish.extend(self.told_of(replaced, &audience, &object, Told::Deleted));
+                if !arriving.contains(&object.meta.uid) {
+                    self.call_off(&mut batch, replaced, &audience, &object, attempt).await?;
+                }
             }
             batch.publish.extend(self.told_gone(replaced, &self.server.instances(replaced).await?));
             batch.ops.push(Op::DeleteCollection(replaced.id));
@@ -139,7 +147,6 @@ impl Call {
             }
         });
         batch.ops.push(Op::CreateCollection(made.clone()));
-        let objects = if to.deep { self.all_of(from).await? } else { Vec::new() };
         let (here, there) = (self.server.audience(from).await?, Audience::alone(&made));
         if to.is_move {
             self.told_octets(told, &objects, &here)?;

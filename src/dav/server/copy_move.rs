@@ -1,4 +1,5 @@
-//! COPY and MOVE of objects (RFC 4918 §9.8, §9.9). Nobody is invited or cancelled by either (dav §11.3).
+//! COPY and MOVE of objects (RFC 4918 §9.8, §9.9). Nobody is invited or cancelled by what is copied or moved (dav §11.3); a
+//! meeting that something else takes the place of is deleted, and those whom that concerns hear of it.
 
 use http::header::HeaderName;
 use http::{Response, StatusCode};
@@ -52,7 +53,7 @@ impl Call {
             return Err(DavError::forbidden("Source and destination uri are identical."));
         }
         let conditions = Conditions::read(&self)?;
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let (from, object) = match is_move {
                 true => self.server.object_to_change(&self.who, &self.location, Need::Unbind).await?,
                 false => self.server.object(&self.who, &self.location, Need::Read).await?,
@@ -71,7 +72,7 @@ impl Call {
                 self.check_card_uid(&destination.collection, &object.meta.uid, &but).await?;
             }
             let replaces = destination.taken_by.is_some();
-            let batch = self.relocation(&from, object, tag.clone(), &destination, is_move).await?;
+            let batch = self.relocation((&from, object), tag.clone(), &destination, is_move, attempt).await?;
             match self.server.write(batch, Some(destination.collection.id)).await {
                 Ok(_) => {
                     let status = if replaces { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
@@ -150,17 +151,21 @@ impl Call {
     /// §1.5).
     async fn relocation(
         &self,
-        from: &Sight,
-        object: Object,
+        (from, object): (&Sight, Object),
         tag: Option<String>,
         to: &Destination,
         is_move: bool,
+        attempt: usize,
     ) -> Result<Batch, DavError> {
         let mut batch = Batch::default();
         let there = self.server.audience(&to.collection).await?;
         if let Some(old) = &to.taken_by {
             batch.ops.push(deletion(&to.collection, old));
             batch.publish.extend(self.told_of(&to.collection, &there, old, Told::Deleted));
+            // Another state of the same meeting calls nothing off.
+            if old.meta.uid != object.meta.uid {
+                self.call_off(&mut batch, &to.collection, &there, old, attempt).await?;
+            }
         }
         if is_move {
             batch.ops.push(deletion(from, &object));
@@ -179,6 +184,31 @@ impl Call {
         let collection = to.collection.id;
         batch.ops.push(Op::PutObject { collection, object: arrived, expect: Expect::Absent });
         Ok(batch)
+    }
+
+    /// What follows for others from the end of an object that is overwritten: what would follow from its deletion (RFC 6638
+    /// §3.2.1.3, §3.2.2.3).
+    pub(super) async fn call_off(
+        &self,
+        batch: &mut Batch,
+        collection: &Sight,
+        audience: &Audience,
+        object: &Object,
+        attempt: usize,
+    ) -> Result<(), DavError> {
+        if collection.kind != CollectionKind::Calendar || !schedule::wanted(self) {
+            return Ok(());
+        }
+        let Ok(calendar) = Component::parse(&object.data) else { return Ok(()) };
+        let owner = self.scheduler_at(collection, &[&calendar]).await?;
+        let immediate = self.immediate_deliveries(attempt);
+        let scheduled = schedule::of_deletion(self, collection, &owner, &calendar, immediate).await?;
+        let by = self.who.principal();
+        batch.ops.extend(scheduled.ops);
+        let of_object = (object, &calendar);
+        batch.publish.extend(publish::besides(&scheduled.topics, audience, collection.source(), of_object, &by));
+        batch.publish.extend(scheduled.publish);
+        Ok(())
     }
 
     /// What is told of an object of a collection, and to whom.

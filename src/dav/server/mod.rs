@@ -9,13 +9,15 @@
 //! the steps of `put`, cards by those of `cards`; messages are built in `publish` and `publish_books`. What a write means for
 //! other people is decided in `schedule`, and what becomes of their copies in `deliveries`. The address book of a domain's people
 //! is kept in step with the directory in `members`. What was deleted is kept, and brought back, in `trash`; what a home may hold
-//! is watched over in `quota`. Browsers see a page, made in `agenda`.
+//! is watched over in `quota`. Browsers see a page, made in `agenda`. Files that belong to calendar objects are
+//! the business of `attachments`.
 
 mod accept;
 mod access;
 mod acl;
 mod agenda;
 mod answer;
+mod attachments;
 mod audience;
 mod availability;
 mod bookings;

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::ical::{Component, Property};
+use crate::ical::{Component, Property, mentions};
 
 /// What stays of a component. Of a time only the parameters stay that say which time it is.
 const KEPT: [&str; 11] =
@@ -30,7 +30,7 @@ pub(super) enum Seen<'a> {
 
 /// What others may see of an object with this text.
 pub(super) fn seen_by_others(text: &str) -> Seen<'_> {
-    if !may_be_private(text) {
+    if !mentions(text, "CLASS") {
         return Seen::Whole;
     }
     match Component::parse(text) {
@@ -92,34 +92,6 @@ fn busy(component: &Component) -> Component {
 
 fn has_private_class(component: &Component) -> bool {
     component.all("CLASS").any(|class| !class.value().trim().eq_ignore_ascii_case("PUBLIC"))
-}
-
-/// Whether the text may hold a CLASS: true also where the word stands elsewhere, never false where it is one, however its
-/// lines are folded.
-fn may_be_private(text: &str) -> bool {
-    const WORD: &[u8] = b"CLASS";
-    let bytes = text.as_bytes();
-    let (mut matched, mut at) = (0, 0);
-    while at < bytes.len() {
-        let byte = bytes[at];
-        // A fold in the middle of the word: the end of a line, and a blank at the beginning of the next.
-        let is_break = byte == b'\r' || byte == b'\n';
-        let is_blank = (byte == b' ' || byte == b'\t') && at > 0 && bytes[at - 1] == b'\n';
-        if matched > 0 && (is_break || is_blank) {
-            at += 1;
-            continue;
-        }
-        if byte.eq_ignore_ascii_case(&WORD[matched]) {
-            matched += 1;
-            if matched == WORD.len() {
-                return true;
-            }
-        } else {
-            matched = usize::from(byte.eq_ignore_ascii_case(&WORD[0]));
-        }
-        at += 1;
-    }
-    false
 }
 
 #[cfg(test)]

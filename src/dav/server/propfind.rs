@@ -101,7 +101,12 @@ impl Call {
                 let is_owner = sight.is_own();
                 (Target::Object(sight, object), is_owner)
             }
-            Location::Itip | Location::Query | Location::FreeBusy | Location::WellKnown(_) | Location::Trash(..) => {
+            Location::Itip
+            | Location::Query
+            | Location::FreeBusy
+            | Location::WellKnown(_)
+            | Location::Attachment { .. }
+            | Location::Trash(..) => {
                 return Err(DavError::no_node(&location.href()));
             }
             Location::FileHomes | Location::File { .. } => {

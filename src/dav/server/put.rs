@@ -20,6 +20,7 @@ use crate::ical::object::{Fault, Repair};
 use crate::ical::{self, CalendarObject, Component, Limits, Property, recur, strict};
 use crate::ids::Uid;
 use crate::itip;
+use crate::store::attachments::{self, AttachmentId};
 use crate::store::{Batch, Collection, CollectionKind, Expect, Object, ObjectMeta, Op, WriteError};
 
 /// `PRODID` of what this server writes itself.
@@ -112,7 +113,7 @@ impl Call {
     }
 
     /// One attempt; `None` when the object is not any more what the decisions were based on.
-    async fn try_put_event(
+    pub(super) async fn try_put_event(
         &self,
         collection: &Sight,
         draft: &Draft,
@@ -135,6 +136,8 @@ impl Call {
             let named = calendar.components_mut().filter(|c| !c.is("VTIMEZONE"));
             named.for_each(|c| c.set(Property::with_text("UID", &current.meta.uid.0)));
         }
+        let held = existing.and_then(|(_, old)| old);
+        self.settle_attachments(held, &mut calendar, draft.attached.as_ref(), import || self.imported).await?;
         let mut scheduled = Scheduled::default();
         let known: Vec<&Component> = existing.iter().filter_map(|(_, old)| *old).chain([&calendar]).collect();
         let owner = self.scheduler_at(collection, &known).await?;
@@ -176,6 +179,11 @@ impl Call {
         batch.publish.append(&mut scheduled.publish);
         let etag = object.meta.etag.clone();
         let answered = self.prefers("return=representation").then(|| object.clone());
+        let mut let_go = old.as_ref().map(attachments::referred).unwrap_or_default();
+        if !let_go.is_empty() {
+            let kept = attachments::referred(&calendar);
+            let_go.retain(|id| !kept.contains(id));
+        }
         let expect = current.as_ref().map_or(Expect::Absent, |current| Expect::Etag(current.meta.etag.clone()));
         batch.ops.extend(collection.expectation(Need::WriteContent));
         let put = batch.ops.len();
@@ -183,6 +191,7 @@ impl Call {
         batch.ops.append(&mut scheduled.ops);
         match self.server.write(batch, Some(collection.id)).await {
             Ok(_) => {
+                self.server.release_attachments(&let_go).await;
                 let status = if existing.is_some() { StatusCode::NO_CONTENT } else { StatusCode::CREATED };
                 let mut response = stored(status, unchanged.then_some(etag.as_str()), "iCalendar", &draft.warnings);
                 schedule_tag::tell(&mut response, tag.as_deref());
@@ -395,8 +404,8 @@ pub(super) fn object_of(
     Object { meta, data }
 }
 
-/// An upload that was read and checked.
-struct Draft {
+/// An upload that was read and checked, or what the server made of an object that is stored.
+pub(super) struct Draft {
     /// As the client sent it.
     uploaded: String,
     object: CalendarObject,
@@ -405,9 +414,28 @@ struct Draft {
     /// Whether the client gave it a UID.
     named_itself: bool,
     warnings: Vec<String>,
+    /// The attachment that was made for it.
+    attached: Option<AttachmentId>,
 }
 
 impl Draft {
+    /// What the server itself made of an object, whose new attachment this is.
+    ///
+    /// # Errors
+    /// 403 where it is larger than an object may be.
+    pub(super) fn of_server(
+        call: &Call,
+        object: CalendarObject,
+        attached: Option<AttachmentId>,
+    ) -> Result<Self, DavError> {
+        let (uploaded, most) = (object.root().to_text(), call.inner().settings.limits.object_bytes);
+        if uploaded.len() > most {
+            return Err(DavError::forbidden(format!("The object would be larger than {most} octets"))
+                .because(Condition::Empty("cal:max-resource-size")));
+        }
+        Ok(Self { uploaded, object, repaired: false, named_itself: true, warnings: Vec::new(), attached })
+    }
+
     /// Reads and checks an upload (dav §6.4, RFC 4791 §5.3.2.1).
     fn read(call: &Call, collection: &Collection, uploaded: String, mended: bool) -> Result<Self, DavError> {
         let (mut object, format) = call.read_object(&uploaded, text_limits(call))?;
@@ -442,7 +470,7 @@ impl Draft {
         }
         let warnings = faults.iter().map(ToString::to_string).collect();
         let repaired = format != Format::ICalendar || mended || !faults.is_empty();
-        Ok(Self { uploaded, object, repaired, named_itself, warnings })
+        Ok(Self { uploaded, object, repaired, named_itself, warnings, attached: None })
     }
 }
 

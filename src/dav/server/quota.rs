@@ -31,6 +31,7 @@ impl Server {
     /// # Errors
     /// [`WriteError::NoRoom`] with the first operation that puts something into the home that is full.
     pub(super) async fn write(&self, mut batch: Batch, own: Option<CollectionId>) -> Result<Written, WriteError> {
+        self.note_attachments(&batch).await?;
         let asked = batch.ops.len();
         let places = bound(&mut batch, self.0.settings.room, own);
         match self.0.store.write(batch).await {

@@ -99,8 +99,15 @@ struct Part {
 }
 
 impl Part {
+    /// What a later message writes anew is there once from the beginning, however often the organizer wrote it.
     fn news(id: InstanceId, event: &Component) -> Self {
-        Self { id, event: event.clone(), is_news: true }
+        let mut event = event.clone();
+        edit::leave_the_first(&mut event, &OWN);
+        edit::leave_the_first(&mut event, &["DTSTAMP"]);
+        if event.is("VTODO") {
+            edit::leave_the_first(&mut event, &PROGRESS);
+        }
+        Self { id, event, is_news: true }
     }
 
     fn kept(id: InstanceId, event: &Component) -> Self {

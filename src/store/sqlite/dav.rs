@@ -86,6 +86,18 @@ impl DavStore for Sqlite {
             .await
     }
 
+    async fn home_of(&self, collection: CollectionId) -> Result<Option<HomeId>, StoreError> {
+        self.db()
+            .read(move |conn| {
+                let home = conn
+                    .prepare_cached("SELECT home FROM collections WHERE oid = ?1")?
+                    .query_row([collection.blob()], |row| id(row, 0))
+                    .optional()?;
+                Ok(home)
+            })
+            .await
+    }
+
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
         let name = name.to_owned();
         self.db()

@@ -3,6 +3,7 @@
 //! A suite is a list of cases, each given a fresh engine. To add an engine, implement the suite's harness for it and
 //! name it in a `suite!` line at the end of the suite's file.
 
+mod attachments;
 mod cache;
 mod consume;
 mod directory;

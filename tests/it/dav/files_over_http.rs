@@ -7,8 +7,8 @@ use convoke::dav::server::Settings;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
 
-use super::World;
 use super::files::at;
+use super::{CALENDAR, World, event};
 use crate::proxy_support::{Served, ask, config, limits, raw, require_user, text};
 
 const PIECE: usize = 64 << 10;
@@ -41,6 +41,32 @@ async fn a_file_is_locked_written_and_moved_below_the_mount_and_at_the_root() {
     assert!(options.headers()["dav"].to_str().unwrap().starts_with("1, 2, 3"));
     let elsewhere = ask("OPTIONS", &front.url("/dav/calendars/"), &[("authorization", "Bearer nobody")], "").await;
     assert!(elsewhere.headers()["dav"].to_str().unwrap().starts_with("1, 3"));
+}
+
+#[tokio::test]
+async fn an_attachment_goes_through_the_proxy_and_may_be_larger_than_other_bodies() {
+    let world = World::with(Settings { base: "/dav".to_owned(), ..Settings::default() }).await;
+    let front = served(&world, |config| {
+        config.proxy.body_bytes = 1000;
+        config.files.attachment_bytes = 2000;
+    })
+    .await;
+    let path = front.url(&format!("/dav{CALENDAR}a.ics"));
+    assert_eq!(ask("PUT", &path, &[], event("a", "20300101T090000Z")).await.status(), 201);
+    let named = [("content-type", "text/csv"), ("content-disposition", "attachment; filename=\"data.json\"")];
+    let add = format!("{path}?action=attachment-add");
+    assert_eq!(ask("POST", &add, &named, "x".repeat(2001)).await.status(), 413);
+    assert_eq!(ask("POST", &path, &named, "x".repeat(1001)).await.status(), 413);
+    let added = ask("POST", &add, &named, "x".repeat(2000)).await;
+    assert_eq!(added.status(), 201);
+    let url = added.headers()["location"].to_str().unwrap().to_owned();
+    let at = url.strip_prefix("http://127.0.0.1:8080/dav").unwrap();
+    for url in [front.url(at), front.url(&format!("/dav{at}"))] {
+        let read = ask("GET", &url, &[], "").await;
+        assert_eq!((read.status().as_u16(), &read.headers()["content-type"]), (200, &"text/csv".parse().unwrap()));
+        assert!(read.headers()["content-disposition"].to_str().unwrap().contains("filename=\"data.json\""));
+        assert_eq!(text(read).await.len(), 2000);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod access_matrix;
 mod agenda;
 mod agenda_in_browser;
+mod attachments;
 mod availability;
 mod bad_input;
 mod book_messages;

@@ -3,6 +3,7 @@
 use convoke::config::Limits;
 use convoke::dav::server::Settings;
 
+use super::scheduling::{BOBS, deliveries, meeting, only_event};
 use super::{ALICE, BOB, CALENDAR, Client, World, event, root};
 
 fn home(name: &str) -> String {
@@ -158,4 +159,54 @@ async fn only_finite_depths_are_answered() {
         client.propfind(path, "many", "<d:resourcetype/>").await.expect(400);
         client.send("PROPFIND", path, &[], "").await.expect(207);
     }
+}
+
+#[tokio::test]
+async fn a_meeting_that_something_takes_the_place_of_is_called_off() {
+    let world = World::new().await;
+    let (alice, bob) = (world.alice(), world.bob());
+    alice.put(&format!("{CALENDAR}a.ics"), &event("a", "20300305T120000Z")).await.expect(201);
+    alice.put(&format!("{CALENDAR}meet.ics"), &meeting(0, "20300106T090000Z", "NEEDS-ACTION")).await.expect(201);
+    let over = format!("{CALENDAR}meet.ics");
+    assert_eq!(relocate(&alice, "MOVE", &format!("{CALENDAR}a.ics"), &over, &[]).await, 204);
+    let (_, copy) = only_event(&bob, BOBS).await;
+    assert!(copy.contains("STATUS:CANCELLED"), "{copy}");
+    let told = deliveries(&world.published().await);
+    assert!(told.contains(&("CANCEL".to_owned(), "mailto:guest@elsewhere.example".to_owned())), "{told:?}");
+}
+
+#[tokio::test]
+async fn an_invitation_that_something_takes_the_place_of_is_declined() {
+    let world = World::new().await;
+    let (alice, bob) = (world.alice(), world.bob());
+    alice.put(&format!("{CALENDAR}meet.ics"), &meeting(0, "20300106T090000Z", "NEEDS-ACTION")).await.expect(201);
+    let (path, _) = only_event(&bob, BOBS).await;
+    bob.put(&format!("{BOBS}b.ics"), &event("b", "20300305T120000Z")).await.expect(201);
+    let quiet = [("schedule-reply", "F"), ("overwrite", "F")];
+    assert_eq!(relocate(&bob, "COPY", &format!("{BOBS}b.ics"), &path, &quiet).await, 412);
+    assert_eq!(relocate(&bob, "MOVE", &format!("{BOBS}b.ics"), &path, &[]).await, 204);
+    let (_, own) = only_event(&alice, CALENDAR).await;
+    assert!(own.contains("PARTSTAT=DECLINED"), "{own}");
+    assert!(bob.get(&path).await.expect(200).body.contains("UID:b"));
+}
+
+#[tokio::test]
+async fn meetings_of_a_calendar_that_another_takes_the_place_of_are_called_off() {
+    let world = World::new().await;
+    let (alice, bob) = (world.alice(), world.bob());
+    work(&alice).await;
+    alice.send("MKCALENDAR", &home("other/"), &[], "").await.expect(201);
+    alice.put(&home("other/meet.ics"), &meeting(0, "20300106T090000Z", "NEEDS-ACTION")).await.expect(201);
+    alice.put(&home("other/a.ics"), &event("a", "20300305T120000Z")).await.expect(201);
+    assert_eq!(relocate(&alice, "COPY", &home("work/"), &home("other/"), &[]).await, 204);
+    let (_, copy) = only_event(&bob, BOBS).await;
+    assert!(copy.contains("STATUS:CANCELLED"), "{copy}");
+    // The same meetings, somewhere else, are not.
+    alice
+        .put(&home("work/meet.ics"), &meeting(0, "20300106T090000Z", "NEEDS-ACTION").replace("UID:meet", "UID:b2"))
+        .await
+        .expect(201);
+    world.published().await;
+    assert_eq!(relocate(&alice, "MOVE", &home("work/"), &home("other/"), &[]).await, 204);
+    assert!(deliveries(&world.published().await).is_empty());
 }

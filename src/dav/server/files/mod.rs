@@ -19,6 +19,7 @@ use http::{Response, StatusCode};
 
 use self::conditions::Conditions;
 pub(super) use self::properties::FileSight;
+pub(super) use self::upload::{UNKNOWN_TYPE, declared_size, receive};
 use super::access::Relation;
 use super::call::Call;
 use crate::dav::error::DavError;
@@ -61,6 +62,19 @@ impl Call {
             "UNLOCK" => request.unlock().await,
             _ => Ok(not_allowed(&format!("{} is for calendars and address books", request.call.method))),
         }
+    }
+}
+
+impl Call {
+    /// Answers with what is in a file at this place, as if the request had named it. Who may ask is decided before.
+    pub(super) async fn send_file(
+        self,
+        store: SharedFileStore,
+        home: HomeId,
+        path: FilePath,
+    ) -> Result<Response<Body>, DavError> {
+        let conditions = Conditions::read(&self, home)?;
+        FileRequest { call: self, store, home, path, conditions }.content().await
     }
 }
 

@@ -14,6 +14,7 @@ use crate::dav::server::properties::{Resource, Scene};
 use crate::dav::server::propfind::finite_depth;
 use crate::dav::upstream::Body;
 use crate::dav::xml::{PropRequest, Writer};
+use crate::store::attachments;
 use crate::store::files::{FileHome, FileNode, FilePath, SharedFileStore};
 
 /// Members that are read at once.
@@ -93,7 +94,8 @@ impl Pages for Listing {
             }
             Some(Step::Members(folder, after)) => {
                 let page = self.request.store.list(folder.id, after.as_deref(), PAGE).await?;
-                for node in &page {
+                // What belongs to calendar objects is no file among others.
+                for node in page.iter().filter(|node| node.name != attachments::AREA) {
                     self.write(&self.request.path.child(&node.name), node, out);
                 }
                 let last = page.last().filter(|_| page.len() == PAGE).map(|node| node.name.clone());

@@ -1,7 +1,7 @@
 //! PUT: a content comes in piece by piece, and becomes that of a file when all of it is there.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use md5::{Digest as _, Md5};
@@ -11,12 +11,65 @@ use crate::dav::error::DavError;
 use crate::dav::precondition::quoted;
 use crate::dav::upstream::Body;
 use crate::ids::{ContentId, FileId};
-use crate::store::files::{FileContent, FileNode, FileOp, Found, PIECE};
+use crate::store::files::{FileContent, FileNode, FileOp, Found, PIECE, SharedFileStore};
 
 /// The type of what came without one.
-const UNKNOWN_TYPE: &str = "application/octet-stream";
+pub(in crate::dav::server) const UNKNOWN_TYPE: &str = "application/octet-stream";
 /// Octets of a media type that is kept.
 const MOST_OF_A_TYPE: usize = 255;
+
+/// Octets that a request says its body has.
+pub(in crate::dav::server) fn declared_size(headers: &HeaderMap) -> u64 {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    declared.unwrap_or(0)
+}
+
+/// Refuses a file that is too large, or that there is no room left for.
+fn check_size(size: u64, most: u64, left: u64) -> Result<(), DavError> {
+    if size > most {
+        return Err(DavError::too_large(format!("A file has at most {most} octets")));
+    }
+    if size > left { Err(no_room()) } else { Ok(()) }
+}
+
+/// Keeps a content as it comes. `check` refuses so many octets.
+pub(in crate::dav::server) async fn receive(
+    store: &SharedFileStore,
+    body: &mut Body,
+    id: ContentId,
+    headers: &HeaderMap,
+    check: impl Fn(u64) -> Result<(), DavError> + Send,
+) -> Result<FileContent, DavError> {
+    let mut hash = Md5::new();
+    let (mut size, mut n) = (0, 0);
+    let mut piece = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| DavError::bad_request(format!("The body broke off: {error}")))?;
+        let Ok(mut data) = frame.into_data() else { continue };
+        size += data.len() as u64;
+        check(size)?;
+        hash.update(&data);
+        while !data.is_empty() {
+            let taken: Bytes = data.split_to(data.len().min(PIECE - piece.len()));
+            piece.extend_from_slice(&taken);
+            if piece.len() == PIECE {
+                store.append(id, n, piece.split().freeze()).await?;
+                n += 1;
+            }
+        }
+    }
+    if !piece.is_empty() {
+        store.append(id, n, piece.freeze()).await?;
+    }
+    Ok(FileContent { id, size, etag: hex::encode(hash.finalize()), media_type: media_type(headers) })
+}
+
+/// The media type as the client gave it.
+fn media_type(headers: &HeaderMap) -> String {
+    let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::trim);
+    let usable = |given: &&str| given.contains('/') && given.len() <= MOST_OF_A_TYPE;
+    given.filter(usable).unwrap_or(UNKNOWN_TYPE).to_owned()
+}
 
 impl FileRequest {
     /// Makes a file, or replaces what is in it.
@@ -32,10 +85,12 @@ impl FileRequest {
         self.check_depth(&self.path)?;
         // What is refused anyway is refused before it is sent.
         let sight = self.look(&[]).await?;
-        self.check_put(&sight, self.declared_size())?;
+        self.check_put(&sight, declared_size(&self.call.headers))?;
         let mut body = self.call.take_body();
         let id = ContentId(self.call.inner().env.object_id());
-        let outcome = match self.receive(&mut body, id, &sight).await {
+        let (most, left) = (self.call.inner().settings.files.file_bytes, self.left(&sight));
+        let check = |size| check_size(size, most, left);
+        let outcome = match receive(&self.store, &mut body, id, &self.call.headers, check).await {
             Ok(content) => self.change(&[], |sight| self.decide_put(sight, &content)).await,
             Err(error) => Err(error),
         };
@@ -45,11 +100,6 @@ impl FileRequest {
             tracing::debug!(%error, "an upload that failed is cleared away later");
         }
         outcome
-    }
-
-    fn declared_size(&self) -> u64 {
-        let declared = self.call.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-        declared.unwrap_or(0)
     }
 
     /// Refuses what may not be put here, as far as that can be told by its size.
@@ -63,59 +113,13 @@ impl FileRequest {
             Found::Node(_) => self.check_locks(sight, &[&self.path])?,
             Found::Vacant(_) => self.check_membership(sight, &self.path)?,
         }
-        let most = self.call.inner().settings.files.file_bytes;
-        if size > most {
-            return Err(DavError::too_large(format!("A file has at most {most} octets")));
-        }
-        if size > self.left(sight) {
-            return Err(no_room());
-        }
-        Ok(())
+        check_size(size, self.call.inner().settings.files.file_bytes, self.left(sight))
     }
 
     /// Octets that the file may have by the quota of its home.
     fn left(&self, sight: &Sight) -> u64 {
         let replaced = sight.here().node().map_or(0, FileNode::size);
         self.room().octets.saturating_sub(sight.view.home.used.saturating_sub(replaced))
-    }
-
-    /// Keeps the content as it comes.
-    async fn receive(&self, body: &mut Body, id: ContentId, sight: &Sight) -> Result<FileContent, DavError> {
-        let (most, left) = (self.call.inner().settings.files.file_bytes, self.left(sight));
-        let mut hash = Md5::new();
-        let (mut size, mut n) = (0, 0);
-        let mut piece = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| DavError::bad_request(format!("The body broke off: {error}")))?;
-            let Ok(mut data) = frame.into_data() else { continue };
-            size += data.len() as u64;
-            if size > most {
-                return Err(DavError::too_large(format!("A file has at most {most} octets")));
-            }
-            if size > left {
-                return Err(no_room());
-            }
-            hash.update(&data);
-            while !data.is_empty() {
-                let taken: Bytes = data.split_to(data.len().min(PIECE - piece.len()));
-                piece.extend_from_slice(&taken);
-                if piece.len() == PIECE {
-                    self.store.append(id, n, piece.split().freeze()).await?;
-                    n += 1;
-                }
-            }
-        }
-        if !piece.is_empty() {
-            self.store.append(id, n, piece.freeze()).await?;
-        }
-        Ok(FileContent { id, size, etag: hex::encode(hash.finalize()), media_type: self.media_type() })
-    }
-
-    /// The media type as the client gave it.
-    fn media_type(&self) -> String {
-        let given = self.call.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::trim);
-        let usable = |given: &&str| given.contains('/') && given.len() <= MOST_OF_A_TYPE;
-        given.filter(usable).unwrap_or(UNKNOWN_TYPE).to_owned()
     }
 
     fn decide_put(&self, sight: &Sight, content: &FileContent) -> Result<Decision, DavError> {

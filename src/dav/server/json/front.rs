@@ -11,8 +11,8 @@ use crate::dav::server::call::Call;
 const SUFFIX: &str = ".json";
 /// The name that old clients have for the default calendar.
 const EVENTS: &str = "events";
-/// Where plain files are, whose names are nobody's business but their owner's.
-const FILES: &str = "/files";
+/// Where files are, whose names are nobody's business but their owner's.
+const FILES: [&str; 2] = ["/files", "/attachments"];
 
 /// The address of a request as everybody behind this room sees it.
 pub(in crate::dav::server) struct Address {
@@ -26,7 +26,8 @@ impl Address {
     /// Reads the address of a request. `.json` goes wherever it stands, as in the reference.
     pub(in crate::dav::server) fn read(uri: &Uri) -> Self {
         let (path, query) = (uri.path(), uri.query().unwrap_or_default());
-        let is_file = path.strip_prefix(FILES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_below = |root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let is_file = FILES.into_iter().any(is_below);
         let has_suffix = !is_file && path.contains(SUFFIX);
         let without = |text: &str| match is_file {
             true => text.to_owned(),
@@ -128,6 +129,7 @@ mod tests {
             ("/calendars/a/b?target=/c.json", "/calendars/a/b", "target=/c", false),
             ("/calendars/a/b", "/calendars/a/b", "", false),
             ("/files/a/data.json", "/files/a/data.json", "", false),
+            ("/attachments/a/b/data.json", "/attachments/a/b/data.json", "", false),
             ("/filesystem/x.json", "/filesystem/x", "", true),
         ] {
             assert_eq!(address(uri), (path.to_owned(), query.to_owned(), has_suffix), "{uri}");

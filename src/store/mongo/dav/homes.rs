@@ -78,13 +78,17 @@ impl MongoDav {
         if let Some(place) = self.places.get(&collection) {
             return Ok(Some(place));
         }
-        let wanted = HashSet::from([collection]);
-        let found = find_collections(&mut Via::plain(&self.mongo), &wanted, &mut HashSet::new()).await?.pop();
-        let place = found.map(|found| found.place);
+        let place = self.by_id(collection).await?.map(|found| found.place);
         if let Some(place) = &place {
             self.places.insert(collection, place.clone());
         }
         Ok(place)
+    }
+
+    /// A collection as its owner has it.
+    pub(super) async fn by_id(&self, collection: CollectionId) -> Result<Option<Found>, Failure> {
+        let wanted = HashSet::from([collection]);
+        Ok(find_collections(&mut Via::plain(&self.mongo), &wanted, &mut HashSet::new()).await?.pop())
     }
 
     pub(super) async fn all_in(&self, home: HomeId) -> Result<Vec<Collection>, Failure> {

@@ -149,6 +149,10 @@ impl DavStore for MongoDav {
         Ok(self.at(home, kind, uri).await?)
     }
 
+    async fn home_of(&self, collection: CollectionId) -> Result<Option<HomeId>, StoreError> {
+        Ok(self.by_id(collection).await?.map(|found| found.collection.home))
+    }
+
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
         let Some(place) = self.place_of(collection).await? else { return Ok(None) };
         Ok(self.named(&place, name).await?)
