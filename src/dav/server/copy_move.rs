@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use super::access::{space_of, write_failed};
 use super::audience::Audience;
 use super::call::Call;
+use super::delete::too_much_to_tell;
 use super::put::{ATTEMPTS, Conditions};
 use super::rights::{Need, Sight};
 use super::{answer, publish, schedule, schedule_tag};
@@ -203,6 +204,7 @@ impl Call {
         let owner = self.scheduler_at(collection, &[&calendar]).await?;
         let immediate = self.immediate_deliveries(attempt);
         let scheduled = schedule::of_deletion(self, collection, &owner, &calendar, immediate).await?;
+        let scheduled = scheduled.ok_or_else(too_much_to_tell)?;
         let by = self.who.principal();
         batch.ops.extend(scheduled.ops);
         let of_object = (object, &calendar);

@@ -199,7 +199,7 @@ impl Call {
 }
 
 /// 403: calling it off would tell more than one write may.
-fn too_much_to_tell() -> DavError {
+pub(super) fn too_much_to_tell() -> DavError {
     DavError::forbidden(
         "There is too much to be told to all who are invited; with Schedule-Reply: F it is deleted without telling them",
     )

@@ -64,6 +64,9 @@ impl DavStore for Meddling {
         self.looked_for.fetch_add(1, Ordering::SeqCst);
         self.store.collection(h, kind, uri).await
     }
+    async fn home_of(&self, collection: CollectionId) -> Result<Option<HomeId>, StoreError> {
+        self.store.home_of(collection).await
+    }
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
         self.store.object(collection, name).await
     }

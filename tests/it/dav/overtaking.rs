@@ -100,6 +100,9 @@ impl DavStore for Meddled {
         self.meddle(When::Look).await;
         self.store.collection(home, kind, uri).await
     }
+    async fn home_of(&self, collection: CollectionId) -> Result<Option<HomeId>, StoreError> {
+        self.store.home_of(collection).await
+    }
     async fn object(&self, collection: CollectionId, name: &str) -> Result<Option<Object>, StoreError> {
         self.store.object(collection, name).await
     }
