@@ -6,7 +6,7 @@ use convoke::clock::Env;
 use convoke::health::{Examine as _, Verdict};
 use convoke::mongo::{REFUSED_STEPS, oid};
 use convoke::store::mongo::MongoDav;
-use convoke::store::{Collection, DavStore, Expect, LogKept, Op, Upkeep, Usage};
+use convoke::store::{Change, Collection, DavStore, Expect, LogKept, Op, Upkeep, Usage};
 use mongodb::bson::{Document, doc};
 
 use crate::contracts::samples::{calendar, collection, delete, event, home, put, stored_calendar, write};
@@ -117,4 +117,49 @@ async fn a_step_that_the_server_refuses_for_good_stops_nobody() {
     let findings = mongo.examine().await;
     let finding = findings.iter().find(|f| f.subject == "steps of writes").expect("doctor tells");
     assert!(matches!(finding.verdict, Verdict::Bad { .. }), "{finding:?}");
+}
+
+/// Follows the pages of a first synchronisation to their end; the names.
+async fn everything(store: &MongoDav, c: &Collection, limit: usize) -> Vec<String> {
+    let (mut names, mut token) = (Vec::new(), 0);
+    loop {
+        let page = store.changes(c.id, token, limit).await.unwrap().expect("its own token");
+        assert!(!page.truncated || !page.changes.is_empty(), "a page leads on");
+        names.extend(page.changes.iter().map(|change| match change {
+            Change::Written(meta) => meta.name.clone(),
+            Change::Deleted(name) => panic!("{name} was not told before"),
+        }));
+        token = page.token;
+        if !page.truncated {
+            names.sort();
+            return names;
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_is_told_in_pages_after_a_cut_also_what_nobody_logged() {
+    for variable in [REPLICA_SET, STANDALONE] {
+        let Some(databases) = TestMongo::on(variable) else { return };
+        let store = MongoDav::open(databases.connect().await).await.unwrap();
+        let work = stored_calendar(&store, "work").await;
+        let mut names: Vec<String> = (0..40).map(|n| format!("{n}.ics")).collect();
+        for name in &names {
+            write(&store, vec![put(&work, event(name, 0), Expect::Any)]).await.unwrap();
+        }
+        for _ in 0..9 {
+            write(&store, vec![put(&work, event("gone.ics", 0), Expect::Any)]).await.unwrap();
+            write(&store, vec![delete(&work, "gone.ics", Expect::Any)]).await.unwrap();
+        }
+        let kept = LogKept { since: Env::system().now() + TimeDelta::days(1), names: u64::MAX, shared: true };
+        assert!(store.trim_log(None, &kept, 100).await.unwrap().rows > 0);
+        // The log of some of them was lost before.
+        let rows = store.mongo().dav().collection::<Document>("calendarchanges");
+        let lost: Vec<&str> = names[30..37].iter().map(String::as_str).collect();
+        rows.delete_many(doc! { "uri": { "$in": lost } }).await.unwrap();
+        names.sort();
+        for limit in [8, 9, 10, 11, 16, 33, 39, 40, 100] {
+            assert_eq!(everything(&store, &work, limit).await, names, "{limit} at once");
+        }
+    }
 }
