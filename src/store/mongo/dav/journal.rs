@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use super::collections;
 use super::load::load;
-use super::place::collection_id;
+use super::place::{Place, collection_id};
 use super::plan::{Count, Plan, Source, Step, plan};
 use super::steps::{self, Recorded};
 use super::value;
@@ -91,6 +91,57 @@ pub(super) async fn apply(mongo: &Mongo, lock: &Mutex<()>, batch: &Batch) -> Res
         journal.forget(id, &intent).await?;
     }
     Err(Failure::Unavailable("others took the turn again and again".to_owned()).into())
+}
+
+/// Does one step in a turn of its own, so that no batch of ours is by halves meanwhile; false when the token of the place is
+/// not the one that was seen.
+pub(super) async fn alone(
+    mongo: &Mongo,
+    lock: &Mutex<()>,
+    (place, seen): (&Place, &Bson),
+    step: &Step,
+) -> Result<bool, Failure> {
+    let turn = tokio::time::timeout(mongo.operation_time(), lock.lock()).await;
+    let _turn = turn.map_err(|_| Failure::timed_out())?;
+    let journal = Journal { mongo };
+    let id = mongo.new_id();
+    journal.begin(id).await?;
+    let prepared = async {
+        let heads = journal.rows(place.shelf.heads());
+        let head = mongo.timed(heads.find_one(doc! { "_id": place.id })).await?;
+        let is_as_seen = head.is_some_and(|head| head.get("synctoken").unwrap_or(&Bson::Null) == seen);
+        if is_as_seen {
+            let recorded = Recorded { rows: Vec::new(), steps: vec![steps::step_document(step)] };
+            journal.write_down(id, recorded, &Intent::new()).await?;
+        }
+        Ok::<_, Failure>(is_as_seen)
+    };
+    let is_decided = match prepared.await {
+        Ok(true) => journal.decide(id).await?,
+        Ok(false) => false,
+        Err(error) => {
+            journal.give_up(id, &Intent::new()).await;
+            return Err(error);
+        }
+    };
+    if !is_decided {
+        journal.forget(id, &Intent::new()).await?;
+        return Ok(false);
+    }
+    match journal.finish_patiently(id).await?.refused {
+        Some(why) => Err(Failure::Broken(why)),
+        None => Ok(true),
+    }
+}
+
+/// Whether a batch is decided and perhaps not done.
+pub(super) async fn is_under_way(mongo: &Mongo) -> Result<bool, Failure> {
+    if mongo.has_transactions() {
+        return Ok(false);
+    }
+    let writer = Journal { mongo }.writer();
+    let writer = mongo.timed(writer.find_one(doc! { "_id": WRITER })).await?;
+    Ok(writer.as_ref().and_then(turn).is_some_and(|(_, state)| state == DECIDED))
 }
 
 /// The answer with the tokens as they are: somebody who keeps no turns may have moved one meanwhile.
@@ -381,11 +432,19 @@ impl Journal<'_> {
         let mut is_written = false;
         loop {
             let Some(head) = self.mongo.timed(heads.find_one(doc! { "_id": place.id })).await? else { return Ok(None) };
-            let base = collections::token(&head);
+            let stored = collections::token(&head);
             let ours = value::inner(&head, collections::OURS);
             if ours.and_then(|ours| ours.get_object_id("batch").ok()) == Some(batch) {
-                return Ok(base.checked_sub(changes.len() as u64));
+                return Ok(stored.checked_sub(changes.len() as u64));
             }
+            // Somebody moved the token since this was planned. Where others have done this batch, and the next of this
+            // collection as well, nothing is left to do; until they have, the turn is this batch's. The row of the
+            // collection was read before: what is done after that moves its token, and what follows matches nothing.
+            if stored > *from && !self.has_turn(batch).await? {
+                return Ok(None);
+            }
+            // A batch may jump ahead.
+            let base = stored.max(*from);
             if !is_written {
                 let new = changes.iter().zip(*from..).map(|(change, before)| change.row(place, before));
                 unless_there(self.mongo.timed(rows.insert_many(new).ordered(false)).await.map(drop))?;
@@ -414,6 +473,11 @@ impl Journal<'_> {
                 return Ok(Some(base));
             }
         }
+    }
+
+    async fn has_turn(&self, batch: ObjectId) -> Result<bool, Failure> {
+        let writer = self.mongo.timed(self.writer().find_one(doc! { "_id": WRITER })).await?;
+        Ok(writer.as_ref().and_then(turn).is_some_and(|(id, _)| id == batch))
     }
 
     /// Ends the turn of a batch that is not to be decided.

@@ -15,8 +15,9 @@ use super::MongoDav;
 use super::collections::{self, usage as counted_in};
 use super::load::{Loaded, PATHS, find_collections, named_by, owned, path_id};
 use super::place::{Place, Shelf, collection_id, principals_of};
-use super::value;
+use super::plan::Step;
 use super::via::Via;
+use super::{journal, value};
 use crate::ids::{CollectionId, HomeId, TrashId};
 use crate::mongo::{Failure, Timed, oid};
 use crate::store::{
@@ -26,7 +27,7 @@ use crate::store::{
 /// Collection of what was deleted and is kept for a while.
 pub(super) const TRASH: &str = "convoke_trash";
 /// Times that something is counted again because it changed meanwhile.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: u32 = 5;
 
 /// The row of something in the trash.
 pub(super) fn row(entry: &Trashed, data: &str) -> Result<Document, WriteError> {
@@ -152,13 +153,20 @@ impl MongoDav {
         Ok(self.mongo.timed(heads.find_one(doc! { "_id": place.id })).await?)
     }
 
-    /// Writes counters down; false when the collection changed since its row was read.
+    /// Writes down what was counted after the row of the collection was read; false when it changed since.
     async fn set_usage(&self, place: &Place, head: &Document, usage: Usage) -> Result<bool, Failure> {
-        let as_seen = doc! { "_id": place.id, "synctoken": head.get("synctoken").cloned().unwrap_or(Bson::Null) };
+        let seen = head.get("synctoken").cloned().unwrap_or(Bson::Null);
+        let filter = doc! { "_id": place.id, "synctoken": seen.clone() };
         let set = doc! { "convoke.octets": value::count(usage.octets), "convoke.objects": value::count(usage.objects) };
-        let heads = self.mongo.dav().collection::<Document>(place.shelf.heads());
-        let done = self.mongo.timed(heads.update_one(as_seen, doc! { "$set": set })).await?;
-        Ok(done.matched_count == 1)
+        let update = doc! { "$set": set };
+        if self.mongo.has_transactions() {
+            let heads = self.mongo.dav().collection::<Document>(place.shelf.heads());
+            return Ok(self.mongo.timed(heads.update_one(filter, update)).await?.matched_count == 1);
+        }
+        // What was counted may be part of a batch that is not done, and counts when it is.
+        let collection = place.shelf.heads().to_owned();
+        let step = Step::Update { collection, filter, update, upsert: false };
+        journal::alone(&self.mongo, self.locks.everything(), (place, &seen), &step).await
     }
 
     async fn count_objects(&self, place: &Place) -> Result<Usage, Failure> {
@@ -246,7 +254,7 @@ impl Upkeep for MongoDav {
 
     async fn recount(&self, collection: CollectionId, repair: bool) -> Result<Option<(Usage, Usage)>, StoreError> {
         let Some(place) = self.place_of(collection).await? else { return Ok(None) };
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let Some(head) = self.head(&place).await? else { return Ok(None) };
             let Some(counted) = counted_in(&head) else { return Ok(None) };
             let there = self.count_objects(&place).await?;
@@ -255,11 +263,16 @@ impl Upkeep for MongoDav {
             }
             let is_still = match repair {
                 true => self.set_usage(&place, &head, there).await?,
-                false => self.head(&place).await?.is_some_and(|now| now.get("synctoken") == head.get("synctoken")),
+                // What was counted may be part of a batch that is not done.
+                false => {
+                    !journal::is_under_way(&self.mongo).await?
+                        && self.head(&place).await?.is_some_and(|now| now.get("synctoken") == head.get("synctoken"))
+                }
             };
             if is_still {
                 return Ok(Some((counted, there)));
             }
+            tokio::time::sleep(self.mongo.pause(attempt)).await;
         }
         // Somebody writes to it all the time: nothing can be said.
         Ok(None)
