@@ -346,6 +346,34 @@ async fn so_many_names_of_the_log_are_kept(engine: &dyn StoreHarness) {
     assert_eq!(trim(&*store, &many).await, 0);
 }
 
+async fn what_exists_costs_nobody_the_names_that_are_kept(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    // Each is written twice, some of them one after the other.
+    for n in (0..6).flat_map(|n| if n < 3 { [n, n] } else { [n, 8 - n] }) {
+        write(&*store, vec![put(&work, event(&format!("{n}.ics"), n * 60), Expect::Any)]).await.unwrap();
+    }
+    let all = store.list(work.id, None, 100).await.unwrap().len();
+    let (_, last) = follow(&*store, &work, 0, 100).await.unwrap();
+    let kept = LogKept { since: DateTime::UNIX_EPOCH, names: 2, shared: true };
+    trim(&*store, &kept).await;
+    for since in 1..=last {
+        let (told, token) = follow(&*store, &work, since, 100).await.unwrap_or_else(|| panic!("{since} is refused"));
+        assert_eq!(token, last);
+        assert!(since > 1 || told.len() == all, "{told:?}");
+    }
+    write(&*store, vec![delete(&work, "0.ics", Expect::Any)]).await.unwrap();
+    write(&*store, vec![delete(&work, "1.ics", Expect::Any)]).await.unwrap();
+    trim(&*store, &kept).await;
+    let (told, _) = follow(&*store, &work, last, 100).await.unwrap();
+    assert_eq!(told, ["-0.ics", "-1.ics"]);
+    assert!(follow(&*store, &work, 1, 100).await.is_some(), "two names are kept");
+    write(&*store, vec![delete(&work, "2.ics", Expect::Any)]).await.unwrap();
+    trim(&*store, &kept).await;
+    assert!(follow(&*store, &work, last, 100).await.is_none(), "a third is not");
+    assert_eq!(follow(&*store, &work, last + 1, 100).await.unwrap().0, ["-1.ics", "-2.ics"]);
+}
+
 async fn tokens_of_paths_are_carried_over(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let home = home();
@@ -384,6 +412,7 @@ macro_rules! over {
                 a_log_is_cut_and_no_client_misses_anything,
                 who_reads_everything_in_pages_hears_of_what_goes_meanwhile,
                 so_many_names_of_the_log_are_kept,
+                what_exists_costs_nobody_the_names_that_are_kept,
                 tokens_of_paths_are_carried_over,
             ]
         );
