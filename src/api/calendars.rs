@@ -35,7 +35,7 @@ impl CalendarSources for OwnCalendars {
             .map(|calendar| CalendarPath { home, calendar: calendar.uri })
             .map(|path| CalendarSource { listed: path.clone(), source: path })
             .collect();
-        for Shared { instance, source } in self.0.shared_in(home).await? {
+        for Shared { instance, source, .. } in self.0.shared_in(home).await? {
             let may_read = source.public_right.as_ref().is_some_and(PublicRight::reads)
                 || instance.delegation().is_some_and(|given| given.access.reads());
             if may_read && instance.is_shown() && source.kind == CollectionKind::Calendar {

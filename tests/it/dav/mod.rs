@@ -42,6 +42,7 @@ mod sharing;
 mod sharing_books;
 mod sharing_matrix;
 mod sync;
+mod sync_paths;
 mod teams;
 mod tenants;
 mod trash;
