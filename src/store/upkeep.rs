@@ -54,6 +54,9 @@ pub enum TrashedThing {
         meta: ObjectMeta,
         /// It went with its collection.
         with_collection: bool,
+        /// What people know it by; `None` where an earlier version kept it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
     },
 }
 

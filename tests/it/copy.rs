@@ -190,7 +190,7 @@ async fn furnish_trash(end: &End, work: &Collection) {
         data: "x".to_owned(),
     };
     let meta = event("a.ics", 0).meta;
-    let part = TrashedThing::Object { meta, with_collection: true };
+    let part = TrashedThing::Object { meta, with_collection: true, summary: None };
     let ops = vec![
         Op::CreateCollection(Collection { sync_token: 40, ..old.clone() }),
         entry(TrashId(old.id.0), TrashedThing::Collection { props: old.props.clone(), token: 40 }),

@@ -30,7 +30,7 @@ async fn the_trash_and_the_log_are_kept_for_their_time() {
             uri: work.uri.clone(),
             deleted: begin,
             until: begin + TimeDelta::days(30),
-            what: TrashedThing::Object { meta: object.meta, with_collection: false },
+            what: TrashedThing::Object { meta: object.meta, with_collection: false, summary: None },
         };
         let kept = Op::Trash { entry: Box::new(entry), data: object.data };
         write(&store, vec![kept, delete(&work, &format!("{n}.ics"), Expect::Any)]).await.unwrap();

@@ -29,7 +29,7 @@ fn entry(c: &Collection, id: TrashId, what: TrashedThing) -> Trashed {
 
 /// Moves an object into the trash.
 fn trash(c: &Collection, object: &Object, with_collection: bool) -> (Trashed, Vec<Op>) {
-    let what = TrashedThing::Object { meta: object.meta.clone(), with_collection };
+    let what = TrashedThing::Object { meta: object.meta.clone(), with_collection, summary: Some("Lunch".to_owned()) };
     let entry = entry(c, TrashId(Env::system().object_id()), what);
     let kept = Op::Trash { entry: Box::new(entry.clone()), data: object.data.clone() };
     (entry, vec![kept, delete(c, &object.meta.name, Expect::Etag(object.meta.etag.clone()))])
