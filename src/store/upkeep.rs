@@ -150,7 +150,8 @@ pub trait Upkeep: Send + Sync + 'static {
     /// Things in a home's trash with their text, by id; what is not there is left out.
     async fn trashed(&self, home: HomeId, ids: &[TrashId]) -> Result<Vec<(Trashed, String)>, StoreError>;
 
-    /// Forgets some of the trash, at most `limit` things; how many it were.
+    /// Forgets some of the trash, at most `limit` things, and no more octets at once than others can wait for; how many
+    /// things it were, which is 0 only when nothing is left.
     async fn purge(&self, what: &Purge, limit: usize) -> Result<u64, StoreError>;
 
     /// What is in each calendar and address book of a home, as it is counted.

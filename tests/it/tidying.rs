@@ -7,7 +7,7 @@ use convoke::clock::{CountingEntropy, Env, ManualClock};
 use convoke::config::{Dav, Durability};
 use convoke::ids::TrashId;
 use convoke::sqlite::Sqlite;
-use convoke::store::{DavStore, Expect, Op, TrashView, Trashed, TrashedThing, Upkeep};
+use convoke::store::{DavStore, Expect, Op, Purge, TrashView, Trashed, TrashedThing, Upkeep};
 use convoke::tidying::{Tidied, Tidying};
 
 use super::contracts::samples::{delete, event, put, stored_calendar, write};
@@ -49,6 +49,23 @@ async fn the_trash_and_the_log_are_kept_for_their_time() {
     assert_eq!(tidy(&config, days(101)).await, Tidied { trash: 0, log: 250 });
     assert!(store.changes(work.id, 2, 9).await.unwrap().is_none());
     assert!(store.changes(work.id, 501, 9).await.unwrap().is_some());
+
+    // Nobody who writes waits for all of what is long.
+    for _ in 0..3 {
+        let entry = Trashed {
+            id: TrashId(env.object_id()),
+            home: work.home,
+            collection: work.id,
+            kind: work.kind,
+            uri: work.uri.clone(),
+            deleted: begin,
+            until: begin,
+            what: TrashedThing::Object { meta: event("a.ics", 0).meta, with_collection: false, summary: None },
+        };
+        write(&store, vec![Op::Trash { entry: Box::new(entry), data: "x".repeat(3 << 20) }]).await.unwrap();
+    }
+    assert_eq!(store.purge(&Purge::Expired(begin), 100).await.unwrap(), 1);
+    assert_eq!(tidy(&config, days(0)).await, Tidied { trash: 2, log: 0 });
 
     let for_ever = Dav { sync_log_days: 0, sync_log_names: 0, ..Dav::default() };
     write(&store, vec![put(&work, event("a.ics", 0), Expect::Any), delete(&work, "a.ics", Expect::Any)]).await.unwrap();

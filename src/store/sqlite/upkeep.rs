@@ -14,6 +14,8 @@ use crate::store::{
 
 /// Names that are forgotten in one transaction.
 const TRIMMED_AT_ONCE: i64 = 1_000;
+/// Octets that leave the trash in one transaction, unless one thing has more: everybody's writes wait meanwhile.
+const PURGED_OCTETS: i64 = 4 << 20;
 /// Kinds whose collections count: calendars and address books.
 const COUNTED: &str = "(0, 3)";
 
@@ -150,35 +152,7 @@ impl Upkeep for Sqlite {
 
     async fn purge(&self, what: &Purge, limit: usize) -> Result<u64, StoreError> {
         let (what, limit) = (what.clone(), limit_of(limit));
-        self.db()
-            .write(move |tx| {
-                let purged = match &what {
-                    Purge::Expired(now) => tx
-                        .prepare_cached(
-                            "DELETE FROM trash WHERE n IN
-                                 (SELECT n FROM trash WHERE until <= ?1 ORDER BY until LIMIT ?2)",
-                        )?
-                        .execute(params![now.timestamp_millis(), limit])?,
-                    Purge::Home(home) => tx
-                        .prepare_cached("DELETE FROM trash WHERE n IN (SELECT n FROM trash WHERE home = ?1 LIMIT ?2)")?
-                        .execute(params![home.blob(), limit])?,
-                    Purge::Of(home, collection) => tx
-                        .prepare_cached(
-                            "DELETE FROM trash WHERE n IN
-                                 (SELECT n FROM trash WHERE collection = ?1 AND part = 1 AND home = ?2 LIMIT ?3)",
-                        )?
-                        .execute(params![collection.blob(), home.blob(), limit])?,
-                    Purge::These(home, ids) => {
-                        let mut purged = 0;
-                        for id in ids {
-                            purged += usize::from(take(tx, *home, *id).map_err(as_store_error)?);
-                        }
-                        purged
-                    }
-                };
-                Ok(purged as u64)
-            })
-            .await
+        self.db().write(move |tx| purge(tx, &what, limit)).await
     }
 
     async fn usage(&self, home: HomeId) -> Result<Vec<(CollectionId, Usage)>, StoreError> {
@@ -296,11 +270,43 @@ impl Upkeep for Sqlite {
     }
 }
 
-fn as_store_error(error: WriteError) -> StoreError {
-    match error {
-        WriteError::Store(error) => error,
-        other => StoreError::Broken(other.to_string()),
+/// Forgets some things; how many it were.
+fn purge(tx: &Tx<'_>, what: &Purge, limit: i64) -> Result<u64, StoreError> {
+    let size = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let sized: Vec<(i64, i64)> = match what {
+        Purge::Expired(now) => tx
+            .prepare_cached("SELECT n, octet_length(data) FROM trash WHERE until <= ?1 ORDER BY until LIMIT ?2")?
+            .query_map(params![now.timestamp_millis(), limit], size)?
+            .collect::<Result<_, _>>()?,
+        Purge::Home(home) => tx
+            .prepare_cached("SELECT n, octet_length(data) FROM trash WHERE home = ?1 LIMIT ?2")?
+            .query_map(params![home.blob(), limit], size)?
+            .collect::<Result<_, _>>()?,
+        Purge::Of(home, collection) => tx
+            .prepare_cached(
+                "SELECT n, octet_length(data) FROM trash WHERE home = ?1 AND collection = ?2 AND part = 1 LIMIT ?3",
+            )?
+            .query_map(params![home.blob(), collection.blob(), limit], size)?
+            .collect::<Result<_, _>>()?,
+        Purge::These(home, ids) => {
+            let mut one = tx.prepare_cached("SELECT n, octet_length(data) FROM trash WHERE id = ?1 AND home = ?2")?;
+            let mut sized = Vec::new();
+            for id in ids.iter().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+                sized.extend(one.query_row(params![id.blob(), home.blob()], size).optional()?);
+            }
+            sized
+        }
+    };
+    let mut delete = tx.prepare_cached("DELETE FROM trash WHERE n = ?1")?;
+    let (mut purged, mut octets) = (0, 0_i64);
+    for (n, size) in sized {
+        octets = octets.saturating_add(size);
+        if purged > 0 && octets > PURGED_OCTETS {
+            break;
+        }
+        purged += delete.execute([n])? as u64;
     }
+    Ok(purged)
 }
 
 fn usage_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Usage> {
