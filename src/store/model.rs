@@ -228,8 +228,7 @@ pub enum Op {
         /// What must hold before.
         expect: Expect,
     },
-    /// Keeps in the trash what the same batch deletes. A collection that is there already under its id is kept as it is
-    /// told now.
+    /// Keeps in the trash what the same batch deletes. What is there already under its id is kept as it is told now.
     Trash {
         /// What it was, and where.
         entry: Box<Trashed>,

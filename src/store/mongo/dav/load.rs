@@ -77,7 +77,7 @@ pub(super) struct Loaded {
     pub(super) subscriptions: HashMap<CollectionId, Vec<(&'static str, Bson)>>,
     /// The instances that the batch names, by id.
     pub(super) instances: HashMap<crate::ids::ObjectId, (Table, Document)>,
-    /// What the batch takes out of the trash, as far as it is there.
+    /// What the batch takes out of the trash or puts there, as far as it is there.
     pub(super) trash: HashSet<TrashId>,
     /// What is in the calendars and address books of homes whose room matters.
     pub(super) usage: HashMap<HomeId, HashMap<CollectionId, Usage>>,
@@ -105,7 +105,7 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
             loaded.subscriptions.insert(*id, rows);
         }
     }
-    loaded.trash = upkeep::taken_by(via, batch).await?;
+    loaded.trash = upkeep::named_in_trash(via, batch).await?;
     for home in upkeep::homes_with_room(batch, &loaded) {
         let usage = upkeep::usage_of(via, home).await?;
         loaded.usage.insert(home, usage.into_iter().map(|(id, usage)| (id, usage.unwrap_or_default())).collect());

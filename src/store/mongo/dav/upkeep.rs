@@ -48,10 +48,11 @@ fn entry(row: &Document) -> Result<Trashed, StoreError> {
     serde_json::from_str(json).map_err(|e| StoreError::Broken(format!("an entry of {TRASH} cannot be read: {e}")))
 }
 
-/// What a batch takes out of the trash, as far as it is there.
-pub(super) async fn taken_by(via: &mut Via<'_>, batch: &Batch) -> Result<HashSet<TrashId>, Timed> {
+/// What a batch takes out of the trash or puts there, as far as it is there.
+pub(super) async fn named_in_trash(via: &mut Via<'_>, batch: &Batch) -> Result<HashSet<TrashId>, Timed> {
     let wanted = batch.ops.iter().filter_map(|op| match op {
         Op::Untrash { home, id } => Some((*home, *id)),
+        Op::Trash { entry, .. } => Some((entry.home, entry.id)),
         _ => None,
     });
     let wanted: HashSet<(HomeId, TrashId)> = wanted.collect();
