@@ -60,12 +60,13 @@ pub enum TrashedThing {
     },
 }
 
-/// Which part of a home's trash.
+/// Which part of a home's trash, and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrashView {
-    /// What people deleted: collections, and objects that went alone.
+    /// What people deleted: collections, and objects that went alone or are left of a collection that is not in the trash any
+    /// more. In the order of ids.
     Deleted,
-    /// The objects that went with a collection.
+    /// The objects that went with a collection, the newest first: those with the highest ids.
     Of(CollectionId),
 }
 
@@ -138,7 +139,7 @@ pub struct RetiredToken {
 /// The other side of [`DavStore`](super::DavStore): what is kept beside the data, and work that is done from time to time.
 #[async_trait]
 pub trait Upkeep: Send + Sync + 'static {
-    /// A page of a home's trash by id, after `after`.
+    /// A page of a home's trash in the order of the view, after `after`.
     async fn trash(
         &self,
         home: HomeId,

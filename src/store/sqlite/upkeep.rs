@@ -112,25 +112,27 @@ impl Upkeep for Sqlite {
         after: Option<TrashId>,
         limit: usize,
     ) -> Result<Vec<Trashed>, StoreError> {
-        let after = after.map_or([0; 12], |after| after.blob());
         self.db()
-            .read(move |conn| {
-                let found = match view {
-                    TrashView::Deleted => conn
+            .read(move |conn| match view {
+                TrashView::Deleted => deleted(conn, home, after, limit),
+                TrashView::Of(collection) => {
+                    let found = conn
                         .prepare_cached(
-                            "SELECT entry FROM trash WHERE home = ?1 AND part = 0 AND id > ?2 ORDER BY id LIMIT ?3",
+                            "SELECT entry FROM trash WHERE home = ?1 AND collection = ?2 AND part = 1 AND id < ?3
+                             ORDER BY id DESC LIMIT ?4",
                         )?
-                        .query_map(params![home.blob(), after, limit_of(limit)], entry)?
-                        .collect::<Result<_, _>>()?,
-                    TrashView::Of(collection) => conn
-                        .prepare_cached(
-                            "SELECT entry FROM trash WHERE collection = ?1 AND part = 1 AND id > ?2 AND home = ?4
-                             ORDER BY id LIMIT ?3",
+                        .query_map(
+                            params![
+                                home.blob(),
+                                collection.blob(),
+                                after.map_or([u8::MAX; 12], |after| after.blob()),
+                                limit_of(limit)
+                            ],
+                            entry,
                         )?
-                        .query_map(params![collection.blob(), after, limit_of(limit), home.blob()], entry)?
-                        .collect::<Result<_, _>>()?,
-                };
-                Ok(found)
+                        .collect::<Result<_, _>>()?;
+                    Ok(found)
+                }
             })
             .await
     }
@@ -268,6 +270,43 @@ impl Upkeep for Sqlite {
             })
             .await
     }
+}
+
+/// What people deleted: entries that are no part of another, and parts of what has no entry.
+fn deleted(conn: &Connection, home: HomeId, after: Option<TrashId>, limit: usize) -> Result<Vec<Trashed>, StoreError> {
+    let after = after.map_or([0; 12], |after| after.blob());
+    let mut found: Vec<Trashed> = conn
+        .prepare_cached("SELECT entry FROM trash WHERE home = ?1 AND part = 0 AND id > ?2 ORDER BY id LIMIT ?3")?
+        .query_map(params![home.blob(), after, limit_of(limit)], entry)?
+        .collect::<Result<_, _>>()?;
+    let mut parts = conn.prepare_cached(
+        "SELECT entry FROM trash WHERE home = ?1 AND collection = ?2 AND part = 1 AND id > ?3 ORDER BY id LIMIT ?4",
+    )?;
+    for collection in left_without_entry(conn, home)? {
+        let rows = parts.query_map(params![home.blob(), collection, after, limit_of(limit)], entry)?;
+        for row in rows {
+            found.push(row?);
+        }
+    }
+    found.sort_by_key(|entry| entry.id);
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The collections of which there are parts in the trash, and nothing else.
+fn left_without_entry(conn: &Connection, home: HomeId) -> Result<Vec<[u8; 12]>, StoreError> {
+    let mut next =
+        conn.prepare_cached("SELECT min(collection) FROM trash WHERE home = ?1 AND part = 1 AND collection > ?2")?;
+    let mut is_there =
+        conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM trash WHERE id = ?1 AND home = ?2 AND part = 0)")?;
+    let (mut left, mut last) = (Vec::new(), Vec::new());
+    while let Some(collection) = next.query_row(params![home.blob(), last], |row| row.get::<_, Option<[u8; 12]>>(0))? {
+        if !is_there.query_row(params![collection, home.blob()], |row| row.get::<_, bool>(0))? {
+            left.push(collection);
+        }
+        last = collection.to_vec();
+    }
+    Ok(left)
 }
 
 /// Forgets some things; how many it were.

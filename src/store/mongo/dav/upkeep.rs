@@ -104,6 +104,38 @@ impl MongoDav {
         self.mongo.dav().collection(TRASH)
     }
 
+    /// Things in the trash by id, from the lowest on or from the highest down.
+    async fn trash_page(
+        &self,
+        mut filter: Document,
+        after: Option<TrashId>,
+        order: i32,
+        limit: usize,
+    ) -> Result<Vec<Trashed>, StoreError> {
+        if let Some(after) = after {
+            filter.insert("_id", doc! { if order > 0 { "$gt" } else { "$lt" }: oid(after.0) });
+        }
+        let rows = self.trash_rows();
+        let find = rows.find(filter).sort(doc! { "_id": order }).projection(doc! { "data": 0 });
+        let find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        let page: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
+        page.iter().map(entry).collect()
+    }
+
+    /// The collections of which there are parts in the trash, and nothing else.
+    async fn left_without_entry(&self, home: HomeId) -> Result<Vec<Bson>, Failure> {
+        let rows = self.trash_rows();
+        let parts = rows.distinct("collection", doc! { "home": oid(home.0), "part": true });
+        let mut collections = self.mongo.timed(parts).await?;
+        if collections.is_empty() {
+            return Ok(collections);
+        }
+        let there = doc! { "_id": { "$in": &collections }, "home": oid(home.0), "part": false };
+        let there = Via::plain(&self.mongo).find(TRASH, there, doc! { "_id": 1 }).await?;
+        collections.retain(|id| !there.iter().any(|row| row.get("_id") == Some(id)));
+        Ok(collections)
+    }
+
     /// Counts what a batch needs to know and nobody counted yet.
     pub(super) async fn count_for(&self, batch: &Batch) -> Result<(), Failure> {
         if !batch.ops.iter().any(|op| matches!(op, Op::ExpectRoom { .. })) {
@@ -196,23 +228,25 @@ impl Upkeep for MongoDav {
         after: Option<TrashId>,
         limit: usize,
     ) -> Result<Vec<Trashed>, StoreError> {
-        let (mut filter, sort) = match view {
+        let of_home = oid(home.0);
+        match view {
             TrashView::Deleted => {
-                (doc! { "home": oid(home.0), "part": false }, doc! { "home": 1, "part": 1, "_id": 1 })
+                let whole = doc! { "home": of_home, "part": false };
+                let mut found = self.trash_page(whole, after, 1, limit).await?;
+                let left = self.left_without_entry(home).await?;
+                if !left.is_empty() {
+                    let parts = doc! { "home": of_home, "part": true, "collection": { "$in": left } };
+                    found.extend(self.trash_page(parts, after, 1, limit).await?);
+                    found.sort_by_key(|entry| entry.id);
+                    found.truncate(limit);
+                }
+                Ok(found)
             }
-            TrashView::Of(collection) => (
-                doc! { "collection": oid(collection.0), "part": true, "home": oid(home.0) },
-                doc! { "collection": 1, "part": 1, "_id": 1 },
-            ),
-        };
-        if let Some(after) = after {
-            filter.insert("_id", doc! { "$gt": oid(after.0) });
+            TrashView::Of(collection) => {
+                let parts = doc! { "home": of_home, "part": true, "collection": oid(collection.0) };
+                self.trash_page(parts, after, -1, limit).await
+            }
         }
-        let rows = self.trash_rows();
-        let find = rows.find(filter).sort(sort).projection(doc! { "data": 0 });
-        let find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        let page: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
-        page.iter().map(entry).collect()
     }
 
     async fn trashed(&self, home: HomeId, ids: &[TrashId]) -> Result<Vec<(Trashed, String)>, StoreError> {
