@@ -77,6 +77,7 @@ mod sync;
 mod tenant;
 mod timezones;
 mod trash;
+mod trash_collection;
 mod trash_restore;
 
 use std::sync::{Arc, OnceLock};

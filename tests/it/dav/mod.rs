@@ -46,6 +46,7 @@ mod sync_paths;
 mod teams;
 mod tenants;
 mod trash;
+mod trash_collection;
 
 use std::sync::Arc;
 
