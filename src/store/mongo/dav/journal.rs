@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use super::collections;
 use super::load::load;
-use super::place::{Place, collection_id};
+use super::place::collection_id;
 use super::plan::{Count, Plan, Source, Step, plan};
 use super::steps::{self, Recorded};
 use super::value;
@@ -93,57 +93,6 @@ pub(super) async fn apply(mongo: &Mongo, lock: &Mutex<()>, batch: &Batch) -> Res
     Err(Failure::Unavailable("others took the turn again and again".to_owned()).into())
 }
 
-/// Does one step in a turn of its own, so that no batch of ours is by halves meanwhile; false when the token of the place is
-/// not the one that was seen.
-pub(super) async fn alone(
-    mongo: &Mongo,
-    lock: &Mutex<()>,
-    (place, seen): (&Place, &Bson),
-    step: &Step,
-) -> Result<bool, Failure> {
-    let turn = tokio::time::timeout(mongo.operation_time(), lock.lock()).await;
-    let _turn = turn.map_err(|_| Failure::timed_out())?;
-    let journal = Journal { mongo };
-    let id = mongo.new_id();
-    journal.begin(id).await?;
-    let prepared = async {
-        let heads = journal.rows(place.shelf.heads());
-        let head = mongo.timed(heads.find_one(doc! { "_id": place.id })).await?;
-        let is_as_seen = head.is_some_and(|head| head.get("synctoken").unwrap_or(&Bson::Null) == seen);
-        if is_as_seen {
-            let recorded = Recorded { rows: Vec::new(), steps: vec![steps::step_document(step)] };
-            journal.write_down(id, recorded, &Intent::new()).await?;
-        }
-        Ok::<_, Failure>(is_as_seen)
-    };
-    let is_decided = match prepared.await {
-        Ok(true) => journal.decide(id).await?,
-        Ok(false) => false,
-        Err(error) => {
-            journal.give_up(id, &Intent::new()).await;
-            return Err(error);
-        }
-    };
-    if !is_decided {
-        journal.forget(id, &Intent::new()).await?;
-        return Ok(false);
-    }
-    match journal.finish_patiently(id).await?.refused {
-        Some(why) => Err(Failure::Broken(why)),
-        None => Ok(true),
-    }
-}
-
-/// Whether a batch is decided and perhaps not done.
-pub(super) async fn is_under_way(mongo: &Mongo) -> Result<bool, Failure> {
-    if mongo.has_transactions() {
-        return Ok(false);
-    }
-    let writer = Journal { mongo }.writer();
-    let writer = mongo.timed(writer.find_one(doc! { "_id": WRITER })).await?;
-    Ok(writer.as_ref().and_then(turn).is_some_and(|(_, state)| state == DECIDED))
-}
-
 /// The answer with the tokens as they are: somebody who keeps no turns may have moved one meanwhile.
 fn with_tokens(mut planned: Plan, bases: &HashMap<CollectionId, u64>) -> Plan {
     for count in &planned.counts {
@@ -164,11 +113,11 @@ pub(super) struct Finished {
     /// For each collection, the token that its changes were counted from.
     bases: HashMap<CollectionId, u64>,
     /// Why a step of it was set aside. That is its writer's concern, and nobody's who merely helps.
-    refused: Option<String>,
+    pub(super) refused: Option<String>,
 }
 
 /// New rows of a batch that is not decided: collection and id.
-type Intent = Vec<(&'static str, ObjectId)>;
+pub(super) type Intent = Vec<(&'static str, ObjectId)>;
 
 pub(super) struct Journal<'m> {
     pub(super) mongo: &'m Mongo,
@@ -194,7 +143,7 @@ impl Journal<'_> {
     }
 
     /// Waits for the turn, and takes it. Those who wait stand in a queue.
-    async fn begin(&self, id: ObjectId) -> Result<(), Failure> {
+    pub(super) async fn begin(&self, id: ObjectId) -> Result<(), Failure> {
         let until = Instant::now() + self.mongo.operation_time();
         let mut watch = Watch::default();
         let mut attempt = 0;
@@ -291,7 +240,7 @@ impl Journal<'_> {
         }
     }
 
-    async fn write_down(&self, id: ObjectId, recorded: Recorded, intent: &Intent) -> Result<(), Failure> {
+    pub(super) async fn write_down(&self, id: ObjectId, recorded: Recorded, intent: &Intent) -> Result<(), Failure> {
         let mut steps = vec![self.step_row(id, 0, steps::intent(intent))];
         steps.extend(recorded.steps.iter().zip(1..).map(|(step, n)| self.step_row(id, n, step.clone())));
         self.mongo.timed(self.steps().insert_many(steps)).await?;
@@ -314,7 +263,7 @@ impl Journal<'_> {
     }
 
     /// Decides; false when it is no longer this batch's turn.
-    async fn decide(&self, id: ObjectId) -> Result<bool, Failure> {
+    pub(super) async fn decide(&self, id: ObjectId) -> Result<bool, Failure> {
         let writer = self.writer();
         let mut attempt = 0;
         loop {
@@ -345,7 +294,7 @@ impl Journal<'_> {
     }
 
     /// As [`Journal::finish`], more than once where the server is away: who is told that it failed would write it again.
-    async fn finish_patiently(&self, id: ObjectId) -> Result<Finished, Failure> {
+    pub(super) async fn finish_patiently(&self, id: ObjectId) -> Result<Finished, Failure> {
         let until = Instant::now() + self.mongo.operation_time();
         let mut attempt = 0;
         loop {
@@ -481,7 +430,7 @@ impl Journal<'_> {
     }
 
     /// Ends the turn of a batch that is not to be decided.
-    async fn give_up(&self, id: ObjectId, intent: &Intent) {
+    pub(super) async fn give_up(&self, id: ObjectId, intent: &Intent) {
         if let Err(error) = self.forget(id, intent).await {
             // The next one to write does it, after a while.
             tracing::debug!(%error, "a refused batch could not be cleared away");
@@ -489,7 +438,7 @@ impl Journal<'_> {
     }
 
     /// Removes what a batch that is not decided has written, then ends its turn.
-    async fn forget(&self, id: ObjectId, intent: &Intent) -> Result<(), Failure> {
+    pub(super) async fn forget(&self, id: ObjectId, intent: &Intent) -> Result<(), Failure> {
         for (collection, row) in intent {
             let pending = doc! { "_id": row, "$or": [{ "convoke.pending": id }, { "ready": false }] };
             self.mongo.timed(self.rows(collection).delete_one(pending)).await?;

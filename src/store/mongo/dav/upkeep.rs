@@ -17,7 +17,7 @@ use super::load::{Loaded, PATHS, find_collections, named_by, owned, path_id};
 use super::place::{Place, Shelf, collection_id, principals_of};
 use super::plan::Step;
 use super::via::Via;
-use super::{journal, value};
+use super::{alone, value};
 use crate::ids::{CollectionId, HomeId, TrashId};
 use crate::mongo::{Failure, Timed, oid};
 use crate::store::{
@@ -199,7 +199,7 @@ impl MongoDav {
         // What was counted may be part of a batch that is not done, and counts when it is.
         let collection = place.shelf.heads().to_owned();
         let step = Step::Update { collection, filter, update, upsert: false };
-        journal::alone(&self.mongo, self.locks.everything(), (place, &seen), &step).await
+        alone::do_alone(&self.mongo, self.locks.everything(), (place, &seen), &step).await
     }
 
     async fn count_objects(&self, place: &Place) -> Result<Usage, Failure> {
@@ -300,7 +300,7 @@ impl Upkeep for MongoDav {
                 true => self.set_usage(&place, &head, there).await?,
                 // What was counted may be part of a batch that is not done.
                 false => {
-                    !journal::is_under_way(&self.mongo).await?
+                    !alone::is_under_way(&self.mongo).await?
                         && self.head(&place).await?.is_some_and(|now| now.get("synctoken") == head.get("synctoken"))
                 }
             };
