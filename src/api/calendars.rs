@@ -52,7 +52,7 @@ impl CalendarSources for OwnCalendars {
             .map(|path| CalendarSource { listed: path.clone(), source: path, sees_private: true })
             .collect();
         let mut owners: HashMap<HomeId, Option<Owner>> = HashMap::new();
-        for Shared { instance, source } in self.dav.shared_in(home).await? {
+        for Shared { instance, source, .. } in self.dav.shared_in(home).await? {
             let is_given = instance.delegation().is_some_and(|given| given.access.reads());
             let may_read = is_given || source.public_right.as_ref().is_some_and(PublicRight::reads);
             if !may_read || !instance.is_shown() || source.kind != CollectionKind::Calendar {

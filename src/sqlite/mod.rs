@@ -115,6 +115,7 @@ const CONVOKE: Profile = Profile {
         include_str!("schema/0007_resources.sql"),
         include_str!("schema/0008_sharing.sql"),
         include_str!("schema/0010_octets_of_properties.sql"),
+        include_str!("schema/0011_trash.sql"),
         include_str!("schema/0013_shared_texts.sql"),
     ],
     writer_cache_kib: 3072,

@@ -207,7 +207,9 @@ pub enum Op {
         right: Option<PublicRight>,
     },
     /// Puts a collection into somebody's home, or replaces what the instance of that id says; its collection, home, kind
-    /// and segment stay what they were. Counts as a change of the collection where a delegation gets other properties.
+    /// and segment stay what they were. Counts as a change of the collection where a delegation gets other properties, and
+    /// where the tokens of the collection are not beyond all that were told at the path: a token is never told twice for one,
+    /// whatever stands there ([`Shared::since`](super::Shared::since)).
     /// [`WriteError::CollectionExists`](super::WriteError::CollectionExists) when something else is at its path.
     PutInstance(Instance),
     /// Changes nothing; the whole batch is refused with [`WriteError::Precondition`](super::WriteError::Precondition) unless
@@ -223,7 +225,8 @@ pub enum Op {
     },
     /// Takes an instance away; nothing happens without it. Only its ids, kind and tie matter.
     RemoveInstance(Instance),
-    /// Deletes a collection with all that is in it, and everybody's instances of it. Tokens it issued mean nothing to a later one of the same path.
+    /// Deletes a collection with all that is in it, and everybody's instances of it. Tokens it issued mean nothing to what
+    /// stands later at the same path, or at that of an instance.
     DeleteCollection(CollectionId),
     /// Creates or replaces an object. Within one calendar a UID belongs to one object; in an inbox, and in an address book,
     /// several may have it.
@@ -244,8 +247,7 @@ pub enum Op {
         /// What must hold before.
         expect: Expect,
     },
-    /// Keeps in the trash what the same batch deletes. A collection that is there already under its id is kept as it is
-    /// told now.
+    /// Keeps in the trash what the same batch deletes. What is there already under its id is kept as it is told now.
     Trash {
         /// What it was, and where.
         entry: Box<Trashed>,

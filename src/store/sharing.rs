@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::paging::Stand;
 use super::{Collection, CollectionKind, CollectionProps};
 use crate::ids::{CollectionId, HomeId, ObjectId};
 
@@ -228,6 +229,24 @@ pub struct Shared {
     pub instance: Instance,
     /// As its owner sees it.
     pub source: Collection,
+    /// The first token that was told where it stands: what is older was told of something else that stood there before.
+    /// `None` for what was made by programs that do not keep it, until it is written again.
+    pub since: Option<u64>,
+}
+
+impl Shared {
+    /// Whether it is known from when on it stands there. What its owner gave has a path that nothing else ever had.
+    pub const fn is_settled(&self) -> bool {
+        self.since.is_some() || self.instance.delegation().is_some()
+    }
+
+    /// Whether a token may have been told where it stands.
+    pub fn issued(&self, token: u64) -> bool {
+        match self.since {
+            Some(since) => Stand::read(token).began >= since,
+            None => self.is_settled(),
+        }
+    }
 }
 
 #[cfg(test)]

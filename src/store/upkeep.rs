@@ -54,15 +54,19 @@ pub enum TrashedThing {
         meta: ObjectMeta,
         /// It went with its collection.
         with_collection: bool,
+        /// What people know it by; `None` where an earlier version kept it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<String>,
     },
 }
 
-/// Which part of a home's trash.
+/// Which part of a home's trash, and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrashView {
-    /// What people deleted: collections, and objects that went alone.
+    /// What people deleted: collections, and objects that went alone or are left of a collection that is not in the trash any
+    /// more. In the order of ids.
     Deleted,
-    /// The objects that went with a collection.
+    /// The objects that went with a collection, the newest first: those with the highest ids.
     Of(CollectionId),
 }
 
@@ -135,7 +139,7 @@ pub struct RetiredToken {
 /// The other side of [`DavStore`](super::DavStore): what is kept beside the data, and work that is done from time to time.
 #[async_trait]
 pub trait Upkeep: Send + Sync + 'static {
-    /// A page of a home's trash by id, after `after`.
+    /// A page of a home's trash in the order of the view, after `after`.
     async fn trash(
         &self,
         home: HomeId,
@@ -147,7 +151,8 @@ pub trait Upkeep: Send + Sync + 'static {
     /// Things in a home's trash with their text, by id; what is not there is left out.
     async fn trashed(&self, home: HomeId, ids: &[TrashId]) -> Result<Vec<(Trashed, String)>, StoreError>;
 
-    /// Forgets some of the trash, at most `limit` things; how many it were.
+    /// Forgets some of the trash, at most `limit` things, and no more octets at once than others can wait for; how many
+    /// things it were, which is 0 only when nothing is left.
     async fn purge(&self, what: &Purge, limit: usize) -> Result<u64, StoreError>;
 
     /// What is in each calendar and address book of a home, as it is counted.

@@ -29,6 +29,7 @@ mod itip_resources;
 mod journey;
 mod kill;
 mod mail_snapshots;
+mod meddling;
 mod migrate;
 mod mongo;
 mod mongo_rows;

@@ -9,7 +9,7 @@ use convoke::ids::{ContentId, TrashId, Uid};
 use convoke::sqlite::Sqlite;
 use convoke::store::attachments::{self, Attachment, AttachmentId};
 use convoke::store::files::{FileContent, Room};
-use convoke::store::{DavStore, Expect, Op, TrashView, Trashed, TrashedThing, Upkeep};
+use convoke::store::{DavStore, Expect, Op, Purge, TrashView, Trashed, TrashedThing, Upkeep};
 use convoke::tidying::{Tidied, Tidying};
 
 use super::contracts::samples::{delete, event, put, stored_calendar, write};
@@ -32,7 +32,7 @@ async fn the_trash_and_the_log_are_kept_for_their_time() {
             uri: work.uri.clone(),
             deleted: begin,
             until: begin + TimeDelta::days(30),
-            what: TrashedThing::Object { meta: object.meta, with_collection: false },
+            what: TrashedThing::Object { meta: object.meta, with_collection: false, summary: None },
         };
         let kept = Op::Trash { entry: Box::new(entry), data: object.data };
         write(&store, vec![kept, delete(&work, &format!("{n}.ics"), Expect::Any)]).await.unwrap();
@@ -51,6 +51,23 @@ async fn the_trash_and_the_log_are_kept_for_their_time() {
     assert_eq!(tidy(&config, days(101)).await, Tidied { log: 250, ..Tidied::default() });
     assert!(store.changes(work.id, 2, 9).await.unwrap().is_none());
     assert!(store.changes(work.id, 501, 9).await.unwrap().is_some());
+
+    // Nobody who writes waits for all of what is long.
+    for _ in 0..3 {
+        let entry = Trashed {
+            id: TrashId(env.object_id()),
+            home: work.home,
+            collection: work.id,
+            kind: work.kind,
+            uri: work.uri.clone(),
+            deleted: begin,
+            until: begin,
+            what: TrashedThing::Object { meta: event("a.ics", 0).meta, with_collection: false, summary: None },
+        };
+        write(&store, vec![Op::Trash { entry: Box::new(entry), data: "x".repeat(3 << 20) }]).await.unwrap();
+    }
+    assert_eq!(store.purge(&Purge::Expired(begin), 100).await.unwrap(), 1);
+    assert_eq!(tidy(&config, days(0)).await, Tidied { trash: 2, ..Tidied::default() });
 
     let content = FileContent {
         id: ContentId(env.object_id()),

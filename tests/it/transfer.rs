@@ -429,7 +429,9 @@ fn the_commands_carry_a_calendar_out_and_in() {
         "{error}"
     );
     let trash = |rest: &[&str]| convoke(&[&["dav", "trash"], rest, &["--user", "alice@example.org"]].concat());
-    assert_eq!(trash(&["list"]).1, "");
+    let (code, told, error) = trash(&["list"]);
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert!(error.contains("nothing is in the trash of alice@example.org"), "{error}");
     let (code, _, error) = trash(&["restore", "--all", "65aa00000000000000000001"]);
     assert_eq!(code, Some(2), "one or the other: {error}");
     let (code, _, error) = trash(&["restore", "65aa00000000000000000001"]);

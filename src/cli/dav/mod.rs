@@ -31,7 +31,7 @@ enum Command {
     Export(export::Args),
     /// Look for objects that the index knows wrongly, and repair them
     Check(check::Args),
-    /// Look at what somebody deleted, bring it back or forget it
+    /// Look at what somebody deleted and is kept for dav.trash_days, bring it back or forget it
     Trash(trash::Args),
 }
 

@@ -14,6 +14,7 @@ use crate::app;
 use crate::cli::{DONE, FAILED};
 use crate::clock::Env;
 use crate::config::Config;
+use crate::dav::xml::{self, SABRE, XmlLimits};
 use crate::dav::{Actor, Body, Upstream};
 use crate::ids::{Email, HomeId};
 
@@ -76,6 +77,9 @@ struct Choice {
 struct Item {
     id: String,
     calendar: String,
+    collection: String,
+    #[serde(default)]
+    name: String,
     #[serde(rename = "type")]
     kind: String,
     summary: String,
@@ -83,6 +87,18 @@ struct Item {
     until: chrono::DateTime<chrono::Utc>,
     #[serde(skip)]
     whole: serde_json::Value,
+}
+
+impl Item {
+    /// What it is called where something is said of it.
+    fn name(&self) -> String {
+        format!("{} {:?}", self.id, shown(&self.summary))
+    }
+
+    /// Where it was.
+    fn place(&self) -> String {
+        format!("{}{}", self.collection, self.name)
+    }
 }
 
 pub(super) async fn run(args: Args, config: &Config, engines: &app::Engines, env: &Env) -> anyhow::Result<ExitCode> {
@@ -110,14 +126,19 @@ struct Trash {
 
 impl Trash {
     async fn list(&self, list: &List) -> anyhow::Result<ExitCode> {
-        for item in self.items(list.whose.calendar.as_deref()).await? {
+        let items = self.items(list.whose.calendar.as_deref()).await?;
+        if items.is_empty() && !list.json {
+            eprintln!("{}", self.nothing(list.whose.calendar.as_deref()));
+        }
+        for item in items {
             if list.json {
                 println!("{}", item.whole);
                 continue;
             }
             let Item { id, calendar, kind, summary, deleted, until, .. } = item;
-            let (deleted, until) = (deleted.format("%F %H:%M"), until.format("%F"));
-            println!("{id}  {deleted}  kept until {until}  {kind:<11}  {calendar}  {}", shown(&summary));
+            let (deleted, until) = (deleted.format("%F %H:%M UTC"), until.format("%F"));
+            let default = if calendar == self.home.to_string() { " (default)" } else { "" };
+            println!("{id}  {deleted}  kept until {until}  {kind:<11}  {calendar}{default}  {}", shown(&summary));
         }
         Ok(ExitCode::from(DONE))
     }
@@ -125,24 +146,32 @@ impl Trash {
     /// Does something with each of the things chosen.
     async fn each(&self, choice: &Choice, method: Method, done: &str) -> anyhow::Result<ExitCode> {
         let items = self.items(choice.whose.calendar.as_deref()).await?;
-        let mut ids: Vec<&str> = Vec::new();
+        if items.is_empty() && choice.all {
+            eprintln!("{}", self.nothing(choice.whose.calendar.as_deref()));
+        }
+        let mut ids: Vec<&Item> = Vec::new();
         // Collections first: what was deleted from them before they went finds them there again.
         let is_whole = |item: &&Item| ["calendar", "addressbook"].contains(&item.kind.as_str());
         let in_order = items.iter().filter(is_whole).chain(items.iter().filter(|item| !is_whole(item)));
         for item in in_order.filter(|item| choice.all || choice.ids.contains(&item.id)) {
-            ids.push(&item.id);
+            ids.push(item);
         }
         for id in &choice.ids {
-            ensure!(ids.contains(&id.as_str()), "{id} is not in the trash of {}", self.user);
+            let is_there = ids.iter().any(|item| item.id == *id);
+            let of = choice.whose.calendar.as_ref().map(|name| format!(", or not of {name}")).unwrap_or_default();
+            ensure!(is_there, "{id} is not in the trash of {}{of}", self.user);
         }
         let shown = Shown::new();
         let (mut count, mut failed) = (0_u64, 0_u64);
         let mut told = tokio::time::Instant::now();
-        for (n, id) in (0_u64..).zip(&ids) {
-            match self.ask(method.clone(), id).await {
-                Ok(_) => count += 1,
+        for (n, item) in (0_u64..).zip(&ids) {
+            match self.ask(method.clone(), &item.id).await {
+                Ok(answer) => {
+                    count += 1;
+                    failed += tell(&shown, item, &answer);
+                }
                 Err(error) => {
-                    shown.say(&format!("{id}: {error}"));
+                    shown.say(&format!("{}: {error}", item.name()));
                     failed += 1;
                 }
             }
@@ -154,6 +183,13 @@ impl Trash {
         shown.end();
         println!("{count} {done}, {failed} not");
         Ok(ExitCode::from(if failed == 0 { DONE } else { FAILED }))
+    }
+
+    fn nothing(&self, calendar: Option<&str>) -> String {
+        match calendar {
+            None => format!("nothing is in the trash of {}", self.user),
+            Some(name) => format!("nothing that was {name}, or was in it, is in the trash of {}", self.user),
+        }
     }
 
     /// What is in the trash, of one collection where given.
@@ -194,11 +230,42 @@ impl Trash {
     }
 }
 
+/// What the server says of a thing that came back; nothing of one that was forgotten.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Restored {
+    href: String,
+    stayed: Vec<Stayed>,
+    stayed_count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stayed {
+    id: String,
+    name: String,
+    reason: String,
+}
+
+/// Tells where a thing is now, where that is not where it was, and what of it is still in the trash; how much that is.
+fn tell(shown: &Shown, item: &Item, answer: &[u8]) -> u64 {
+    let restored: Restored = serde_json::from_slice(answer).unwrap_or_default();
+    if !restored.href.is_empty() && restored.href != item.place() {
+        shown.say(&format!("{}: is at {} now", item.name(), restored.href));
+    }
+    for Stayed { id, name, reason } in &restored.stayed {
+        shown.say(&format!("{id}  {name}: stays in the trash. {reason}"));
+    }
+    if restored.stayed_count > restored.stayed.len() as u64 {
+        shown.say(&format!("{}: {} things of it in all stay in the trash", item.name(), restored.stayed_count));
+    }
+    restored.stayed_count
+}
+
 /// What the server says about a refusal.
 fn reason(status: StatusCode, body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let message = text.split_once("<s:message>").and_then(|(_, rest)| rest.split_once("</s:message>"));
-    message.map_or_else(|| status.to_string(), |(message, _)| format!("{status}: {message}"))
+    let error = xml::parse(body, XmlLimits { bytes: ANSWER, depth: 16 }).ok().flatten();
+    let message = error.and_then(|error| Some(error.child(SABRE, "message")?.text()));
+    message.map_or_else(|| status.to_string(), |message| format!("{status}: {message}"))
 }
 
 /// A text that the terminal shows as it is.

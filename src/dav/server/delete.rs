@@ -60,29 +60,31 @@ impl Call {
             schedule_tag::check(&self, Some(&object.meta))?;
             let mut batch = Batch::default();
             let expect = Expect::Etag(object.meta.etag.clone());
-            let kept = self.server.bin().and_then(|bin| bin.object(&self.server, collection.source(), &object, false));
+            let tree = Component::parse(&object.data).ok();
+            let read = (&object, tree.as_ref());
+            let kept = self.server.bin().and_then(|bin| bin.object(&self.server, collection.source(), read, false));
             batch.ops.extend(kept);
             batch.ops.push(Op::DeleteObject { collection: collection.id, name: name.clone(), expect });
             if collection.kind == CollectionKind::AddressBook {
                 batch.publish.extend(self.book_at(&collection).await?.card_deleted(name, &object.data));
             } else if collection.kind == CollectionKind::Calendar
-                && let Ok(calendar) = Component::parse(&object.data)
+                && let Some(calendar) = &tree
             {
                 let by = self.who.principal();
                 let audience = self.server.audience(&collection).await?;
-                let subject = publish::Subject::stored(&audience, &object, &calendar, &by);
+                let subject = publish::Subject::stored(&audience, &object, calendar, &by);
                 batch.publish = subject.deleted(Some(false));
                 if schedule::wanted(&self) {
                     let immediate = self.immediate_deliveries(attempt);
-                    let owner = self.scheduler_at(&collection, &[&calendar]).await?;
-                    let scheduled = schedule::of_deletion(&self, &collection, &owner, &calendar, immediate).await?;
+                    let owner = self.scheduler_at(&collection, &[calendar]).await?;
+                    let scheduled = schedule::of_deletion(&self, &collection, &owner, calendar, immediate).await?;
                     let scheduled = scheduled.ok_or_else(too_much_to_tell)?;
                     batch.ops.extend(scheduled.ops);
                     batch.publish.extend(publish::besides(
                         &scheduled.topics,
                         &audience,
                         collection.source(),
-                        (&object, &calendar),
+                        (&object, calendar),
                         &by,
                     ));
                     batch.publish.extend(scheduled.publish);
@@ -160,17 +162,18 @@ impl Call {
         let mut batch = Batch::default();
         let mut octets = 0;
         for object in page {
-            batch.ops.extend(bin.and_then(|bin| bin.object(&self.server, collection, object, true)));
+            let tree = Component::parse(&object.data).ok();
+            batch.ops.extend(bin.and_then(|bin| bin.object(&self.server, collection, (object, tree.as_ref()), true)));
             let (name, expect) = (object.meta.name.clone(), Expect::Etag(object.meta.etag.clone()));
             batch.ops.push(Op::DeleteObject { collection: collection.id, name, expect });
             if collection.kind == CollectionKind::AddressBook {
                 batch.publish.extend(book.card_deleted(&object.meta.name, &object.data));
-            } else if let Ok(calendar) = Component::parse(&object.data) {
-                let subject = publish::Subject::stored(&audience, object, &calendar, &by);
+            } else if let Some(calendar) = &tree {
+                let subject = publish::Subject::stored(&audience, object, calendar, &by);
                 batch.publish.extend(subject.deleted(Some(false)));
                 if let Some(owner) = &owner {
                     // By the queue, which does not mind how many there are.
-                    match schedule::of_deletion(self, sight, owner, &calendar, 0).await? {
+                    match schedule::of_deletion(self, sight, owner, calendar, 0).await? {
                         Some(scheduled) => {
                             let texts = scheduled.publish.iter().flat_map(|message| &message.texts);
                             octets += texts.map(|(_, text)| text.len()).sum::<usize>();

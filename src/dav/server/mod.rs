@@ -83,6 +83,7 @@ mod sync;
 mod tenant;
 mod timezones;
 mod trash;
+mod trash_collection;
 mod trash_meeting;
 mod trash_restore;
 

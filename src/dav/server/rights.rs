@@ -123,7 +123,7 @@ impl Sight {
 
     /// A collection in the home of somebody else.
     fn through(shared: Shared, standing: Standing) -> Self {
-        let Shared { instance, source } = &shared;
+        let Shared { instance, source, .. } = &shared;
         let mut shown = source.clone();
         shown.home = instance.home;
         shown.uri.clone_from(&instance.uri);
@@ -155,6 +155,11 @@ impl Sight {
     /// What is at this place, where it is not the collection of its owner.
     pub(super) fn instance(&self) -> Option<&Instance> {
         self.through.as_ref().map(|shared| &shared.instance)
+    }
+
+    /// The same with the collection that it shows.
+    pub(super) fn shared(&self) -> Option<&Shared> {
+        self.through.as_deref()
     }
 
     /// Whether it is in a home that is the actor's own, and not there by somebody else's leave.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use http::{Response, StatusCode};
 
-use super::access::location_of;
+use super::access::{location_of, write_failed};
 use super::call::{Call, Depth};
 use super::chunked::{self, Pages, Progress};
 use super::plan::{Plan, write_status, write_truncated};
@@ -16,7 +16,7 @@ use crate::dav::error::{Condition, DavError};
 use crate::dav::path::push_segment;
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DAV, Element, PropRequest, Writer, read_limit};
-use crate::store::{Change, Changes, CollectionKind, ObjectMeta};
+use crate::store::{Batch, Change, Changes, CollectionKind, ObjectMeta, Op};
 
 /// Changes that are read at once.
 const PAGE: usize = 500;
@@ -38,7 +38,7 @@ impl Call {
                 .because(Condition::Empty("d:sync-traversal-supported")));
         }
         let (target, _) = self.target().await?;
-        let Target::Collection(collection) = target else { return Err(unsupported("{DAV:}sync-collection")) };
+        let Target::Collection(mut collection) = target else { return Err(unsupported("{DAV:}sync-collection")) };
         if matches!(collection.kind, CollectionKind::Inbox | CollectionKind::Outbox) {
             return Err(unsupported("{DAV:}sync-collection"));
         }
@@ -48,6 +48,14 @@ impl Call {
             "" => None,
             token => Some(token.strip_prefix(SYNC_PREFIX).and_then(|n| n.parse().ok()).ok_or_else(invalid_token)?),
         };
+        if self.settle(&collection).await?
+            && let (Target::Collection(settled), _) = self.target().await?
+        {
+            collection = settled;
+        }
+        if since.is_some_and(|token| collection.shared().is_some_and(|shared| !shared.issued(token))) {
+            return Err(invalid_token());
+        }
         let store = &self.inner().store;
         let position = match (since, limit) {
             // Without a limit the order does not matter, and reading by name leaves no gap.
@@ -63,6 +71,19 @@ impl Call {
         };
         let members = Members::new(self.server, self.who, plan, request.data)?;
         chunked::multistatus(Sync { members, collection, position }, minimal).await
+    }
+}
+
+impl Call {
+    /// Has it written down from which token on somebody else's collection stands where it is; true where it was not. Then
+    /// all tokens that were told there before are older, and refused: nobody knows what they were of.
+    pub(super) async fn settle(&self, sight: &Sight) -> Result<bool, DavError> {
+        let Some(shared) = sight.shared().filter(|shared| !shared.is_settled()) else { return Ok(false) };
+        let ops = vec![Op::PutInstance(shared.instance.clone())];
+        match self.inner().store.write(Batch { ops, publish: Vec::new() }).await {
+            Ok(_) => Ok(true),
+            Err(error) => Err(write_failed(error)),
+        }
     }
 }
 

@@ -36,6 +36,8 @@ use crate::store::{Collection, CollectionKind, Object, Op, Purge, TrashView, Tra
 const PAGE: usize = 100;
 /// Things that are forgotten in one write.
 const PURGED_AT_ONCE: usize = 200;
+/// Characters of a summary that are kept beside the text.
+const SUMMARY: usize = 500;
 
 /// Where what is deleted now goes.
 pub(super) struct Bin {
@@ -54,16 +56,18 @@ impl Server {
 }
 
 impl Bin {
-    /// Keeps an object that is deleted, alone or with its collection. Only what is in calendars and address books is kept.
+    /// Keeps an object that is deleted, alone or with its collection; `tree` is what it says, where it can be read. Only what
+    /// is in calendars and address books is kept.
     pub(super) fn object(
         &self,
         server: &Server,
         collection: &Collection,
-        object: &Object,
+        (object, tree): (&Object, Option<&Component>),
         with_collection: bool,
     ) -> Option<Op> {
         let is_kept = matches!(collection.kind, CollectionKind::Calendar | CollectionKind::AddressBook);
-        let what = TrashedThing::Object { meta: object.meta.clone(), with_collection };
+        let summary = Some(tree.and_then(summary).unwrap_or_default());
+        let what = TrashedThing::Object { meta: object.meta.clone(), with_collection, summary };
         let id = TrashId(server.0.env.object_id());
         is_kept.then(|| Op::Trash { entry: Box::new(self.entry(id, collection, what)), data: object.data.clone() })
     }
@@ -154,19 +158,21 @@ impl Call {
         let next = entries.last().map(|entry| entry.id).filter(|_| entries.len() == limit);
         let mut items = Vec::with_capacity(entries.len());
         for entry in &entries {
-            // One by one: their texts together may be large, and only a line of each is told.
-            let data = match entry.what {
-                TrashedThing::Object { .. } => store.trashed(home, &[entry.id]).await?.pop().map(|(_, data)| data),
-                TrashedThing::Collection { .. } => None,
-            };
-            items.push(self.item(entry, data.as_deref()));
+            let mut item = self.item(entry);
+            if let TrashedThing::Object { summary: None, .. } = entry.what {
+                // Kept by an earlier version. One by one: their texts together may be large.
+                let data = store.trashed(home, &[entry.id]).await?.pop().map(|(_, data)| data);
+                let tree = data.and_then(|data| Component::parse(&data).ok());
+                item["summary"] = json!(tree.as_ref().and_then(summary).unwrap_or_default());
+            }
+            items.push(item);
         }
         Ok(as_json(StatusCode::OK, &json!({ "items": items, "next": next })))
     }
 
     fn show_trashed(&self, entry: &Trashed, data: String) -> Response<Body> {
         match &entry.what {
-            TrashedThing::Collection { .. } => as_json(StatusCode::OK, &self.item(entry, None)),
+            TrashedThing::Collection { .. } => as_json(StatusCode::OK, &self.item(entry)),
             TrashedThing::Object { meta, .. } => {
                 let mut response = Response::new(Body::from(data));
                 if let Ok(value) = HeaderValue::from_str(&media_type_of(entry.kind, meta)) {
@@ -178,7 +184,7 @@ impl Call {
     }
 
     /// What the list tells of a thing.
-    fn item(&self, entry: &Trashed, data: Option<&str>) -> Value {
+    pub(super) fn item(&self, entry: &Trashed) -> Value {
         let place = Location::Collection { space: space_of(entry.kind), home: entry.home, uri: entry.uri.clone() };
         let mut item = Map::new();
         let mut put = |name: &str, value: Value| item.insert(name.to_owned(), value);
@@ -193,12 +199,12 @@ impl Call {
                 put("type", json!(if is_book { "addressbook" } else { "calendar" }));
                 put("summary", json!(props.displayname.as_deref().unwrap_or(&entry.uri)));
             }
-            TrashedThing::Object { meta, .. } => {
+            TrashedThing::Object { meta, summary, .. } => {
                 put("type", json!(meta.component));
                 put("name", json!(meta.name));
                 put("uid", json!(meta.uid.0));
                 put("size", json!(meta.size));
-                put("summary", json!(data.and_then(summary).unwrap_or_default()));
+                put("summary", json!(summary.as_deref().unwrap_or_default()));
             }
         }
         Value::Object(item)
@@ -210,13 +216,13 @@ impl Call {
     }
 }
 
-/// What people know an object by.
-fn summary(data: &str) -> Option<String> {
-    let root = Component::parse(data).ok()?;
-    if root.is("VCARD") {
-        return root.text("FN");
-    }
-    root.components().find(|c| !c.is("VTIMEZONE"))?.text("SUMMARY")
+/// What people know an object by, or how that begins.
+fn summary(root: &Component) -> Option<String> {
+    let text = match root.is("VCARD") {
+        true => root.text("FN"),
+        false => root.components().find(|c| !c.is("VTIMEZONE"))?.text("SUMMARY"),
+    };
+    text.map(|text| text.chars().take(SUMMARY).collect())
 }
 
 /// A JSON answer.

@@ -131,6 +131,12 @@ pub(super) const INDEXES: &[Index] = &[
         &[("collection", 1), ("part", 1), ("_id", 1)],
         "deleted calendars come back slowly",
     ),
+    index(
+        "convoke_trash",
+        "home_1_part_1_collection_1__id_1",
+        &[("home", 1), ("part", 1), ("collection", 1), ("_id", 1)],
+        "what is left of deleted calendars is listed slowly",
+    ),
     index("convoke_trash", "until_1", &[("until", 1)], "what is to be forgotten is found slowly"),
     index("convoke_outgoing", "node_1_order_1", &[("node", 1), ("order", 1)], "messages go out slowly"),
     index("convoke_journal_steps", "batch_1_step_1", &[("batch", 1), ("step", 1)], "writes are slow"),

@@ -129,6 +129,7 @@ fn delete_collection(tx: &Tx<'_>, index: usize, id: CollectionId) -> Result<u64,
          SELECT home, space, uri, ?2 FROM collections WHERE id = ?1",
     )?
     .execute(params![row, target.token as i64])?;
+    instances::retire_all(tx, &target)?;
     for sql in [
         "DELETE FROM bodies WHERE id IN (SELECT body FROM objects WHERE collection = ?1)",
         "DELETE FROM objects WHERE collection = ?1",

@@ -11,12 +11,12 @@ use crate::store::{
     Access, CollectionKind, Delegation, Instance, InviteStatus, PublicRight, Shared, StoreError, Tie, WriteError,
 };
 
-/// What [`instance`] reads, then what `collection_at` reads from the column [`SOURCE`] on.
+/// What [`instance`] reads, the column [`SINCE`], then what `collection_at` reads from the column [`SOURCE`] on.
 macro_rules! shared {
     ($rest:literal) => {
         concat!(
             "SELECT i.oid, c.oid, c.kind, i.home, i.uri, i.props, i.access, i.status, i.href, i.name, i.hidden, i.writes,
-                c.oid, c.home, c.kind, c.uri, c.props, s.token, c.public_right
+                i.since, c.oid, c.home, c.kind, c.uri, c.props, s.token, c.public_right
              FROM instances i
              JOIN collections c ON c.id = i.collection
              JOIN sync_states s ON s.collection = c.id ",
@@ -25,7 +25,8 @@ macro_rules! shared {
     };
 }
 /// Where the source begins in the columns of `shared!`.
-const SOURCE: usize = 12;
+const SOURCE: usize = SINCE + 1;
+const SINCE: usize = 12;
 
 /// `access, status, href, name, hidden, writes` from a column on.
 fn tie_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Tie> {
@@ -56,7 +57,8 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<Instance> {
 }
 
 fn shared(row: &Row<'_>) -> rusqlite::Result<Shared> {
-    Ok(Shared { instance: instance(row)?, source: collection_at(row, SOURCE)? })
+    let since = row.get::<_, Option<i64>>(SINCE)?.map(|since| since as u64);
+    Ok(Shared { instance: instance(row)?, source: collection_at(row, SOURCE)?, since })
 }
 
 pub(super) fn shared_in(conn: &Connection, home: HomeId) -> Result<Vec<Shared>, StoreError> {
@@ -113,20 +115,58 @@ pub(super) fn put(tx: &Tx<'_>, index: usize, new: &Instance) -> Result<(u64, boo
     if target.kind != kind_code(new.kind) {
         return Err(WriteError::NoCollection(index));
     }
-    let before: Option<(i64, String)> = tx
-        .prepare_cached("SELECT collection, props FROM instances WHERE oid = ?1")?
-        .query_row([new.id.blob()], |row| Ok((row.get(0)?, row.get(1)?)))
+    let before: Option<(i64, String, bool)> = tx
+        .prepare_cached("SELECT collection, props, since IS NULL FROM instances WHERE oid = ?1")?
+        .query_row([new.id.blob()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     match before {
-        None => insert(tx, index, &target, new).map(|()| (target.token, false)),
-        Some((of, _)) if of != target.row => Err(WriteError::CollectionExists(index)),
-        Some((_, props)) => {
+        None => {
+            insert(tx, index, &target, new)?;
+            Ok((settle(tx, &target, new, target.token)?, false))
+        }
+        Some((of, ..)) if of != target.row => Err(WriteError::CollectionExists(index)),
+        Some((_, props, is_unsettled)) => {
             let is_changed = update(tx, new)? != props;
-            let counts = is_changed && new.delegation().is_some();
-            let token = if counts { advance(tx, &target, 0, 0)? } else { target.token };
+            let token = match new.delegation() {
+                Some(_) if is_changed => advance(tx, &target, 0, 0)?,
+                // Nobody knows what was told there before.
+                None if is_unsettled => settle(tx, &target, new, target.token + 1)?,
+                _ => target.token,
+            };
             Ok((token, true))
         }
     }
+}
+
+/// Writes down the first token that is told where an instance stands, at least this one; the token of the collection, which
+/// is that one or later.
+fn settle(tx: &Tx<'_>, target: &Target, new: &Instance, least: u64) -> Result<u64, WriteError> {
+    let retired = tx
+        .prepare_cached("SELECT token FROM retired_tokens WHERE home = ?1 AND space = ?2 AND uri = ?3")?
+        .query_row(params![new.home.blob(), space_code(new.kind), new.uri], |row| row.get::<_, i64>(0))
+        .optional()?;
+    let since = least.max(retired.map_or(0, |token| token as u64 + 1));
+    tx.prepare_cached("UPDATE instances SET since = ?2 WHERE oid = ?1")?
+        .execute(params![new.id.blob(), since as i64])?;
+    tx.prepare_cached("UPDATE sync_states SET token = max(token, ?2) WHERE collection = ?1")?
+        .execute(params![target.row, since as i64])?;
+    Ok(target.token.max(since))
+}
+
+/// Retires the tokens that were told where instances stood of which this is true: `?1` is the token, `?2` what it is about.
+fn retire(tx: &Tx<'_>, of: &str, about: impl rusqlite::ToSql, token: u64) -> Result<(), WriteError> {
+    tx.prepare_cached(&format!(
+        "INSERT INTO retired_tokens (home, space, uri, token)
+         SELECT home, space, uri, ?1 FROM instances WHERE {of} = ?2
+         ON CONFLICT DO UPDATE SET token = max(token, excluded.token)"
+    ))?
+    .execute(params![token as i64, about])?;
+    Ok(())
+}
+
+/// Retires the tokens that were told where others had a collection that goes.
+pub(super) fn retire_all(tx: &Tx<'_>, target: &Target) -> Result<(), WriteError> {
+    retire(tx, "collection", target.row, target.token)
 }
 
 fn insert(tx: &Tx<'_>, index: usize, target: &Target, new: &Instance) -> Result<(), WriteError> {
@@ -196,6 +236,7 @@ pub(super) fn expect_not_given(tx: &Tx<'_>, index: usize, of: CollectionId, home
 /// The token of the collection, and whether the instance was there.
 pub(super) fn remove(tx: &Tx<'_>, index: usize, gone: &Instance) -> Result<(u64, bool), WriteError> {
     let target = target(tx, index, gone.of)?;
+    retire(tx, "oid", gone.id.blob(), target.token)?;
     let removed = tx
         .prepare_cached("DELETE FROM instances WHERE oid = ?1 AND collection = ?2")?
         .execute(params![gone.id.blob(), target.row])?;

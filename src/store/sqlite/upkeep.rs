@@ -14,6 +14,8 @@ use crate::store::{
 
 /// Names that are forgotten in one transaction.
 const TRIMMED_AT_ONCE: i64 = 1_000;
+/// Octets that leave the trash in one transaction, unless one thing has more: everybody's writes wait meanwhile.
+const PURGED_OCTETS: i64 = 4 << 20;
 /// Kinds whose collections count: calendars and address books.
 const COUNTED: &str = "(0, 3)";
 
@@ -110,25 +112,27 @@ impl Upkeep for Sqlite {
         after: Option<TrashId>,
         limit: usize,
     ) -> Result<Vec<Trashed>, StoreError> {
-        let after = after.map_or([0; 12], |after| after.blob());
         self.db()
-            .read(move |conn| {
-                let found = match view {
-                    TrashView::Deleted => conn
+            .read(move |conn| match view {
+                TrashView::Deleted => deleted(conn, home, after, limit),
+                TrashView::Of(collection) => {
+                    let found = conn
                         .prepare_cached(
-                            "SELECT entry FROM trash WHERE home = ?1 AND part = 0 AND id > ?2 ORDER BY id LIMIT ?3",
+                            "SELECT entry FROM trash WHERE home = ?1 AND collection = ?2 AND part = 1 AND id < ?3
+                             ORDER BY id DESC LIMIT ?4",
                         )?
-                        .query_map(params![home.blob(), after, limit_of(limit)], entry)?
-                        .collect::<Result<_, _>>()?,
-                    TrashView::Of(collection) => conn
-                        .prepare_cached(
-                            "SELECT entry FROM trash WHERE collection = ?1 AND part = 1 AND id > ?2 AND home = ?4
-                             ORDER BY id LIMIT ?3",
+                        .query_map(
+                            params![
+                                home.blob(),
+                                collection.blob(),
+                                after.map_or([u8::MAX; 12], |after| after.blob()),
+                                limit_of(limit)
+                            ],
+                            entry,
                         )?
-                        .query_map(params![collection.blob(), after, limit_of(limit), home.blob()], entry)?
-                        .collect::<Result<_, _>>()?,
-                };
-                Ok(found)
+                        .collect::<Result<_, _>>()?;
+                    Ok(found)
+                }
             })
             .await
     }
@@ -150,35 +154,7 @@ impl Upkeep for Sqlite {
 
     async fn purge(&self, what: &Purge, limit: usize) -> Result<u64, StoreError> {
         let (what, limit) = (what.clone(), limit_of(limit));
-        self.db()
-            .write(move |tx| {
-                let purged = match &what {
-                    Purge::Expired(now) => tx
-                        .prepare_cached(
-                            "DELETE FROM trash WHERE n IN
-                                 (SELECT n FROM trash WHERE until <= ?1 ORDER BY until LIMIT ?2)",
-                        )?
-                        .execute(params![now.timestamp_millis(), limit])?,
-                    Purge::Home(home) => tx
-                        .prepare_cached("DELETE FROM trash WHERE n IN (SELECT n FROM trash WHERE home = ?1 LIMIT ?2)")?
-                        .execute(params![home.blob(), limit])?,
-                    Purge::Of(home, collection) => tx
-                        .prepare_cached(
-                            "DELETE FROM trash WHERE n IN
-                                 (SELECT n FROM trash WHERE collection = ?1 AND part = 1 AND home = ?2 LIMIT ?3)",
-                        )?
-                        .execute(params![collection.blob(), home.blob(), limit])?,
-                    Purge::These(home, ids) => {
-                        let mut purged = 0;
-                        for id in ids {
-                            purged += usize::from(take(tx, *home, *id).map_err(as_store_error)?);
-                        }
-                        purged
-                    }
-                };
-                Ok(purged as u64)
-            })
-            .await
+        self.db().write(move |tx| purge(tx, &what, limit)).await
     }
 
     async fn usage(&self, home: HomeId) -> Result<Vec<(CollectionId, Usage)>, StoreError> {
@@ -296,11 +272,80 @@ impl Upkeep for Sqlite {
     }
 }
 
-fn as_store_error(error: WriteError) -> StoreError {
-    match error {
-        WriteError::Store(error) => error,
-        other => StoreError::Broken(other.to_string()),
+/// What people deleted: entries that are no part of another, and parts of what has no entry.
+fn deleted(conn: &Connection, home: HomeId, after: Option<TrashId>, limit: usize) -> Result<Vec<Trashed>, StoreError> {
+    let after = after.map_or([0; 12], |after| after.blob());
+    let mut found: Vec<Trashed> = conn
+        .prepare_cached("SELECT entry FROM trash WHERE home = ?1 AND part = 0 AND id > ?2 ORDER BY id LIMIT ?3")?
+        .query_map(params![home.blob(), after, limit_of(limit)], entry)?
+        .collect::<Result<_, _>>()?;
+    let mut parts = conn.prepare_cached(
+        "SELECT entry FROM trash WHERE home = ?1 AND collection = ?2 AND part = 1 AND id > ?3 ORDER BY id LIMIT ?4",
+    )?;
+    for collection in left_without_entry(conn, home)? {
+        let rows = parts.query_map(params![home.blob(), collection, after, limit_of(limit)], entry)?;
+        for row in rows {
+            found.push(row?);
+        }
     }
+    found.sort_by_key(|entry| entry.id);
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The collections of which there are parts in the trash, and nothing else.
+fn left_without_entry(conn: &Connection, home: HomeId) -> Result<Vec<[u8; 12]>, StoreError> {
+    let mut next =
+        conn.prepare_cached("SELECT min(collection) FROM trash WHERE home = ?1 AND part = 1 AND collection > ?2")?;
+    let mut is_there =
+        conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM trash WHERE id = ?1 AND home = ?2 AND part = 0)")?;
+    let (mut left, mut last) = (Vec::new(), Vec::new());
+    while let Some(collection) = next.query_row(params![home.blob(), last], |row| row.get::<_, Option<[u8; 12]>>(0))? {
+        if !is_there.query_row(params![collection, home.blob()], |row| row.get::<_, bool>(0))? {
+            left.push(collection);
+        }
+        last = collection.to_vec();
+    }
+    Ok(left)
+}
+
+/// Forgets some things; how many it were.
+fn purge(tx: &Tx<'_>, what: &Purge, limit: i64) -> Result<u64, StoreError> {
+    let size = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let sized: Vec<(i64, i64)> = match what {
+        Purge::Expired(now) => tx
+            .prepare_cached("SELECT n, octet_length(data) FROM trash WHERE until <= ?1 ORDER BY until LIMIT ?2")?
+            .query_map(params![now.timestamp_millis(), limit], size)?
+            .collect::<Result<_, _>>()?,
+        Purge::Home(home) => tx
+            .prepare_cached("SELECT n, octet_length(data) FROM trash WHERE home = ?1 LIMIT ?2")?
+            .query_map(params![home.blob(), limit], size)?
+            .collect::<Result<_, _>>()?,
+        Purge::Of(home, collection) => tx
+            .prepare_cached(
+                "SELECT n, octet_length(data) FROM trash WHERE home = ?1 AND collection = ?2 AND part = 1 LIMIT ?3",
+            )?
+            .query_map(params![home.blob(), collection.blob(), limit], size)?
+            .collect::<Result<_, _>>()?,
+        Purge::These(home, ids) => {
+            let mut one = tx.prepare_cached("SELECT n, octet_length(data) FROM trash WHERE id = ?1 AND home = ?2")?;
+            let mut sized = Vec::new();
+            for id in ids.iter().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+                sized.extend(one.query_row(params![id.blob(), home.blob()], size).optional()?);
+            }
+            sized
+        }
+    };
+    let mut delete = tx.prepare_cached("DELETE FROM trash WHERE n = ?1")?;
+    let (mut purged, mut octets) = (0, 0_i64);
+    for (n, size) in sized {
+        octets = octets.saturating_add(size);
+        if purged > 0 && octets > PURGED_OCTETS {
+            break;
+        }
+        purged += delete.execute([n])? as u64;
+    }
+    Ok(purged)
 }
 
 fn usage_at(row: &Row<'_>, at: usize) -> rusqlite::Result<Usage> {

@@ -143,7 +143,7 @@ async fn trash(dav: &SharedDavStore, calendar: &Collection, object: &Object) -> 
         uri: calendar.uri.clone(),
         deleted: now(),
         until: now() + TimeDelta::days(30),
-        what: TrashedThing::Object { meta: object.meta.clone(), with_collection: false },
+        what: TrashedThing::Object { meta: object.meta.clone(), with_collection: false, summary: None },
     };
     let kept = Op::Trash { entry: Box::new(entry), data: object.data.clone() };
     write(&**dav, vec![kept, delete(calendar, &object.meta.name, Expect::Any)]).await.unwrap();

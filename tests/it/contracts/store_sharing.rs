@@ -3,7 +3,7 @@
 use convoke::clock::Env;
 use convoke::ids::HomeId;
 use convoke::store::{
-    Access, Collection, CollectionKind, Delegation, Instance, InviteStatus, Op, PublicRight, Tie, WriteError,
+    Access, Collection, CollectionKind, Delegation, Expect, Instance, InviteStatus, Op, PublicRight, Tie, WriteError,
 };
 
 use super::samples::*;
@@ -266,6 +266,62 @@ async fn who_was_given_a_collection_already_is_known(engine: &dyn StoreHarness) 
     assert_eq!(store.shared_in(eve).await.unwrap().len(), 1);
 }
 
+async fn a_path_tells_no_token_twice_whatever_stands_there(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let (alices, carols) = (stored_calendar(&*store, "work").await, stored_calendar(&*store, "team").await);
+    let bob = home();
+    let grow = async |c: &Collection, n: i64| {
+        for n in 0..n {
+            write(&*store, vec![put(c, event(&format!("{n}.ics"), n), Expect::Any)]).await.unwrap();
+        }
+    };
+    let there = async || store.shared_at(bob, CollectionKind::Calendar, "x").await.unwrap().unwrap();
+    grow(&alices, 9).await;
+    let first = subscribed(&alices, bob, "x");
+    write(&*store, vec![Op::PutInstance(first.clone())]).await.unwrap();
+    let told = there().await;
+    assert_eq!((told.source.sync_token, told.since), (10, Some(10)), "nothing was there before");
+    assert!(told.issued(10) && !told.issued(9));
+    grow(&alices, 2).await;
+    assert_eq!(there().await.since, Some(10));
+
+    // Another calendar, with a lower token, at the same path.
+    grow(&carols, 2).await;
+    let second = subscribed(&carols, bob, "x");
+    let ops = vec![Op::RemoveInstance(first), Op::PutInstance(second.clone())];
+    let written = write(&*store, ops).await.unwrap();
+    assert_eq!(written.sync_tokens, [12, 13]);
+    let told = there().await;
+    assert_eq!((told.source.sync_token, told.since), (13, Some(13)), "beyond all that were told there");
+    assert!(!told.issued(12) && told.issued(13));
+    let changes = store.changes(carols.id, 3, 9).await.unwrap().unwrap();
+    assert_eq!((changes.changes.len(), changes.token), (0, 13), "nobody else hears of anything");
+    grow(&carols, 1).await;
+    assert_eq!(store.changes(carols.id, 13, 9).await.unwrap().unwrap().changes.len(), 1);
+    // Written again it stays where it is.
+    write(&*store, vec![Op::PutInstance(second)]).await.unwrap();
+    assert_eq!((there().await.source.sync_token, there().await.since), (14, Some(13)));
+
+    // The calendar itself goes, and bob makes one of his own there.
+    let gone = write(&*store, vec![Op::DeleteCollection(carols.id)]).await.unwrap().sync_tokens[0];
+    let own = calendar(bob, "x");
+    assert_eq!(write(&*store, vec![Op::CreateCollection(own.clone())]).await.unwrap().sync_tokens, [gone + 1]);
+    assert!(store.changes(own.id, gone, 9).await.unwrap().is_none());
+    // And then one that was made in the same write.
+    write(&*store, vec![Op::DeleteCollection(own.id)]).await.unwrap();
+    let new = calendar(alices.home, "new");
+    let ops = vec![
+        Op::CreateCollection(new.clone()),
+        put(&new, event("a.ics", 0), Expect::Any),
+        Op::PutInstance(subscribed(&new, bob, "x")),
+    ];
+    write(&*store, ops).await.unwrap();
+    let told = there().await;
+    assert_eq!((told.source.sync_token, told.since), (gone + 2, Some(gone + 2)));
+    let everything = store.changes(new.id, 0, 9).await.unwrap().unwrap();
+    assert_eq!((everything.changes.len(), everything.token), (1, gone + 2));
+}
+
 macro_rules! sharing_suite {
     ($suite:ident, $engine:ident, $harness:expr) => {
         $suite!(
@@ -275,6 +331,7 @@ macro_rules! sharing_suite {
                 an_instance_is_listed_found_and_told_of,
                 an_instance_is_replaced_hidden_and_taken_away,
                 one_path_leads_to_one_thing,
+                a_path_tells_no_token_twice_whatever_stands_there,
                 with_the_collection_go_its_instances,
                 a_public_right_is_set_and_taken_back,
                 what_is_shared_in_one_batch_is_shared_as_a_whole,

@@ -29,7 +29,7 @@ fn entry(c: &Collection, id: TrashId, what: TrashedThing) -> Trashed {
 
 /// Moves an object into the trash.
 fn trash(c: &Collection, object: &Object, with_collection: bool) -> (Trashed, Vec<Op>) {
-    let what = TrashedThing::Object { meta: object.meta.clone(), with_collection };
+    let what = TrashedThing::Object { meta: object.meta.clone(), with_collection, summary: Some("Lunch".to_owned()) };
     let entry = entry(c, TrashId(Env::system().object_id()), what);
     let kept = Op::Trash { entry: Box::new(entry.clone()), data: object.data.clone() };
     (entry, vec![kept, delete(c, &object.meta.name, Expect::Etag(object.meta.etag.clone()))])
@@ -100,8 +100,8 @@ async fn what_went_with_a_collection_is_listed_with_it_alone(engine: &dyn StoreH
     let mut first = page(None).await.unwrap();
     assert_eq!(first.len(), 3);
     first.extend(page(Some(first[2].id)).await.unwrap());
-    parts.sort_by_key(|part| part.id);
-    assert_eq!(first, parts);
+    parts.sort_by_key(|part| std::cmp::Reverse(part.id));
+    assert_eq!(first, parts, "the newest first");
 
     // The collection comes back under its id, counting on.
     let again = Collection { sync_token: 12, ..work.clone() };
@@ -117,6 +117,51 @@ async fn what_went_with_a_collection_is_listed_with_it_alone(engine: &dyn StoreH
     let back = store.query(work.id, &Default::default(), None, 9).await.unwrap().objects;
     assert_eq!(back, objects);
     assert_eq!(store.collection(work.home, work.kind, "work").await.unwrap().unwrap().sync_token, 17);
+}
+
+async fn what_is_left_of_a_collection_is_listed_like_what_went_alone(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    let mut expected = Vec::new();
+    for n in 0..6 {
+        let object = event(&format!("{n}.ics"), 0);
+        let (entry, ops) = trash(&work, &object, n % 2 == 0);
+        write(&*store, vec![put(&work, object, Expect::Any)]).await.unwrap();
+        write(&*store, ops).await.unwrap();
+        expected.push(entry);
+    }
+    // What went with another collection that is in the trash itself.
+    let other = calendar(work.home, "other");
+    let (part, mut ops) = trash(&other, &event("o.ics", 0), true);
+    let what = TrashedThing::Collection { props: other.props.clone(), token: 1 };
+    let whole = entry(&other, TrashId(other.id.0), what);
+    ops[1] = Op::Trash { entry: Box::new(whole.clone()), data: String::new() };
+    write(&*store, ops).await.unwrap();
+
+    expected.push(whole.clone());
+    expected.sort_by_key(|entry| entry.id);
+    assert_eq!(listed(&*store, &work).await, expected);
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.trash(work.home, TrashView::Deleted, after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        found.extend(page);
+    }
+    assert_eq!(found, expected, "page by page");
+    write(&*store, vec![Op::Untrash { home: work.home, id: whole.id }]).await.unwrap();
+    assert!(listed(&*store, &work).await.contains(&part), "and that, once nothing leads to it");
+}
+
+async fn what_is_kept_again_is_kept_as_it_is_told_now(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    let (mut entry, ops) = trash(&work, &event("a.ics", 0), false);
+    write(&*store, ops[..1].to_vec()).await.unwrap();
+    entry.until += TimeDelta::days(1);
+    let again = Op::Trash { entry: Box::new(entry.clone()), data: "another".to_owned() };
+    write(&*store, vec![again]).await.unwrap();
+    assert_eq!(store.trashed(work.home, &[entry.id]).await.unwrap(), [(entry, "another".to_owned())]);
 }
 
 async fn the_trash_is_emptied_in_steps(engine: &dyn StoreHarness) {
@@ -139,7 +184,9 @@ async fn the_trash_is_emptied_in_steps(engine: &dyn StoreHarness) {
     assert_eq!(store.purge(&early, 9).await.unwrap(), 0);
     assert_eq!(store.purge(&Purge::Expired(at(1)), 1).await.unwrap(), 1);
     assert_eq!(store.purge(&Purge::Expired(at(1)), 9).await.unwrap(), 1);
-    assert_eq!(listed(&*store, &work).await, [kept[2].clone()]);
+    let mut left = kept[2..4].to_vec();
+    left.sort_by_key(|entry| entry.id);
+    assert_eq!(listed(&*store, &work).await, left);
     assert_eq!(store.purge(&Purge::Of(work.home, work.id), 9).await.unwrap(), 1);
     assert_eq!(store.purge(&Purge::These(other.home, vec![kept[2].id]), 9).await.unwrap(), 0, "another home's");
     assert_eq!(store.purge(&Purge::These(work.home, vec![kept[2].id]), 9).await.unwrap(), 1);
@@ -346,6 +393,34 @@ async fn so_many_names_of_the_log_are_kept(engine: &dyn StoreHarness) {
     assert_eq!(trim(&*store, &many).await, 0);
 }
 
+async fn what_exists_costs_nobody_the_names_that_are_kept(engine: &dyn StoreHarness) {
+    let store = engine.open().await.dav;
+    let work = stored_calendar(&*store, "work").await;
+    // Each is written twice, some of them one after the other.
+    for n in (0..6).flat_map(|n| if n < 3 { [n, n] } else { [n, 8 - n] }) {
+        write(&*store, vec![put(&work, event(&format!("{n}.ics"), n * 60), Expect::Any)]).await.unwrap();
+    }
+    let all = store.list(work.id, None, 100).await.unwrap().len();
+    let (_, last) = follow(&*store, &work, 0, 100).await.unwrap();
+    let kept = LogKept { since: DateTime::UNIX_EPOCH, names: 2, shared: true };
+    trim(&*store, &kept).await;
+    for since in 1..=last {
+        let (told, token) = follow(&*store, &work, since, 100).await.unwrap_or_else(|| panic!("{since} is refused"));
+        assert_eq!(token, last);
+        assert!(since > 1 || told.len() == all, "{told:?}");
+    }
+    write(&*store, vec![delete(&work, "0.ics", Expect::Any)]).await.unwrap();
+    write(&*store, vec![delete(&work, "1.ics", Expect::Any)]).await.unwrap();
+    trim(&*store, &kept).await;
+    let (told, _) = follow(&*store, &work, last, 100).await.unwrap();
+    assert_eq!(told, ["-0.ics", "-1.ics"]);
+    assert!(follow(&*store, &work, 1, 100).await.is_some(), "two names are kept");
+    write(&*store, vec![delete(&work, "2.ics", Expect::Any)]).await.unwrap();
+    trim(&*store, &kept).await;
+    assert!(follow(&*store, &work, last, 100).await.is_none(), "a third is not");
+    assert_eq!(follow(&*store, &work, last + 1, 100).await.unwrap().0, ["-1.ics", "-2.ics"]);
+}
+
 async fn tokens_of_paths_are_carried_over(engine: &dyn StoreHarness) {
     let store = engine.open().await.dav;
     let home = home();
@@ -378,12 +453,15 @@ macro_rules! over {
                 what_is_deleted_is_kept_and_taken_out_once,
                 a_refused_batch_keeps_nothing,
                 what_went_with_a_collection_is_listed_with_it_alone,
+                what_is_left_of_a_collection_is_listed_like_what_went_alone,
+                what_is_kept_again_is_kept_as_it_is_told_now,
                 the_trash_is_emptied_in_steps,
                 what_a_home_holds_is_counted,
                 a_home_takes_no_more_than_it_may,
                 a_log_is_cut_and_no_client_misses_anything,
                 who_reads_everything_in_pages_hears_of_what_goes_meanwhile,
                 so_many_names_of_the_log_are_kept,
+                what_exists_costs_nobody_the_names_that_are_kept,
                 tokens_of_paths_are_carried_over,
             ]
         );

@@ -11,8 +11,9 @@ use convoke::dav::server::Settings;
 use convoke::ids::{CollectionId, HomeId, TrashId, Uid};
 use convoke::store::sqlite::Sqlite;
 use convoke::store::{
-    Batch, Changes, Collection, CollectionKind, DavStore, Instance, LogKept, Object, ObjectFilter, ObjectMeta, ObjectPage,
-    Op, Purge, RetiredToken, Shared, StoreError, TrashView, Trashed, Trimmed, Upkeep, Usage, WriteError, Written,
+    Batch, Changes, Collection, CollectionKind, DavStore, Instance, LogKept, Object, ObjectFilter, ObjectMeta,
+    ObjectPage, Op, Purge, RetiredToken, Shared, StoreError, TrashView, Trashed, Trimmed, Upkeep, Usage, WriteError,
+    Written,
 };
 
 use super::World;

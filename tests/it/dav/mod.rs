@@ -54,10 +54,12 @@ mod sharing;
 mod sharing_books;
 mod sharing_matrix;
 mod sync;
+mod sync_paths;
 mod teams;
 mod tenants;
 mod topics;
 mod trash;
+mod trash_collection;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! What was deleted, and the way back.
 
 use convoke::dav::server::Settings;
-use convoke::store::{DavStore, Purge, TrashView, Upkeep};
+use convoke::store::{DavStore, Purge, TrashView, TrashedThing, Upkeep};
 use serde_json::Value;
 
 use super::scheduling::{BOBS, deliver, meeting, only_event};
@@ -49,6 +49,12 @@ async fn a_deleted_event_comes_back_under_its_name() {
     assert_eq!(item["deleted"], "2026-11-21T06:20:15Z");
     assert_eq!(item["until"], "2026-12-21T06:20:15Z");
     assert_eq!(alice.get(&at(item)).await.expect(200).body, text);
+    let entries = world.sqlite.trash(ALICE.parse().unwrap(), TrashView::Deleted, None, 9).await.unwrap();
+    let summary = Some("Lunch".to_owned());
+    assert!(
+        matches!(&entries[0].what, TrashedThing::Object { summary: kept, .. } if *kept == summary),
+        "the list need not read the text: {entries:?}"
+    );
 
     assert_eq!(restored(&world, item).await, format!("{CALENDAR}a.ics"));
     assert_eq!(alice.get(&format!("{CALENDAR}a.ics")).await.expect(200).body, text);

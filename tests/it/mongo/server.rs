@@ -70,6 +70,22 @@ impl Server {
         self.admin().await.database("admin").run_command(point).await.unwrap();
     }
 
+    /// Holds up one command of a program; what comes back waits until it is held up.
+    pub async fn stall(&self, program: &str, command: &str, time: Duration) -> impl Future<Output = ()> + use<> {
+        let admin = self.admin().await.database("admin");
+        let time = i32::try_from(time.as_millis()).unwrap();
+        let data = doc! {
+            "failCommands": [command], "appName": program, "blockConnection": true, "blockTimeMS": time,
+        };
+        let point = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
+        let before = admin.run_command(point).await.unwrap();
+        let entered = i64::from(before.get_i32("count").unwrap()) + 1;
+        async move {
+            let wait = doc! { "waitForFailPoint": "failCommand", "timesEntered": entered, "maxTimeMS": 20_000 };
+            admin.run_command(wait).await.unwrap();
+        }
+    }
+
     /// Nothing fails any more.
     pub async fn heal(&self) {
         let point = doc! { "configureFailPoint": "failCommand", "mode": "off" };

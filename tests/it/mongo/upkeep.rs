@@ -1,14 +1,19 @@
 //! What is particular to MongoDB about trash, counters, logs and the journal: an esn-sabre on the same database, and a server
 //! that refuses.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use convoke::clock::Env;
+use convoke::config::MongoDb;
 use convoke::health::{Examine as _, Verdict};
-use convoke::mongo::{REFUSED_STEPS, oid};
+use convoke::mongo::{Mongo, REFUSED_STEPS, oid};
 use convoke::store::mongo::MongoDav;
-use convoke::store::{Collection, DavStore, Expect, LogKept, Op, Upkeep, Usage};
+use convoke::store::{Change, Collection, DavStore, Expect, LogKept, Op, Upkeep, Usage};
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 
+use super::server::Server;
 use crate::contracts::samples::{calendar, collection, delete, event, home, put, stored_calendar, write};
 use crate::mongo_support::{REPLICA_SET, STANDALONE, TestMongo};
 
@@ -117,4 +122,137 @@ async fn a_step_that_the_server_refuses_for_good_stops_nobody() {
     let findings = mongo.examine().await;
     let finding = findings.iter().find(|f| f.subject == "steps of writes").expect("doctor tells");
     assert!(matches!(finding.verdict, Verdict::Bad { .. }), "{finding:?}");
+}
+
+/// Follows the pages of a first synchronisation to their end; the names.
+async fn everything(store: &MongoDav, c: &Collection, limit: usize) -> Vec<String> {
+    let (mut names, mut token) = (Vec::new(), 0);
+    loop {
+        let page = store.changes(c.id, token, limit).await.unwrap().expect("its own token");
+        assert!(!page.truncated || !page.changes.is_empty(), "a page leads on");
+        names.extend(page.changes.iter().map(|change| match change {
+            Change::Written(meta) => meta.name.clone(),
+            Change::Deleted(name) => panic!("{name} was not told before"),
+        }));
+        token = page.token;
+        if !page.truncated {
+            names.sort();
+            return names;
+        }
+    }
+}
+
+#[tokio::test]
+async fn everything_is_told_in_pages_after_a_cut_also_what_nobody_logged() {
+    for variable in [REPLICA_SET, STANDALONE] {
+        let Some(databases) = TestMongo::on(variable) else { return };
+        let store = MongoDav::open(databases.connect().await).await.unwrap();
+        let work = stored_calendar(&store, "work").await;
+        let mut names: Vec<String> = (0..40).map(|n| format!("{n}.ics")).collect();
+        for name in &names {
+            write(&store, vec![put(&work, event(name, 0), Expect::Any)]).await.unwrap();
+        }
+        for _ in 0..9 {
+            write(&store, vec![put(&work, event("gone.ics", 0), Expect::Any)]).await.unwrap();
+            write(&store, vec![delete(&work, "gone.ics", Expect::Any)]).await.unwrap();
+        }
+        let kept = LogKept { since: Env::system().now() + TimeDelta::days(1), names: u64::MAX, shared: true };
+        assert!(store.trim_log(None, &kept, 100).await.unwrap().rows > 0);
+        // The log of some of them was lost before.
+        let rows = store.mongo().dav().collection::<Document>("calendarchanges");
+        let lost: Vec<&str> = names[30..37].iter().map(String::as_str).collect();
+        rows.delete_many(doc! { "uri": { "$in": lost } }).await.unwrap();
+        names.sort();
+        for limit in [8, 9, 10, 11, 16, 33, 39, 40, 100] {
+            assert_eq!(everything(&store, &work, limit).await, names, "{limit} at once");
+        }
+    }
+}
+
+/// Leaves a decided batch behind, none of whose steps is done but the writing of its object.
+async fn decided(store: &MongoDav, work: &Collection, name: &str, grown: Option<Document>) -> ObjectId {
+    let dav = store.mongo().dav();
+    let head = dav.collection::<Document>("calendars").find_one(doc! { "_id": oid(work.id.0) }).await.unwrap().unwrap();
+    let rows = dav.collection::<Document>("calendarobjects");
+    let mut row = rows.find_one(doc! { "uri": "a.ics" }).await.unwrap().unwrap();
+    row.insert("_id", ObjectId::new());
+    row.insert("uri", name);
+    row.insert("uid", name);
+    rows.insert_one(row).await.unwrap();
+    let mut step = doc! {
+        "count": "calendars",
+        "id": oid(work.id.0),
+        "from": head.get("synctoken").cloned().unwrap(),
+        "changes": [{ "_id": ObjectId::new(), "uri": name, "operation": 1 }],
+    };
+    if let Some(grown) = grown {
+        step.insert("grown", grown);
+    }
+    let what = mongodb::bson::Binary {
+        subtype: mongodb::bson::spec::BinarySubtype::Generic,
+        bytes: mongodb::bson::serialize_to_vec(&step).unwrap(),
+    };
+    let batch = ObjectId::new();
+    let steps = dav.collection::<Document>("convoke_journal_steps");
+    steps.insert_one(doc! { "batch": batch, "step": 1_i64, "what": what }).await.unwrap();
+    let decided = doc! { "$set": { "batch": batch, "state": "decided" } };
+    let writer = dav.collection::<Document>("convoke_journal");
+    writer.update_one(doc! { "_id": "writer" }, decided).await.unwrap();
+    batch
+}
+
+#[tokio::test]
+async fn what_a_write_under_way_brings_is_counted_once() {
+    let size = i64::try_from(event("a.ics", 0).meta.size).unwrap();
+    let grown = doc! { "octets": size, "objects": 1_i64 };
+    for (is_counted, grown) in [(true, Some(grown)), (false, None)] {
+        let Some(databases) = TestMongo::on(STANDALONE) else { return };
+        let store = MongoDav::open(databases.connect().await).await.unwrap();
+        let work = stored_calendar(&store, "work").await;
+        write(&store, vec![put(&work, event("a.ics", 0), Expect::Any)]).await.unwrap();
+        let heads = store.mongo().dav().collection::<Document>("calendars");
+        let wrong = match is_counted {
+            true => doc! { "$set": { "convoke.octets": 7_i64 } },
+            false => doc! { "$unset": { "convoke.octets": "", "convoke.objects": "" } },
+        };
+        heads.update_one(doc! { "_id": oid(work.id.0) }, wrong).await.unwrap();
+        decided(&store, &work, "b.ics", grown).await;
+        let size = u64::try_from(size).unwrap();
+        if is_counted {
+            store.recount(work.id, true).await.unwrap().expect("it was counted wrongly");
+        } else {
+            assert_eq!(used(&store, &work).await, Usage { octets: 2 * size, objects: 2 });
+        }
+        // Whatever was left to do is done by now.
+        write(&store, vec![put(&work, event("c.ics", 0), Expect::Any)]).await.unwrap();
+        assert_eq!(used(&store, &work).await, Usage { octets: 3 * size, objects: 3 });
+        assert_eq!(store.recount(work.id, false).await.unwrap(), None);
+    }
+}
+
+/// A writer stands still when it is about to move a token; others finish its batch, and the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_slept_counts_nothing_again() {
+    let Some(server) = Server::start(false).await else { return };
+    let opened =
+        async |config: &MongoDb| MongoDav::open(Mongo::connect(config, Env::system()).await.unwrap()).await.unwrap();
+    let config_of = |name: &str| {
+        let url = format!("{}&appName={name}", server.config().url);
+        MongoDb { url, operation_ms: 20_000, ..server.config() }
+    };
+    let other = opened(&config_of("other")).await;
+    let work = stored_calendar(&other, "work").await;
+    write(&other, vec![put(&work, event("a.ics", 0), Expect::Any)]).await.unwrap();
+    decided(&other, &work, "b.ics", Some(doc! { "octets": 1000_i64, "objects": 1_i64 })).await;
+    // Who opens the store finishes what is decided. The rows of changes are written just before the token moves.
+    let stalled = server.stall("sleeper", "insert", Duration::from_secs(3)).await;
+    let config = config_of("sleeper");
+    let sleeper = tokio::spawn(async move { opened(&config).await });
+    stalled.await;
+    write(&other, vec![put(&work, event("c.ics", 0), Expect::Any)]).await.unwrap();
+    sleeper.await.unwrap();
+    let size = event("a.ics", 0).meta.size;
+    assert_eq!(used(&other, &work).await, Usage { octets: 1000 + 2 * size, objects: 3 });
+    let token = other.collection(work.home, work.kind, "work").await.unwrap().unwrap().sync_token;
+    assert_eq!(token, 4, "each write counted once");
 }

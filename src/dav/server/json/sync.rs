@@ -37,11 +37,15 @@ impl Call {
     /// Answers with what changed since a token. One that is ahead changes nothing; one of which is no longer known what
     /// came after it is answered with a 410 about the whole, upon which the page loads everything anew.
     pub(super) async fn changes(&self, body: &Object) -> Result<Response<Body>, DavError> {
-        let collection = self.readable_collection().await?;
+        let mut collection = self.readable_collection().await?;
         let since = number(body.get("sync-token").unwrap_or(&Value::Null))?;
+        if self.settle(&collection).await? {
+            collection = self.readable_collection().await?;
+        }
         let token = collection.sync_token;
         let position = match since {
             None => Position::All { after: None },
+            Some(since) if collection.shared().is_some_and(|shared| !shared.issued(since)) => Position::Unknown,
             Some(since) if since >= token => Position::Nothing,
             Some(since) => Position::Since(since),
         };
@@ -70,6 +74,8 @@ enum Position {
     },
     /// What changed after a token.
     Since(u64),
+    /// The token was told of something else, or of nothing.
+    Unknown,
     Nothing,
 }
 
@@ -121,6 +127,10 @@ impl Pages for Changed {
     async fn write_page(&mut self, out: &mut Writer) -> Result<Progress, DavError> {
         let progress = match &mut self.position {
             Position::Nothing => Progress::Done,
+            Position::Unknown => {
+                self.write(None, StatusCode::GONE.as_u16(), out);
+                Progress::Done
+            }
             Position::Since(since) => {
                 let since = *since;
                 self.write_changes(since, out).await?

@@ -169,7 +169,8 @@ impl MongoDav {
                 found = again.unwrap_or(found);
                 continue;
             }
-            let unlogged = unlogged.into_iter().map(|uri| Last { uri, token: found.oldest });
+            // Before all that have a number, as they stand in the list that is cut.
+            let unlogged = unlogged.into_iter().map(|uri| Last { uri, token: 0 });
             let exist = logged.into_iter().filter(|l| names.contains(&l.uri));
             let (last, truncated) = cut(unlogged.chain(exist).collect(), limit);
             let token = match last.last() {
@@ -225,8 +226,8 @@ pub(super) fn begin_of(second: i64) -> ObjectId {
     ObjectId::from_bytes(id)
 }
 
-/// The first changes up to the limit. Names that share a number stay together: a client could not ask for the second of them
-/// alone.
+/// The first changes up to the limit, of a list in the order of numbers. Names that share a number stay together: a client
+/// could not ask for the second of them alone.
 fn cut(mut last: Vec<Last>, limit: usize) -> (Vec<Last>, bool) {
     if last.len() <= limit {
         return (last, false);

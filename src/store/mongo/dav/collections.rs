@@ -8,6 +8,7 @@
 //! | `rev` | path and properties, and objects | changes with every write of ours |
 //! | `dead` | calendars | dead properties, JSON |
 //! | `props` | books and boxes | properties for which there is no field, JSON |
+//! | `since` | what others have | the first token that was told where it stands |
 //! | `turn` | with the sync token | whose transaction is at it; means nothing afterwards |
 //! | `batch` | with the sync token | the batch that was counted last, without transactions |
 //! | `any` | `calendars` | any component type is welcome, whatever `components` says |

@@ -102,10 +102,12 @@ pub(super) struct Pointing {
     to: Points,
     kind: CollectionKind,
     id: ObjectId,
-    home: HomeId,
-    uri: String,
+    pub(super) home: HomeId,
+    pub(super) uri: String,
     pub(super) props: CollectionProps,
     pub(super) tie: Tie,
+    /// The first token that was told where it stands.
+    pub(super) since: Option<u64>,
     /// Tells the order of creation.
     made: ObjectId,
 }
@@ -161,6 +163,7 @@ impl Pointing {
                 },
             },
             tie,
+            since: ours.and_then(|ours| value::number(ours.get("since"))).and_then(|since| u64::try_from(since).ok()),
             made: ours
                 .and_then(|ours| value::object_id(ours.get("made")))
                 .or_else(|| value::object_id(row.get("_id")))?,
@@ -174,7 +177,13 @@ impl Pointing {
 }
 
 /// The row of a new instance of a collection; `made` tells the order of creation.
-pub(super) fn new_row(new: &Instance, principal: &str, source: &Collection, made: ObjectId, now: i64) -> Document {
+pub(super) fn new_row(
+    (new, since): (&Instance, Option<u64>),
+    principal: &str,
+    source: &Collection,
+    made: ObjectId,
+    now: i64,
+) -> Document {
     let mut row = doc! { "_id": oid(new.id), "principaluri": principal, "uri": &new.uri };
     let table = Table::of(new);
     match table {
@@ -193,14 +202,20 @@ pub(super) fn new_row(new: &Instance, principal: &str, source: &Collection, made
     }
     row.extend(fields(new));
     let mut ours = doc! { "made": made };
+    if let Some(since) = since {
+        ours.insert("since", value::count(since));
+    }
     ours.extend(our_fields(new).into_iter().map(|(field, value)| (field.to_owned(), value)));
     row.insert(OURS, ours);
     row
 }
 
-/// What a replaced instance says now, as an update.
-pub(super) fn update(new: &Instance, rev: ObjectId) -> Document {
+/// What a replaced instance says now, as an update; `since` where that was not known before.
+pub(super) fn update(new: &Instance, since: Option<u64>, rev: ObjectId) -> Document {
     let mut set = fields(new);
+    if let Some(since) = since {
+        set.insert("convoke.since", value::count(since));
+    }
     if let Some(given) = new.delegation() {
         set.insert("hidden", given.hidden);
     }
@@ -269,7 +284,8 @@ impl MongoDav {
                     }
             });
             if let Some(source) = source.map(|found| found.collection.clone()) {
-                shared.push(Shared { instance: row.showing(source.id), source });
+                let since = row.since;
+                shared.push(Shared { instance: row.showing(source.id), source, since });
             }
         }
         for found in sources {

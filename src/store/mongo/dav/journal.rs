@@ -113,11 +113,11 @@ pub(super) struct Finished {
     /// For each collection, the token that its changes were counted from.
     bases: HashMap<CollectionId, u64>,
     /// Why a step of it was set aside. That is its writer's concern, and nobody's who merely helps.
-    refused: Option<String>,
+    pub(super) refused: Option<String>,
 }
 
 /// New rows of a batch that is not decided: collection and id.
-type Intent = Vec<(&'static str, ObjectId)>;
+pub(super) type Intent = Vec<(&'static str, ObjectId)>;
 
 pub(super) struct Journal<'m> {
     pub(super) mongo: &'m Mongo,
@@ -143,7 +143,7 @@ impl Journal<'_> {
     }
 
     /// Waits for the turn, and takes it. Those who wait stand in a queue.
-    async fn begin(&self, id: ObjectId) -> Result<(), Failure> {
+    pub(super) async fn begin(&self, id: ObjectId) -> Result<(), Failure> {
         let until = Instant::now() + self.mongo.operation_time();
         let mut watch = Watch::default();
         let mut attempt = 0;
@@ -240,7 +240,7 @@ impl Journal<'_> {
         }
     }
 
-    async fn write_down(&self, id: ObjectId, recorded: Recorded, intent: &Intent) -> Result<(), Failure> {
+    pub(super) async fn write_down(&self, id: ObjectId, recorded: Recorded, intent: &Intent) -> Result<(), Failure> {
         let mut steps = vec![self.step_row(id, 0, steps::intent(intent))];
         steps.extend(recorded.steps.iter().zip(1..).map(|(step, n)| self.step_row(id, n, step.clone())));
         self.mongo.timed(self.steps().insert_many(steps)).await?;
@@ -263,7 +263,7 @@ impl Journal<'_> {
     }
 
     /// Decides; false when it is no longer this batch's turn.
-    async fn decide(&self, id: ObjectId) -> Result<bool, Failure> {
+    pub(super) async fn decide(&self, id: ObjectId) -> Result<bool, Failure> {
         let writer = self.writer();
         let mut attempt = 0;
         loop {
@@ -294,7 +294,7 @@ impl Journal<'_> {
     }
 
     /// As [`Journal::finish`], more than once where the server is away: who is told that it failed would write it again.
-    async fn finish_patiently(&self, id: ObjectId) -> Result<Finished, Failure> {
+    pub(super) async fn finish_patiently(&self, id: ObjectId) -> Result<Finished, Failure> {
         let until = Instant::now() + self.mongo.operation_time();
         let mut attempt = 0;
         loop {
@@ -381,11 +381,19 @@ impl Journal<'_> {
         let mut is_written = false;
         loop {
             let Some(head) = self.mongo.timed(heads.find_one(doc! { "_id": place.id })).await? else { return Ok(None) };
-            let base = collections::token(&head);
+            let stored = collections::token(&head);
             let ours = value::inner(&head, collections::OURS);
             if ours.and_then(|ours| ours.get_object_id("batch").ok()) == Some(batch) {
-                return Ok(base.checked_sub(changes.len() as u64));
+                return Ok(stored.checked_sub(changes.len() as u64));
             }
+            // Somebody moved the token since this was planned. Where others have done this batch, and the next of this
+            // collection as well, nothing is left to do; until they have, the turn is this batch's. The row of the
+            // collection was read before: what is done after that moves its token, and what follows matches nothing.
+            if stored > *from && !self.has_turn(batch).await? {
+                return Ok(None);
+            }
+            // A batch may jump ahead.
+            let base = stored.max(*from);
             if !is_written {
                 let new = changes.iter().zip(*from..).map(|(change, before)| change.row(place, before));
                 unless_there(self.mongo.timed(rows.insert_many(new).ordered(false)).await.map(drop))?;
@@ -416,8 +424,13 @@ impl Journal<'_> {
         }
     }
 
+    async fn has_turn(&self, batch: ObjectId) -> Result<bool, Failure> {
+        let writer = self.mongo.timed(self.writer().find_one(doc! { "_id": WRITER })).await?;
+        Ok(writer.as_ref().and_then(turn).is_some_and(|(id, _)| id == batch))
+    }
+
     /// Ends the turn of a batch that is not to be decided.
-    async fn give_up(&self, id: ObjectId, intent: &Intent) {
+    pub(super) async fn give_up(&self, id: ObjectId, intent: &Intent) {
         if let Err(error) = self.forget(id, intent).await {
             // The next one to write does it, after a while.
             tracing::debug!(%error, "a refused batch could not be cleared away");
@@ -425,7 +438,7 @@ impl Journal<'_> {
     }
 
     /// Removes what a batch that is not decided has written, then ends its turn.
-    async fn forget(&self, id: ObjectId, intent: &Intent) -> Result<(), Failure> {
+    pub(super) async fn forget(&self, id: ObjectId, intent: &Intent) -> Result<(), Failure> {
         for (collection, row) in intent {
             let pending = doc! { "_id": row, "$or": [{ "convoke.pending": id }, { "ready": false }] };
             self.mongo.timed(self.rows(collection).delete_one(pending)).await?;

@@ -71,13 +71,15 @@ pub(super) struct Loaded {
     pub(super) retired: HashMap<Path, u64>,
     /// The principals of homes in which something is made.
     pub(super) principals: HashMap<HomeId, String>,
+    /// Where others have a collection that is deleted.
+    pub(super) shown_at: HashMap<CollectionId, Vec<Path>>,
     /// Rows that point at a collection and go with it.
     pub(super) subscriptions: HashMap<CollectionId, Vec<(&'static str, Bson)>>,
     /// The instances that the batch names, by id.
     pub(super) instances: HashMap<crate::ids::ObjectId, (Table, Document)>,
     /// The rows by which homes were given collections, where the batch asks.
     pub(super) given: HashMap<(CollectionId, HomeId), Vec<ObjectId>>,
-    /// What the batch takes out of the trash, as far as it is there.
+    /// What the batch takes out of the trash or puts there, as far as it is there.
     pub(super) trash: HashSet<TrashId>,
     /// What is in the calendars and address books of homes whose room matters.
     pub(super) usage: HashMap<HomeId, HashMap<CollectionId, Usage>>,
@@ -101,11 +103,12 @@ pub(super) async fn load(mongo: &Mongo, via: &mut Via<'_>, batch: &Batch) -> Res
         if let Op::DeleteCollection(id) = op
             && let Some(found) = loaded.collections.get(id)
         {
-            let rows = find_subscriptions(via, found).await?;
+            let (paths, rows) = find_instances(via, found).await?;
+            loaded.shown_at.insert(*id, paths);
             loaded.subscriptions.insert(*id, rows);
         }
     }
-    loaded.trash = upkeep::taken_by(via, batch).await?;
+    loaded.trash = upkeep::named_in_trash(via, batch).await?;
     for home in upkeep::homes_with_room(batch, &loaded) {
         let usage = upkeep::usage_of(via, home).await?;
         loaded.usage.insert(home, usage.into_iter().map(|(id, usage)| (id, usage.unwrap_or_default())).collect());
@@ -351,16 +354,29 @@ async fn load_principals(mongo: &Mongo, via: &mut Via<'_>, created: &[Path], loa
     Ok(())
 }
 
-async fn find_subscriptions(via: &mut Via<'_>, found: &Found) -> Result<Vec<(&'static str, Bson)>, Timed> {
-    let sources = collections::source_of(found.place.shelf, found.collection.home, &found.collection.uri);
-    let filter = doc! { "source": { "$in": sources.to_vec() } };
-    let (collection, filter) = match found.place.shelf {
-        Shelf::Calendars => ("calendarsubscriptions", filter),
-        Shelf::Books => ("addressbooksubscriptions", filter),
-        Shelf::Boxes => return Ok(Vec::new()),
+/// Where others have a collection, and the rows of those who subscribed to it.
+async fn find_instances(via: &mut Via<'_>, found: &Found) -> Result<(Vec<Path>, Vec<(&'static str, Bson)>), Timed> {
+    let id = found.place.id;
+    let given = match found.place.shelf {
+        Shelf::Calendars => ("calendarinstances", doc! { "calendarid": id, "access": { "$gt": 1 } }),
+        Shelf::Books => ("sharedaddressbooks", doc! { "addressbookid": id }),
+        Shelf::Boxes => return Ok(Default::default()),
     };
-    let rows = via.find(collection, filter, doc! { "_id": 1 }).await?;
-    Ok(rows.iter().filter_map(|row| Some((collection, row.get("_id")?.clone()))).collect())
+    let sources = collections::source_of(found.place.shelf, found.collection.home, &found.collection.uri);
+    let is_book = found.place.shelf == Shelf::Books;
+    let taken = if is_book { "addressbooksubscriptions" } else { "calendarsubscriptions" };
+    let taken = (taken, doc! { "source": { "$in": sources.to_vec() } });
+    let (mut paths, mut subscriptions) = (Vec::new(), Vec::new());
+    for (collection, filter) in [given, taken.clone()] {
+        for row in via.find(collection, filter, doc! { "principaluri": 1, "uri": 1 }).await? {
+            let home = value::text(row.get("principaluri")).and_then(|principal| home_of(&principal));
+            paths.extend(home.zip(value::text(row.get("uri"))).map(|(home, uri)| (home, is_book, uri)));
+            if collection == taken.0 {
+                subscriptions.extend(row.get("_id").map(|id| (collection, id.clone())));
+            }
+        }
+    }
+    Ok((paths, subscriptions))
 }
 
 /// The objects of a collection that the batch names, and those that have a UID it wants to give.

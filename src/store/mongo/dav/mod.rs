@@ -20,6 +20,7 @@
 //! for a token moves only from the value it was seen at, and late rows of its changes are told again. What it writes is not
 //! counted in `convoke.octets` until somebody counts anew; see [`upkeep`].
 
+mod alone;
 mod changes;
 mod collections;
 mod homes;

@@ -58,6 +58,7 @@ pub(super) struct Count {
     pub(super) place: Place,
     /// The token they build on, as it is stored.
     pub(super) stored_token: Bson,
+    /// What they are counted from: that token, or one ahead of it.
     pub(super) from: u64,
     pub(super) changes: Vec<Change>,
     /// Octets and objects that are more than before, where they are counted.
@@ -132,6 +133,8 @@ struct Sketch<'b> {
     origin: Origin<'b>,
     alive: bool,
     token: u64,
+    /// Numbers that were left out before the changes, so that the token is beyond another.
+    jump: u64,
     props: Option<CollectionProps>,
     /// The public right that the batch sets.
     right: Option<Option<PublicRight>>,
@@ -175,6 +178,7 @@ impl<'b> Picture<'b> {
         let sketch = |found: &'b Found| Sketch {
             alive: true,
             token: found.collection.sync_token,
+            jump: 0,
             origin: Origin::Found(found),
             props: None,
             right: None,
@@ -259,6 +263,7 @@ impl<'b> Picture<'b> {
             origin: Origin::New(Box::new(new)),
             alive: true,
             token,
+            jump: 0,
             props: None,
             right: None,
             changes: Vec::new(),
@@ -288,7 +293,10 @@ impl<'b> Picture<'b> {
         sketch.alive = false;
         let (token, path) = (sketch.token, path_of(sketch.collection()));
         self.paths.remove(&path);
-        self.retired.insert(path, token);
+        self.retire(path, token);
+        for path in self.loaded.shown_at.get(&id).into_iter().flatten() {
+            self.retire(path.clone(), token);
+        }
         for ((collection, _), item) in &mut self.items {
             if *collection == id {
                 item.now = None;
@@ -297,6 +305,12 @@ impl<'b> Picture<'b> {
         }
         self.uids.retain(|(collection, _), _| *collection != id);
         Ok((id, true))
+    }
+
+    /// Remembers the last token that was told at a path.
+    fn retire(&mut self, path: Path, token: u64) {
+        let last = self.retired.entry(path).or_default();
+        *last = token.max(*last);
     }
 
     fn put(
@@ -477,7 +491,7 @@ impl Plan {
         self.counts.push(Count {
             place: found.place.clone(),
             stored_token: if found.has_row { found.stored_token.clone() } else { Bson::Int32(1) },
-            from: found.collection.sync_token,
+            from: found.collection.sync_token + sketch.jump,
             changes: sketch.changes.clone(),
             grown: found.usage.map(|_| sketch.grown),
         });
@@ -534,7 +548,7 @@ impl Plan {
     /// A new collection, with the changes it has seen already.
     fn create(&mut self, new: &New, sketch: &Sketch<'_>, source: &Source<'_>) {
         let place = new.place();
-        for (change, before) in sketch.changes.iter().zip(new.oldest..) {
+        for (change, before) in sketch.changes.iter().zip(new.oldest + sketch.jump..) {
             self.rows.push((place.shelf.changes(), change.row(&place, before)));
         }
         let mut collection = new.collection.clone();

@@ -103,7 +103,7 @@ fn appear(collection: &str, row: &Document, batch: ObjectId, set: Document) -> S
     }
 }
 
-fn step_document(step: &Step) -> Document {
+pub(super) fn step_document(step: &Step) -> Document {
     match step {
         Step::Update { collection, filter, update, upsert } => {
             doc! { "collection": collection, "filter": filter.clone(), "update": update.clone(), "upsert": *upsert }

@@ -4,6 +4,9 @@
 //! that exists stays, however old: it is the number by which a client that reads everything is told of it. So a log holds at
 //! most as many rows as there are objects, and those that are kept for who synchronises.
 //!
+//! What is gone counts for the number of names that are kept, and what exists does not. Rows that a later one supersedes are as
+//! many at most: nobody asks for them, so that no client is refused when they go.
+//!
 //! `convoke.oldest` moves before the first row goes: whoever would miss one of them is refused from then on. esn-sabre does not
 //! look at it, and would let its clients miss what was deleted; its collections (`calendarchanges`, `addressbookchanges`) are
 //! cut only where the configuration says that it is not there any more.
@@ -16,6 +19,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::MongoDav;
 use super::changes::begin_of;
+use super::collections::Found;
 use super::load::with_faces;
 use super::place::{Place, Shelf, row_id};
 use super::via::Via;
@@ -51,78 +55,119 @@ impl MongoDav {
         for (shelf, head) in &heads {
             let found = with_faces(&mut Via::plain(&self.mongo), *shelf, std::slice::from_ref(head)).await?;
             let Some(found) = found.into_iter().next() else { continue };
-            if let Some(cut) = self.cut_of(&found.place, found.collection.sync_token, kept).await?
-                && cut > found.oldest
-            {
-                rows += self.cut(&found.place, cut).await?;
+            if let Some(cut) = self.cut_of(&found, kept).await? {
+                rows += self.cut(&found, cut).await?;
             }
         }
         Ok(Trimmed { rows, last })
     }
 
-    /// The token from which on the log is to be complete; `None` where all of it is kept.
-    async fn cut_of(&self, place: &Place, token: u64, kept: &LogKept) -> Result<Option<u64>, Failure> {
+    /// Where a log may be cut; `None` where nothing need be done.
+    async fn cut_of(&self, found: &Found, kept: &LogKept) -> Result<Option<Cut>, Failure> {
+        let place = &found.place;
         let changes = self.mongo.dav().collection::<Document>(place.shelf.changes());
         let of_it = doc! { place.shelf.changed(): place.id };
-        let oldest = changes.find_one(of_it.clone()).sort(doc! { "synctoken": 1 }).projection(doc! { "synctoken": 1 });
-        let Some(oldest) = self.mongo.timed(oldest).await? else { return Ok(None) };
+        let first = changes.find_one(of_it.clone()).sort(doc! { "synctoken": 1, "_id": 1 });
+        let Some(first) = self.mongo.timed(first.projection(doc! { "synctoken": 1 })).await? else { return Ok(None) };
         // An id tells when it was made.
         let mut young = of_it.clone();
         young.insert("_id", doc! { "$gte": begin_of(kept.since.timestamp()) });
         let young = changes.find_one(young).sort(doc! { "synctoken": 1 }).projection(doc! { "synctoken": 1 });
-        let by_age = self.mongo.timed(young).await?.and_then(|row| number(&row)).unwrap_or(token);
-        let many = changes.find_one(of_it).sort(doc! { "synctoken": -1 }).projection(doc! { "synctoken": 1 });
-        // The last of those that are kept.
-        let many = many.skip(kept.names.clamp(1, u64::from(u32::MAX)) - 1);
-        let by_number = self.mongo.timed(many).await?.and_then(|row| number(&row)).unwrap_or(0);
-        let cut = by_age.max(by_number).min(token);
-        Ok((number(&oldest).is_some_and(|oldest| oldest < cut)).then_some(cut))
+        let token = found.collection.sync_token;
+        let by_age = self.mongo.timed(young).await?.and_then(|row| number(&row)).unwrap_or(token).min(token);
+        let is_old = number(&first).is_some_and(|first| first < by_age) && by_age > found.oldest;
+        // Each object has a row that stays; only what is beyond them can be too much.
+        let rows = changes.count_documents(of_it);
+        let is_long = kept.names < u64::from(u32::MAX) && {
+            let rows = self.mongo.timed(rows).await?;
+            rows > kept.names && {
+                let objects = self.mongo.dav().collection::<Document>(place.shelf.objects());
+                rows.saturating_sub(self.mongo.timed(objects.count_documents(place.all())).await?) > kept.names
+            }
+        };
+        let at = if is_old { by_age } else { found.oldest };
+        let anchor = first.get("_id").cloned().unwrap_or(Bson::Null);
+        Ok((is_old || is_long).then_some(Cut { at, names: kept.names, anchor }))
     }
 
-    /// Removes what need not be told any more before this token; how many rows it were.
-    async fn cut(&self, place: &Place, cut: u64) -> Result<u64, Failure> {
-        let heads = self.mongo.dav().collection::<Document>(place.shelf.heads());
-        let moved = doc! { "$max": { "convoke.oldest": value::count(cut) } };
-        self.mongo.timed(heads.update_one(doc! { "_id": place.id }, moved)).await?;
-
+    /// Removes what need not be told any more; how many rows it were.
+    async fn cut(&self, found: &Found, mut cut: Cut) -> Result<u64, Failure> {
+        let place = &found.place;
+        if cut.at > found.oldest {
+            self.forget_before(place, cut.at).await?;
+        }
         let changes = self.mongo.dav().collection::<Document>(place.shelf.changes());
         // The last row of a name comes first.
         let find = changes
             .find(doc! { place.shelf.changed(): place.id })
-            .sort(doc! { "synctoken": -1 })
+            .sort(doc! { "synctoken": -1, "_id": -1 })
             .projection(doc! { "uri": 1, "synctoken": 1 });
         let rows = self.mongo.timed(async { find.await }).await?;
         let mut pages = rows.try_chunks(AT_ONCE);
         // Of names only what tells them apart; two that look the same cost a row that is written again when it is missed.
         let mut seen: HashSet<u64> = HashSet::new();
-        let mut removed = 0;
+        let (mut gone, mut superseded, mut removed) = (0, 0, 0);
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| Failure::from(error.1))?;
-            let (mut superseded, mut last): (Vec<Bson>, Vec<(Bson, String)>) = (Vec::new(), Vec::new());
-            for row in &page {
-                let is_new = value::words(row.get("uri")).is_some_and(|uri| seen.insert(hash(&uri)));
-                if number(row).is_none_or(|number| number >= cut) {
+            let is_last: Vec<bool> = page
+                .iter()
+                .map(|row| value::words(row.get("uri")).is_some_and(|uri| seen.insert(hash(&uri))))
+                .collect();
+            let there = self.there_of(place, &page, &is_last).await?;
+            let mut ids: Vec<Bson> = Vec::new();
+            for (row, is_last) in page.iter().zip(is_last) {
+                let (Some(id), Some(number)) = (row.get("_id"), number(row)) else { continue };
+                let is_excess = if !is_last {
+                    superseded += 1;
+                    // Nobody misses it; but the first row says how far back the log goes.
+                    superseded > cut.names && *id != cut.anchor
+                } else if value::words(row.get("uri")).is_some_and(|uri| there.contains(&uri)) {
                     continue;
-                }
-                let Some(id) = row.get("_id").cloned() else { continue };
-                match value::words(row.get("uri")).filter(|_| is_new) {
-                    Some(uri) => last.push((id, uri)),
-                    None => superseded.push(id),
+                } else {
+                    gone += 1;
+                    if gone > cut.names && number >= cut.at {
+                        cut.at = number + 1;
+                        self.forget_before(place, cut.at).await?;
+                    }
+                    false
+                };
+                if is_excess || number < cut.at {
+                    ids.push(id.clone());
                 }
             }
-            let names: Vec<String> = last.iter().map(|(_, uri)| uri.clone()).collect();
-            let there: HashSet<String> = match names.is_empty() {
-                true => HashSet::new(),
-                false => self.metas_of(place, names).await?.into_iter().map(|meta| meta.name).collect(),
-            };
-            superseded.extend(last.into_iter().filter(|(_, uri)| !there.contains(uri)).map(|(id, _)| id));
-            if !superseded.is_empty() {
-                let filter = doc! { "_id": { "$in": superseded } };
-                removed += self.mongo.timed(changes.delete_many(filter)).await?.deleted_count;
+            if !ids.is_empty() {
+                removed += self.mongo.timed(changes.delete_many(doc! { "_id": { "$in": ids } })).await?.deleted_count;
             }
         }
         Ok(removed)
     }
+
+    /// Refuses, from now on, whoever would have to hear of what is before this token.
+    async fn forget_before(&self, place: &Place, token: u64) -> Result<(), Failure> {
+        let heads = self.mongo.dav().collection::<Document>(place.shelf.heads());
+        let moved = doc! { "$max": { "convoke.oldest": value::count(token) } };
+        Ok(self.mongo.timed(heads.update_one(doc! { "_id": place.id }, moved)).await.map(drop)?)
+    }
+
+    /// The names among the last rows of a page of which there is an object.
+    async fn there_of(&self, place: &Place, page: &[Document], is_last: &[bool]) -> Result<HashSet<String>, Failure> {
+        let last = page.iter().zip(is_last).filter(|(_, is_last)| **is_last);
+        let names: Vec<String> = last.filter_map(|(row, _)| value::words(row.get("uri"))).collect();
+        match names.is_empty() {
+            true => Ok(HashSet::new()),
+            false => Ok(self.metas_of(place, names).await?.into_iter().map(|meta| meta.name).collect()),
+        }
+    }
+}
+
+/// Where a log is cut.
+struct Cut {
+    /// Rows of what is gone go that are numbered before this, and rows before it that a later one supersedes.
+    at: u64,
+    /// So many names that are gone are kept, and so many superseded rows; more of either go, whatever their number.
+    names: u64,
+    /// Id of the first row.
+    anchor: Bson,
 }
 
 fn number(row: &Document) -> Option<u64> {

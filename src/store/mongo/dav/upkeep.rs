@@ -15,8 +15,9 @@ use super::MongoDav;
 use super::collections::{self, usage as counted_in};
 use super::load::{Loaded, PATHS, find_collections, named_by, owned, path_id};
 use super::place::{Place, Shelf, collection_id, principals_of};
-use super::value;
+use super::plan::Step;
 use super::via::Via;
+use super::{alone, value};
 use crate::ids::{CollectionId, HomeId, TrashId};
 use crate::mongo::{Failure, Timed, oid};
 use crate::store::{
@@ -26,7 +27,7 @@ use crate::store::{
 /// Collection of what was deleted and is kept for a while.
 pub(super) const TRASH: &str = "convoke_trash";
 /// Times that something is counted again because it changed meanwhile.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: u32 = 5;
 
 /// The row of something in the trash.
 pub(super) fn row(entry: &Trashed, data: &str) -> Result<Document, WriteError> {
@@ -47,10 +48,11 @@ fn entry(row: &Document) -> Result<Trashed, StoreError> {
     serde_json::from_str(json).map_err(|e| StoreError::Broken(format!("an entry of {TRASH} cannot be read: {e}")))
 }
 
-/// What a batch takes out of the trash, as far as it is there.
-pub(super) async fn taken_by(via: &mut Via<'_>, batch: &Batch) -> Result<HashSet<TrashId>, Timed> {
+/// What a batch takes out of the trash or puts there, as far as it is there.
+pub(super) async fn named_in_trash(via: &mut Via<'_>, batch: &Batch) -> Result<HashSet<TrashId>, Timed> {
     let wanted = batch.ops.iter().filter_map(|op| match op {
         Op::Untrash { home, id } => Some((*home, *id)),
+        Op::Trash { entry, .. } => Some((entry.home, entry.id)),
         _ => None,
     });
     let wanted: HashSet<(HomeId, TrashId)> = wanted.collect();
@@ -100,6 +102,38 @@ pub(super) async fn usage_of(via: &mut Via<'_>, home: HomeId) -> Result<Vec<(Col
 impl MongoDav {
     fn trash_rows(&self) -> Rows<Document> {
         self.mongo.dav().collection(TRASH)
+    }
+
+    /// Things in the trash by id, from the lowest on or from the highest down.
+    async fn trash_page(
+        &self,
+        mut filter: Document,
+        after: Option<TrashId>,
+        order: i32,
+        limit: usize,
+    ) -> Result<Vec<Trashed>, StoreError> {
+        if let Some(after) = after {
+            filter.insert("_id", doc! { if order > 0 { "$gt" } else { "$lt" }: oid(after.0) });
+        }
+        let rows = self.trash_rows();
+        let find = rows.find(filter).sort(doc! { "_id": order }).projection(doc! { "data": 0 });
+        let find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        let page: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
+        page.iter().map(entry).collect()
+    }
+
+    /// The collections of which there are parts in the trash, and nothing else.
+    async fn left_without_entry(&self, home: HomeId) -> Result<Vec<Bson>, Failure> {
+        let rows = self.trash_rows();
+        let parts = rows.distinct("collection", doc! { "home": oid(home.0), "part": true });
+        let mut collections = self.mongo.timed(parts).await?;
+        if collections.is_empty() {
+            return Ok(collections);
+        }
+        let there = doc! { "_id": { "$in": &collections }, "home": oid(home.0), "part": false };
+        let there = Via::plain(&self.mongo).find(TRASH, there, doc! { "_id": 1 }).await?;
+        collections.retain(|id| !there.iter().any(|row| row.get("_id") == Some(id)));
+        Ok(collections)
     }
 
     /// Counts what a batch needs to know and nobody counted yet.
@@ -152,13 +186,20 @@ impl MongoDav {
         Ok(self.mongo.timed(heads.find_one(doc! { "_id": place.id })).await?)
     }
 
-    /// Writes counters down; false when the collection changed since its row was read.
+    /// Writes down what was counted after the row of the collection was read; false when it changed since.
     async fn set_usage(&self, place: &Place, head: &Document, usage: Usage) -> Result<bool, Failure> {
-        let as_seen = doc! { "_id": place.id, "synctoken": head.get("synctoken").cloned().unwrap_or(Bson::Null) };
+        let seen = head.get("synctoken").cloned().unwrap_or(Bson::Null);
+        let filter = doc! { "_id": place.id, "synctoken": seen.clone() };
         let set = doc! { "convoke.octets": value::count(usage.octets), "convoke.objects": value::count(usage.objects) };
-        let heads = self.mongo.dav().collection::<Document>(place.shelf.heads());
-        let done = self.mongo.timed(heads.update_one(as_seen, doc! { "$set": set })).await?;
-        Ok(done.matched_count == 1)
+        let update = doc! { "$set": set };
+        if self.mongo.has_transactions() {
+            let heads = self.mongo.dav().collection::<Document>(place.shelf.heads());
+            return Ok(self.mongo.timed(heads.update_one(filter, update)).await?.matched_count == 1);
+        }
+        // What was counted may be part of a batch that is not done, and counts when it is.
+        let collection = place.shelf.heads().to_owned();
+        let step = Step::Update { collection, filter, update, upsert: false };
+        alone::do_alone(&self.mongo, self.locks.everything(), (place, &seen), &step).await
     }
 
     async fn count_objects(&self, place: &Place) -> Result<Usage, Failure> {
@@ -187,23 +228,25 @@ impl Upkeep for MongoDav {
         after: Option<TrashId>,
         limit: usize,
     ) -> Result<Vec<Trashed>, StoreError> {
-        let (mut filter, sort) = match view {
+        let of_home = oid(home.0);
+        match view {
             TrashView::Deleted => {
-                (doc! { "home": oid(home.0), "part": false }, doc! { "home": 1, "part": 1, "_id": 1 })
+                let whole = doc! { "home": of_home, "part": false };
+                let mut found = self.trash_page(whole, after, 1, limit).await?;
+                let left = self.left_without_entry(home).await?;
+                if !left.is_empty() {
+                    let parts = doc! { "home": of_home, "part": true, "collection": { "$in": left } };
+                    found.extend(self.trash_page(parts, after, 1, limit).await?);
+                    found.sort_by_key(|entry| entry.id);
+                    found.truncate(limit);
+                }
+                Ok(found)
             }
-            TrashView::Of(collection) => (
-                doc! { "collection": oid(collection.0), "part": true, "home": oid(home.0) },
-                doc! { "collection": 1, "part": 1, "_id": 1 },
-            ),
-        };
-        if let Some(after) = after {
-            filter.insert("_id", doc! { "$gt": oid(after.0) });
+            TrashView::Of(collection) => {
+                let parts = doc! { "home": of_home, "part": true, "collection": oid(collection.0) };
+                self.trash_page(parts, after, -1, limit).await
+            }
         }
-        let rows = self.trash_rows();
-        let find = rows.find(filter).sort(sort).projection(doc! { "data": 0 });
-        let find = find.limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        let page: Vec<Document> = self.mongo.timed(async { find.await?.try_collect().await }).await?;
-        page.iter().map(entry).collect()
     }
 
     async fn trashed(&self, home: HomeId, ids: &[TrashId]) -> Result<Vec<(Trashed, String)>, StoreError> {
@@ -246,7 +289,7 @@ impl Upkeep for MongoDav {
 
     async fn recount(&self, collection: CollectionId, repair: bool) -> Result<Option<(Usage, Usage)>, StoreError> {
         let Some(place) = self.place_of(collection).await? else { return Ok(None) };
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let Some(head) = self.head(&place).await? else { return Ok(None) };
             let Some(counted) = counted_in(&head) else { return Ok(None) };
             let there = self.count_objects(&place).await?;
@@ -255,11 +298,16 @@ impl Upkeep for MongoDav {
             }
             let is_still = match repair {
                 true => self.set_usage(&place, &head, there).await?,
-                false => self.head(&place).await?.is_some_and(|now| now.get("synctoken") == head.get("synctoken")),
+                // What was counted may be part of a batch that is not done.
+                false => {
+                    !alone::is_under_way(&self.mongo).await?
+                        && self.head(&place).await?.is_some_and(|now| now.get("synctoken") == head.get("synctoken"))
+                }
             };
             if is_still {
                 return Ok(Some((counted, there)));
             }
+            tokio::time::sleep(self.mongo.pause(attempt)).await;
         }
         // Somebody writes to it all the time: nothing can be said.
         Ok(None)

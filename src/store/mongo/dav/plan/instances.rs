@@ -19,6 +19,8 @@ pub(super) struct Guest<'b> {
     now: Option<&'b Instance>,
     /// The collection it shows.
     of: CollectionId,
+    /// The first token that is told where it stands, where the batch writes that down.
+    since: Option<u64>,
     /// Tells the order of creation, where the batch makes it.
     made: ObjectId,
 }
@@ -57,12 +59,22 @@ impl<'b> Picture<'b> {
             }
         }
         let existed = before.is_some();
-        if new.delegation().is_some() && before.is_some_and(|before| before != new.props) {
+        let is_delegation = new.delegation().is_some();
+        if is_delegation && before.is_some_and(|before| before != new.props) {
             self.count(new.of, "", Operation::Modified);
+        }
+        let token = self.alive(index, new.of)?.token;
+        let mut since = self.guests.get(&new.id).filter(|guest| guest.now.is_some()).and_then(|guest| guest.since);
+        let is_settled = since.is_some() || self.pointing(new).is_some_and(|row| row.since.is_some());
+        if !existed {
+            since = Some(self.settle(new, token));
+        } else if !is_settled && !is_delegation {
+            // Nobody knows what was told there before.
+            since = Some(self.settle(new, token + 1));
         }
         let row = self.row_of(new);
         let made = (self.source.new_id)();
-        self.guests.insert(new.id, Guest { row, now: Some(new), of: new.of, made });
+        self.guests.insert(new.id, Guest { row, now: Some(new), of: new.of, since, made });
         Ok((new.of, existed))
     }
 
@@ -94,6 +106,19 @@ impl<'b> Picture<'b> {
         if is_given { Err(WriteError::Precondition(index)) } else { Ok((of, true)) }
     }
 
+    /// The first token that is told where an instance stands, at least this one; that of the collection is moved there.
+    fn settle(&mut self, new: &Instance, least: u64) -> u64 {
+        let path = (new.home, new.kind == CollectionKind::AddressBook, new.uri.clone());
+        let since = least.max(self.retired.get(&path).map_or(0, |last| last + 1));
+        let Some(sketch) = self.sketches.get_mut(&new.of) else { return since };
+        if let Some(ahead) = since.checked_sub(sketch.token + 1) {
+            sketch.jump += ahead;
+            sketch.token += ahead;
+            self.count(new.of, "", Operation::Modified);
+        }
+        since
+    }
+
     pub(super) fn remove_instance(
         &mut self,
         index: usize,
@@ -101,12 +126,19 @@ impl<'b> Picture<'b> {
     ) -> Result<(CollectionId, bool), WriteError> {
         self.alive(index, gone.of)?;
         let existed = self.props_of(gone).is_some();
+        let token = self.alive(index, gone.of)?.token;
         if existed {
-            self.paths.remove(&(gone.home, gone.kind == CollectionKind::AddressBook, gone.uri.clone()));
+            let (home, uri) = match self.pointing(gone) {
+                Some(row) => (row.home, row.uri),
+                None => (gone.home, gone.uri.clone()),
+            };
+            let path = (home, gone.kind == CollectionKind::AddressBook, uri);
+            self.paths.remove(&path);
+            self.retire(path, token);
         }
         let row = self.row_of(gone);
         let made = (self.source.new_id)();
-        self.guests.insert(gone.id, Guest { row, now: None, of: gone.of, made });
+        self.guests.insert(gone.id, Guest { row, now: None, of: gone.of, since: None, made });
         Ok((gone.of, existed))
     }
 
@@ -118,8 +150,13 @@ impl<'b> Picture<'b> {
     fn props_of(&self, instance: &Instance) -> Option<CollectionProps> {
         match self.guests.get(&instance.id) {
             Some(guest) => guest.now.map(|now| now.props.clone()),
-            None => self.row_of(instance).and_then(|(table, row)| Pointing::read(table, row)).map(|p| p.props),
+            None => self.pointing(instance).map(|row| row.props),
         }
+    }
+
+    /// What the row says that was there before.
+    fn pointing(&self, instance: &Instance) -> Option<Pointing> {
+        self.row_of(instance).and_then(|(table, row)| Pointing::read(table, row))
     }
 
     /// Adds what is left to write of instances and public rights.
@@ -150,7 +187,7 @@ impl Plan {
             (Some((table, row)), Some(now)) => {
                 let rev = value::inner(row, OURS).and_then(|o| o.get("rev")).cloned().unwrap_or(Bson::Null);
                 let filter = doc! { "_id": row.get("_id").cloned(), "convoke.rev": rev };
-                self.update(table.name(), filter, update(now, (source.new_id)()), false);
+                self.update(table.name(), filter, update(now, guest.since, (source.new_id)()), false);
             }
             (None, Some(now)) => {
                 let mut shown = sketch.collection().clone();
@@ -165,7 +202,8 @@ impl Plan {
                 }
                 let principal = loaded.principals.get(&now.home).map_or("", String::as_str);
                 let seconds = source.now.timestamp_millis().div_euclid(1000);
-                self.rows.push((Table::of(now).name(), new_row(now, principal, &shown, guest.made, seconds)));
+                let row = new_row((now, guest.since), principal, &shown, guest.made, seconds);
+                self.rows.push((Table::of(now).name(), row));
             }
         }
     }

@@ -11,16 +11,15 @@ use crate::store::{HomeRoom, Trashed, TrashedThing, WriteError};
 impl Picture<'_> {
     /// Puts something into the trash.
     pub(super) fn keep(&mut self, entry: &Trashed, data: &str) -> Result<(), WriteError> {
-        let row = upkeep::row(entry, data)?;
-        match entry.what {
-            // Its id is that of the collection: it may be there from a deletion that broke off.
-            TrashedThing::Collection { .. } => {
-                let mut set = row;
-                let filter = doc! { "_id": set.remove("_id") };
-                let update = doc! { "$set": set };
-                self.trashing.push(Step::Update { collection: TRASH.to_owned(), filter, update, upsert: true });
-            }
-            TrashedThing::Object { .. } => self.trashed.push(row),
+        let mut row = upkeep::row(entry, data)?;
+        let is_new = self.trash.insert(entry.id);
+        // A collection may be there from a deletion that broke off, and in the next moment from one that is under way.
+        if is_new && matches!(entry.what, TrashedThing::Object { .. }) {
+            self.trashed.push(row);
+        } else {
+            let filter = doc! { "_id": row.remove("_id") };
+            let update = doc! { "$set": row };
+            self.trashing.push(Step::Update { collection: TRASH.to_owned(), filter, update, upsert: true });
         }
         Ok(())
     }
