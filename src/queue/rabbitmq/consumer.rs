@@ -148,7 +148,7 @@ impl Inner {
                     Arrival::Settled(acker) => drop(acknowledge(&acker).await),
                     Arrival::Follows(entry) => {
                         consumer.line().followed(&entry, clock);
-                        self.park(consumer, vec![entry]).await;
+                        self.park(consumer, vec![*entry]).await;
                     }
                 }
             }

@@ -53,7 +53,7 @@ pub(super) enum Arrival {
     /// It was done with before the connection broke: acknowledge it.
     Settled(Acker),
     /// An earlier one of its key waits in the retry queue: put it there, too.
-    Follows(Entry),
+    Follows(Box<Entry>),
 }
 
 /// A message that may be handed out.
@@ -170,7 +170,7 @@ impl Line {
         }
         let key: Key = entry.incoming.message.key.as_str().into();
         if self.follows(&key, &mut entry, now) {
-            return Arrival::Follows(entry);
+            return Arrival::Follows(Box::new(entry));
         }
         self.stand(&key, entry);
         Arrival::Queued
