@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use super::access::{location_of, write_failed};
 use super::call::{Call, Depth};
 use super::chunked::{self, Pages, Progress};
+use super::held;
 use super::plan::{Plan, write_status, write_truncated};
 use super::properties::Resource;
 use super::propfind::Target;
@@ -16,7 +17,7 @@ use crate::dav::error::{Condition, DavError};
 use crate::dav::path::push_segment;
 use crate::dav::upstream::Body;
 use crate::dav::xml::{DAV, Element, PropRequest, Writer, read_limit};
-use crate::store::{Batch, Change, Changes, CollectionKind, ObjectMeta, Op};
+use crate::store::{Batch, Change, Changes, CollectionKind, ObjectMeta, WriteError};
 
 /// Changes that are read at once.
 const PAGE: usize = 500;
@@ -79,9 +80,10 @@ impl Call {
     /// all tokens that were told there before are older, and refused: nobody knows what they were of.
     pub(super) async fn settle(&self, sight: &Sight) -> Result<bool, DavError> {
         let Some(shared) = sight.shared().filter(|shared| !shared.is_settled()) else { return Ok(false) };
-        let ops = vec![Op::PutInstance(shared.instance.clone())];
+        let ops = held::changed(&shared.instance, |_| {}).into();
         match self.inner().store.write(Batch { ops, publish: Vec::new() }).await {
-            Ok(_) => Ok(true),
+            // Who changed it meanwhile settled it, too, or took it back.
+            Ok(_) | Err(WriteError::Precondition(_)) => Ok(true),
             Err(error) => Err(write_failed(error)),
         }
     }

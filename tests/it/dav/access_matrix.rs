@@ -427,7 +427,7 @@ async fn statuses(role: &'static str) -> BTreeMap<&'static str, Vec<u16>> {
                     told.iter().all(|m| m.payload["connectedUser"].is_null()),
                     "{role} {request} {place}: {told:?}"
                 );
-            } else if !READING.contains(&request) && !(told.is_empty() && TOLD.contains(&request)) {
+            } else if !(READING.contains(&request) || told.is_empty() && TOLD.contains(&request)) {
                 scene = Scene::set(role).await;
             }
             row.push(status);
