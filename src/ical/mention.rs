@@ -8,11 +8,8 @@ pub fn mentions(text: &str, word: &str) -> bool {
     let (mut matched, mut at) = (0, 0);
     while at < bytes.len() {
         let byte = bytes[at];
-        // A fold in the middle of the word: the end of a line, and a blank at the beginning of the next.
-        let is_break = byte == b'\r' || byte == b'\n';
-        let is_blank = (byte == b' ' || byte == b'\t') && at > 0 && bytes[at - 1] == b'\n';
-        if matched > 0 && (is_break || is_blank) {
-            at += 1;
+        if let (1.., Some(fold)) = (matched, fold(&bytes[at..])) {
+            at += fold;
             continue;
         }
         if byte.eq_ignore_ascii_case(&word[matched]) {
@@ -26,6 +23,13 @@ pub fn mentions(text: &str, word: &str) -> bool {
         at += 1;
     }
     false
+}
+
+/// Octets of the fold that a text begins with: the end of a line, and the blank at the beginning of the next.
+fn fold(text: &[u8]) -> Option<usize> {
+    let end = text.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let is_folded = end > 0 && matches!(text.get(end), Some(b' ' | b'\t'));
+    is_folded.then_some(end + 1)
 }
 
 #[cfg(test)]
