@@ -1,4 +1,4 @@
-//! A store in whose writes a test has a hand: what others do at the worst moment, and failures.
+//! A store in which a test has a hand: what others do at the worst moment, and failures.
 
 use std::sync::Arc;
 
@@ -12,10 +12,12 @@ use convoke::store::{
 use futures_util::future::BoxFuture;
 
 type Before = dyn Fn(&Batch) -> BoxFuture<'static, Result<(), WriteError>> + Send + Sync;
+type Look = dyn Fn() -> BoxFuture<'static, ()> + Send + Sync;
 
 /// Does something before each write; the write fails where that does.
 pub struct Meddling {
     store: SharedDavStore,
+    look: Box<Look>,
     before: Box<Before>,
 }
 
@@ -24,7 +26,16 @@ impl Meddling {
         store: SharedDavStore,
         before: impl Fn(&Batch) -> BoxFuture<'static, Result<(), WriteError>> + Send + Sync + 'static,
     ) -> SharedDavStore {
-        Arc::new(Self { store, before: Box::new(before) })
+        Self::with_looks(store, || Box::pin(async {}), before)
+    }
+
+    /// The same, and something before each look at collections.
+    pub fn with_looks(
+        store: SharedDavStore,
+        look: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static,
+        before: impl Fn(&Batch) -> BoxFuture<'static, Result<(), WriteError>> + Send + Sync + 'static,
+    ) -> SharedDavStore {
+        Arc::new(Self { store, look: Box::new(look), before: Box::new(before) })
     }
 }
 
@@ -34,6 +45,7 @@ impl DavStore for Meddling {
         self.store.homes(after, limit).await
     }
     async fn collections(&self, home: HomeId) -> Result<Vec<Collection>, StoreError> {
+        (self.look)().await;
         self.store.collections(home).await
     }
     async fn collection(
@@ -42,6 +54,7 @@ impl DavStore for Meddling {
         kind: CollectionKind,
         uri: &str,
     ) -> Result<Option<Collection>, StoreError> {
+        (self.look)().await;
         self.store.collection(home, kind, uri).await
     }
     async fn home_of(&self, collection: CollectionId) -> Result<Option<HomeId>, StoreError> {

@@ -210,7 +210,7 @@ async fn several_calendars_are_asked_at_once() {
 
 #[tokio::test]
 async fn a_calendar_that_is_not_there_is_looked_for_once() {
-    let (world, store) = super::meddling::Meddling::world(Settings::default()).await;
+    let (world, store) = super::meddling::Rival::world(Settings::default()).await;
     let alice = world.alice();
     alice.propfind(CALENDAR, "0", "").await.expect(207);
     let paths = |calendars: usize, objects: usize| {

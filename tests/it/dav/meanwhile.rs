@@ -1,6 +1,6 @@
 //! What a request does when somebody else changes the same things while it is at it.
 
-use super::overtaking::{Deed, When};
+use super::meddling::{Deed, When};
 use super::sharing::{give, others};
 use super::{BOB, CALENDAR, World, calendar, event};
 

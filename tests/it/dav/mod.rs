@@ -32,7 +32,6 @@ mod members;
 mod mobile;
 mod object_preconditions;
 mod objects;
-mod overtaking;
 mod preconditions;
 mod preferences;
 mod principals;

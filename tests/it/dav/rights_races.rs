@@ -9,22 +9,22 @@ use futures_util::{StreamExt as _, stream};
 use http::Request;
 use tower::ServiceExt as _;
 
-use super::meddling::Meddling;
+use super::meddling::Rival;
 use super::sharing::{give, others, publish, share, subscribe};
 use super::{ALICE, BOB, CAROL, World, calendar, event, root};
 
 const WORK: &str = "/calendars/65aa00000000000000000001/work/";
 
 /// A world in which bob may write in a calendar of alice; where he has it, and what says so.
-async fn shared() -> (World, std::sync::Arc<Meddling>, String, Instance) {
-    let (world, meddling) = Meddling::world(Settings::default()).await;
+async fn shared() -> (World, std::sync::Arc<Rival>, String, Instance) {
+    let (world, rival) = Rival::world(Settings::default()).await;
     world.alice().send("MKCALENDAR", WORK, &[], "").await.expect(201);
     world.alice().put(&format!("{WORK}a.ics"), &event("a", "20300102T110000Z")).await.expect(201);
     others(&world.bob(), BOB).await;
     give(&world.alice(), WORK, &[("bob@example.org", "read-write")]).await.expect(200);
     let bobs = others(&world.bob(), BOB).await.remove(0);
     let instance = world.dav.shared_in(BOB.parse().unwrap()).await.unwrap().remove(0).instance;
-    (world, meddling, bobs, instance)
+    (world, rival, bobs, instance)
 }
 
 /// What others have of alice's calendar.
@@ -59,17 +59,17 @@ async fn what_was_taken_back_does_not_come_back_with_a_change_of_it() {
     for (who, method, status) in
         [("bob", "PROPPATCH", 404), ("bob", "DELETE", 404), ("bob", "POST", 404), ("alice", "PROPPATCH", 207)]
     {
-        let (world, meddling, bobs, instance) = shared().await;
+        let (world, rival, bobs, instance) = shared().await;
         let path = if who == "alice" { WORK } else { &bobs };
         let body = match method {
             "PROPPATCH" => rename("Other"),
             "POST" => declined(),
             _ => String::new(),
         };
-        meddling.before_next_write(vec![Op::RemoveInstance(instance)]);
+        rival.before_next_write(vec![Op::RemoveInstance(instance)]);
         let who = world.as_user(&format!("{who}@example.org"));
         who.send(method, path, &[DAV_SHARING], &body).await.expect(status);
-        assert!(meddling.has_happened());
+        assert!(rival.has_happened());
         assert_eq!(given(&world).await, [], "{method}");
         world.bob().put(&format!("{bobs}b.ics"), &event("b", "20300102T110000Z")).await.expect(404);
     }
@@ -83,17 +83,17 @@ async fn what_was_lowered_stays_low_when_it_is_changed() {
         ("bob", "POST", 200, true),
         ("alice", "PROPPATCH", 207, false),
     ] {
-        let (world, meddling, bobs, instance) = shared().await;
+        let (world, rival, bobs, instance) = shared().await;
         let path = if who == "alice" { WORK } else { &bobs };
         let body = match method {
             "PROPPATCH" => rename("Other"),
             "POST" => declined(),
             _ => String::new(),
         };
-        meddling.before_next_write(vec![Op::PutInstance(with_access(&instance, Access::Read))]);
+        rival.before_next_write(vec![Op::PutInstance(with_access(&instance, Access::Read))]);
         let who = world.as_user(&format!("{who}@example.org"));
         who.send(method, path, &[DAV_SHARING], &body).await.expect(status);
-        assert!(meddling.has_happened());
+        assert!(rival.has_happened());
         let now = given(&world).await.remove(0);
         assert_eq!(now.delegation().unwrap().access, Access::Read, "{method}");
         assert_eq!(now.delegation().unwrap().hidden, hidden, "the change itself is made");
@@ -103,7 +103,7 @@ async fn what_was_lowered_stays_low_when_it_is_changed() {
 
 #[tokio::test]
 async fn who_is_named_twice_is_given_it_once_and_has_it_no_longer_when_it_is_taken_back() {
-    let (world, _) = Meddling::world(Settings::default()).await;
+    let (world, _) = Rival::world(Settings::default()).await;
     let (bob, path) = (world.bob(), format!("/calendars/{BOB}/work/"));
     bob.send("MKCALENDAR", &path, &[], "").await.expect(201);
     others(&world.alice(), ALICE).await;
@@ -123,11 +123,11 @@ async fn who_is_named_twice_is_given_it_once_and_has_it_no_longer_when_it_is_tak
 
 #[tokio::test]
 async fn what_two_give_at_the_same_moment_is_given_once() {
-    let (world, meddling, _, instance) = shared().await;
+    let (world, rival, _, instance) = shared().await;
     give(&world.alice(), WORK, &[("bob@example.org", "no-access")]).await.expect(200);
-    meddling.before_next_write(vec![Op::PutInstance(instance.clone())]);
+    rival.before_next_write(vec![Op::PutInstance(instance.clone())]);
     give(&world.alice(), WORK, &[("bob@example.org", "read")]).await.expect(200);
-    assert!(meddling.has_happened());
+    assert!(rival.has_happened());
     assert_eq!(given(&world).await, [with_access(&instance, Access::Read)]);
 }
 
@@ -186,12 +186,12 @@ async fn whoever_takes_their_time_over_a_body_may_do_what_they_may_at_its_end() 
 
 #[tokio::test]
 async fn a_write_that_is_tried_again_is_judged_again() {
-    let (world, meddling, bobs, instance) = shared().await;
+    let (world, rival, bobs, instance) = shared().await;
     let work = world.dav.collection(ALICE.parse().unwrap(), CollectionKind::Calendar, "work").await.unwrap().unwrap();
     let gone = Op::DeleteObject { collection: work.id, name: "a.ics".to_owned(), expect: Expect::Any };
-    meddling.before_next_write(vec![gone, Op::RemoveInstance(instance)]);
+    rival.before_next_write(vec![gone, Op::RemoveInstance(instance)]);
     world.bob().put(&format!("{bobs}a.ics"), &event("a", "20300103T110000Z")).await.expect(404);
-    assert!(meddling.has_happened());
+    assert!(rival.has_happened());
     world.alice().get(&format!("{WORK}a.ics")).await.expect(404);
 }
 
@@ -239,25 +239,25 @@ async fn set_right(world: &World, privilege: &str) -> u16 {
 
 #[tokio::test]
 async fn whoever_subscribes_while_a_calendar_becomes_private_has_it_no_longer() {
-    let (world, meddling, _, instance) = shared().await;
+    let (world, rival, _, instance) = shared().await;
     others(&world.as_user("carol@example.org"), CAROL).await;
     assert_eq!(set_right(&world, "{DAV:}read").await, 200);
-    meddling.before_next_write(vec![Op::PutInstance(followed(&instance))]);
+    rival.before_next_write(vec![Op::PutInstance(followed(&instance))]);
     assert_eq!(set_right(&world, "").await, 200);
-    assert!(meddling.has_happened());
+    assert!(rival.has_happened());
     assert_eq!(given(&world).await, [instance]);
 }
 
 #[tokio::test]
 async fn what_becomes_private_at_that_moment_cannot_be_subscribed_to() {
-    let (world, meddling, _, instance) = shared().await;
+    let (world, rival, _, instance) = shared().await;
     let carol = world.as_user("carol@example.org");
     others(&carol, CAROL).await;
     assert_eq!(set_right(&world, "{DAV:}read").await, 200);
-    meddling.before_next_write(vec![Op::SetPublicRight { collection: instance.of, right: None }]);
+    rival.before_next_write(vec![Op::SetPublicRight { collection: instance.of, right: None }]);
     let path = format!("/calendars/{CAROL}/followed/");
     subscribe(&carol, &path, WORK).await.expect(409);
-    assert!(meddling.has_happened());
+    assert!(rival.has_happened());
     assert_eq!(given(&world).await, [instance]);
     subscribe(&carol, &path, WORK).await.expect(403);
 }
@@ -283,7 +283,7 @@ async fn a_subscription_that_shows_nothing_is_told_nothing() {
 
 #[tokio::test]
 async fn what_becomes_private_at_that_moment_is_not_replaced_by_an_import() {
-    let (world, meddling, bobs, instance) = shared().await;
+    let (world, rival, bobs, instance) = shared().await;
     let lines = ["DTSTART:20300102T110000Z", "DURATION:PT1H", "SUMMARY:Secret", "CLASS:PRIVATE"];
     let mut private = world.dav.object(instance.of, "a.ics").await.unwrap().unwrap();
     private.data = calendar("VEVENT", "a", &lines);
@@ -291,10 +291,10 @@ async fn what_becomes_private_at_that_moment_is_not_replaced_by_an_import() {
     private.meta.size = private.data.len() as u64;
     let put = Op::PutObject { collection: instance.of, object: private.clone(), expect: Expect::Present };
     for name in ["a.ics", "other.ics"] {
-        meddling.before_next_write(vec![put.clone()]);
+        rival.before_next_write(vec![put.clone()]);
         let path = format!("{bobs}{name}?import");
         world.bob().put(&path, &event("a", "20300103T110000Z")).await.expect(403);
-        assert!(meddling.has_happened());
+        assert!(rival.has_happened());
         assert_eq!(world.dav.object(instance.of, "a.ics").await.unwrap(), Some(private.clone()), "{name}");
         // As it was before.
         world.alice().put(&format!("{WORK}a.ics"), &event("a", "20300102T110000Z")).await.expect(204);
@@ -304,31 +304,30 @@ async fn what_becomes_private_at_that_moment_is_not_replaced_by_an_import() {
 
 #[tokio::test]
 async fn nothing_is_written_with_a_right_that_ends_at_that_moment() {
-    let (world, meddling, bobs, instance) = shared().await;
+    let (world, rival, bobs, instance) = shared().await;
     let carol = world.as_user("carol@example.org");
     others(&carol, CAROL).await;
     publish(&world, CollectionKind::Calendar, "work", Some(PublicRight::Write)).await;
     subscribe(&carol, &format!("/calendars/{CAROL}/theirs/"), WORK).await.expect(201);
     for path in [format!("{WORK}c.ics"), format!("/calendars/{CAROL}/theirs/c.ics")] {
         publish(&world, CollectionKind::Calendar, "work", Some(PublicRight::Write)).await;
-        meddling
-            .before_next_write(vec![Op::SetPublicRight { collection: instance.of, right: Some(PublicRight::Read) }]);
+        rival.before_next_write(vec![Op::SetPublicRight { collection: instance.of, right: Some(PublicRight::Read) }]);
         carol.put(&path, &event("c", "20300102T110000Z")).await.expect(403);
-        assert!(meddling.has_happened());
+        assert!(rival.has_happened());
     }
-    meddling.before_next_write(vec![Op::PutInstance(with_access(&instance, Access::Read))]);
+    rival.before_next_write(vec![Op::PutInstance(with_access(&instance, Access::Read))]);
     world.bob().put(&format!("{bobs}b.ics"), &event("b", "20300102T110000Z")).await.expect(403);
-    assert!(meddling.has_happened());
+    assert!(rival.has_happened());
     assert_eq!(world.alice().contents(WORK).await.len(), 1);
 }
 
 #[tokio::test]
 async fn nobody_shares_with_a_right_that_ends_at_that_moment() {
     for is_public in [false, true] {
-        let (world, meddling, _, _) = shared().await;
+        let (world, rival, _, _) = shared().await;
         give(&world.alice(), WORK, &[("bob@example.org", "administration")]).await.expect(200);
         let (bobs, instance) = (others(&world.bob(), BOB).await.remove(0), given(&world).await.remove(0));
-        meddling.before_next_write(vec![Op::PutInstance(with_access(&instance, Access::ReadWrite))]);
+        rival.before_next_write(vec![Op::PutInstance(with_access(&instance, Access::ReadWrite))]);
         if is_public {
             let headers = [("content-type", "application/json"), ("accept", "application/json")];
             let body = serde_json::json!({"public_right": "{DAV:}write"}).to_string();
@@ -337,7 +336,7 @@ async fn nobody_shares_with_a_right_that_ends_at_that_moment() {
         } else {
             give(&world.bob(), &bobs, &[("carol@example.org", "read")]).await.expect(403);
         }
-        assert!(meddling.has_happened());
+        assert!(rival.has_happened());
         assert_eq!(given(&world).await, [with_access(&instance, Access::ReadWrite)]);
         let source = world.dav.shared_in(BOB.parse().unwrap()).await.unwrap().remove(0).source;
         assert_eq!(source.public_right, None);
